@@ -1,0 +1,7 @@
+//! Events as the world sees them: changes, commits, notices, each encoded to JSON once.
+//!
+//! Floor 2, pure.
+
+mod block;
+
+pub use block::{Block, BlockBuilder, Head, Kind, NewEvent, Operation, TableName};

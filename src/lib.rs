@@ -1,0 +1,14 @@
+//! pgvigil keeps watch over a PostgreSQL database: exact live row counts and every change, from one logical replication slot.
+//!
+//! The modules are floors; each imports only from those below it. Floors 0 to 3 are pure (no tokio, no sockets, no clock) and build
+//! alone with `--no-default-features`. `ARCHITECTURE.md` follows a change through them.
+
+// Floor 0
+pub mod lsn;
+// Floor 1
+pub mod pgoutput;
+// Floor 2
+pub mod event;
+// Floor 5
+#[cfg(feature = "full")]
+pub mod pipeline;

@@ -1,0 +1,3 @@
+//! The `pgvigil` command: parses its arguments, nothing else.
+
+fn main() {}

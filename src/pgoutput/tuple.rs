@@ -1,0 +1,52 @@
+//! A row as `pgoutput` sends it: checked once when the message is decoded, then read in place, without an allocation.
+
+/// A row: its columns in the order of the relation's, read by [`Tuple::iter`]. Zero columns is legal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tuple<'a> {
+    pub(super) count: u16,
+    pub(super) bytes: &'a [u8],
+}
+
+/// One column of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// `n`: SQL NULL (in a key tuple: not known).
+    Null,
+    /// `u`: a large (TOASTed) value that did not change and was not sent.
+    Unchanged,
+    /// `t`: the type's text form, in the server's encoding.
+    Text(&'a [u8]),
+    /// `b`: the type's binary form.
+    Binary(&'a [u8]),
+}
+
+impl<'a> Tuple<'a> {
+    /// How many columns there are.
+    pub fn len(&self) -> usize {
+        usize::from(self.count)
+    }
+
+    /// Whether there is no column at all.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Each column, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Value<'a>> + Clone + use<'a> {
+        let mut left = self.bytes;
+        std::iter::from_fn(move || {
+            let (tag, rest) = left.split_first()?;
+            let (value, rest) = match tag {
+                b'n' => (Value::Null, rest),
+                b'u' => (Value::Unchanged, rest),
+                _ => {
+                    let (length, rest) = rest.split_first_chunk::<4>()?;
+                    let (bytes, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+                    (if *tag == b't' { Value::Text(bytes) } else { Value::Binary(bytes) }, rest)
+                }
+            };
+            left = rest;
+            Some(value)
+        })
+    }
+}

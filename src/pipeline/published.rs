@@ -1,0 +1,174 @@
+//! What the pipeline publishes beside the history: the status and the counts, each as one immutable value behind a watch channel.
+//!
+//! Shapes as promised for `GET /api/v1/status` and `GET /api/v1/tables`. Every reader gets the same `Arc`.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::lsn::Lsn;
+
+/// How far what is shown can be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// No baseline yet.
+    Connecting,
+    /// Proof from upstream less than 5 s old, and less than 5 s behind.
+    Live,
+    /// 5 s or 16 MiB behind, or more.
+    Lagging,
+    /// Connected, but no proof for 15 s.
+    Stale,
+    /// No connection to PostgreSQL; trying again.
+    Disconnected,
+    /// A new epoch began: counting again.
+    Resyncing,
+    /// The server that answers is not the one that was watched.
+    WrongDatabase,
+}
+
+/// `GET /api/v1/status`, but for the parts that only the server knows (clients, uptime, version) or that age with the clock.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// How far what is shown can be trusted.
+    pub state: State,
+    /// Why, for a person, when it is not live: what happened, what it means, what to do.
+    pub reason: Option<String>,
+    /// Since when (Unix time, microseconds).
+    pub since: i64,
+    /// What is watched; `None` until the first connection.
+    pub database: Option<Arc<Database>>,
+    /// The unbroken stretch of stream, once one began.
+    pub epoch: Option<crate::lsn::Epoch>,
+    /// The stream is held at this position: everything committed up to here has been applied.
+    pub lsn: Lsn,
+    /// The end of the server's flushed log, when last seen.
+    pub server_lsn: Lsn,
+    /// When the server last proved that `lsn` is its present: a reply to our request.
+    pub last_proof: Option<Instant>,
+    /// Our slot.
+    pub slot: Option<Slot>,
+    /// The publication that is read.
+    pub publication: String,
+}
+
+/// The database that is watched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Database {
+    /// Name.
+    pub name: String,
+    /// `pg_database.oid`.
+    pub oid: u32,
+    /// `pg_control_system().system_identifier`, as text: it does not fit a JavaScript number.
+    pub system_identifier: String,
+    /// Host name, address or socket folder that was connected to.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Such as `15.18`.
+    pub server_version: String,
+}
+
+/// The replication slot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Slot {
+    /// Name.
+    pub name: String,
+    /// Dropped by the server with our connection.
+    pub temporary: bool,
+    /// WAL the server keeps for it, in bytes.
+    pub retained_bytes: u64,
+}
+
+/// The counts at one position, immutable: `GET /api/v1/tables`.
+#[derive(Debug)]
+pub struct Counts {
+    /// One more than that of the counts before it, within the process.
+    pub version: u64,
+    /// Position in the history (number of blocks ever appended) that these counts belong to: send them after that block.
+    pub after_block: u64,
+    /// True at this position.
+    pub lsn: Lsn,
+    /// When the stream was known to stand there.
+    pub time: Instant,
+    /// The same by the wall clock (Unix time, microseconds).
+    pub unix_time: i64,
+    /// Every table, by schema and name.
+    pub tables: Arc<[Arc<Table>]>,
+    /// The tables that differ from version - 1.
+    pub changed: Vec<Arc<Table>>,
+    /// Sum over all watched tables; `None` while any of them is not exact.
+    pub total_rows: Option<i64>,
+    /// The `counts` event with every table, made when first asked for.
+    pub whole_json: OnceLock<Bytes>,
+    /// The `counts` event with what changed, made when first asked for.
+    pub changed_json: OnceLock<Bytes>,
+}
+
+/// One table of [`Counts`].
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Table {
+    /// Identity: stays through renames.
+    pub oid: u32,
+    /// Schema.
+    pub schema: String,
+    /// Name, not quoted.
+    pub name: String,
+    /// What it is.
+    pub kind: TableKind,
+    /// The partitioned table it belongs to.
+    pub parent: Option<u32>,
+    /// Exact, or `None`.
+    pub count: Option<i64>,
+    /// What `count` is worth.
+    pub count_state: CountState,
+    /// Why there is no count.
+    pub reason: Option<String>,
+    /// How far a running baseline is, in percent, for a large table.
+    pub progress: Option<u8>,
+    /// Rows inserted since the epoch began.
+    pub inserts: u64,
+    /// Rows updated.
+    pub updates: u64,
+    /// Rows deleted.
+    pub deletes: u64,
+    /// Times truncated.
+    pub truncates: u64,
+    /// Commit time of its last change, RFC 3339.
+    pub last_change: Option<String>,
+    /// When it was last counted by the database itself, RFC 3339.
+    pub verified_at: Option<String>,
+    /// What old rows carry: `default`, `nothing`, `full` or `index`.
+    pub replica_identity: &'static str,
+    /// Columns of the primary key, in order.
+    pub key: Vec<String>,
+}
+
+/// What a table is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum TableKind {
+    Table,
+    PartitionedTable,
+    Partition,
+    MaterializedView,
+    ForeignTable,
+}
+
+/// What a count is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CountState {
+    /// Equal to `SELECT count(*)` at the stamped position.
+    Exact,
+    /// Being counted.
+    Counting,
+    /// Not known, for the reason given.
+    Unknown,
+    /// Not provable from this publication, for the reason given.
+    Uncovered,
+}
