@@ -7,8 +7,14 @@
 pub mod lsn;
 // Floor 1
 pub mod pgoutput;
+pub mod wire;
 // Floor 2
 pub mod event;
+// Floor 4
+#[cfg(feature = "full")]
+pub mod connection;
+#[cfg(feature = "full")]
+pub mod replication;
 // Floor 5
 #[cfg(feature = "full")]
 pub mod pipeline;
