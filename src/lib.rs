@@ -8,6 +8,8 @@ pub mod lsn;
 // Floor 1
 pub mod pgoutput;
 // Floor 2
+pub mod assembler;
+pub mod counts;
 pub mod event;
 // Floor 5
 #[cfg(feature = "full")]
