@@ -8,8 +8,11 @@ pub mod lsn;
 // Floor 1
 pub mod pgoutput;
 // Floor 2
+pub mod counts;
 pub mod event;
 // Floor 4
+#[cfg(feature = "full")]
+pub mod catalog;
 #[cfg(feature = "full")]
 pub mod cluster;
 // Floor 5
