@@ -11,6 +11,11 @@ pub mod pgoutput;
 pub mod assembler;
 pub mod counts;
 pub mod event;
+// Floor 4
+#[cfg(feature = "full")]
+pub mod catalog;
+#[cfg(feature = "full")]
+pub mod cluster;
 // Floor 5
 #[cfg(feature = "full")]
 pub mod pipeline;
