@@ -6,6 +6,7 @@
 // Floor 0
 pub mod lsn;
 // Floor 1
+pub mod encoding;
 pub mod pgoutput;
 // Floor 2
 pub mod assembler;
