@@ -18,5 +18,5 @@ pub mod catalog;
 #[cfg(feature = "full")]
 pub mod cluster;
 // Floor 5
-#[cfg(feature = "full")]
+#[cfg(feature = "fullx")]
 pub mod pipeline;
