@@ -127,10 +127,9 @@ impl CountError {
         match self {
             CountError::Locked { .. } | CountError::GaveWay { .. } | CountError::FenceNotPassed { .. } => true,
             CountError::Server { source, .. } => source.code().is_some_and(is_transient),
-            CountError::Changed { .. }
-            | CountError::Uncovered(_)
-            | CountError::Disconnected(_)
-            | CountError::Unexpected(_) => false,
+            CountError::Changed { .. } | CountError::Uncovered(_) | CountError::Disconnected(_) | CountError::Unexpected(_) => {
+                false
+            }
         }
     }
 }

@@ -124,7 +124,8 @@ impl Pipeline {
         let consistent_point = self.create_slot(&mut walsender, &sql, &slot).await?;
         let fence = catalog::fence(&sql).await?;
 
-        let options = StartOptions { publication: config.publication.clone(), streaming: config.streaming, ..StartOptions::default() };
+        let options =
+            StartOptions { publication: config.publication.clone(), streaming: config.streaming, ..StartOptions::default() };
         let (stream, progress) = walsender.start(&slot, consistent_point, options).await?;
 
         let first_epoch = self.epoch.is_none();
@@ -150,7 +151,11 @@ impl Pipeline {
     }
 
     /// Which database this is; an error when it is not the one that it should be.
-    async fn identify(&mut self, walsender: &mut Replication, sql: &tokio_postgres::Client) -> Result<Arc<Database>, PipelineError> {
+    async fn identify(
+        &mut self,
+        walsender: &mut Replication,
+        sql: &tokio_postgres::Client,
+    ) -> Result<Arc<Database>, PipelineError> {
         let system = walsender.identify().await?;
         let row = sql
             .query_one(
@@ -181,7 +186,8 @@ impl Pipeline {
         }
         let database = Arc::new(database);
         let pinned = self.pinned.get_or_insert_with(|| Arc::clone(&database));
-        let same = pinned.name == database.name && pinned.oid == database.oid && pinned.system_identifier == database.system_identifier;
+        let same =
+            pinned.name == database.name && pinned.oid == database.oid && pinned.system_identifier == database.system_identifier;
         if !same {
             let describe = |d: &Database| format!("database {:?} (oid {}) of system {}", d.name, d.oid, d.system_identifier);
             return Err(PipelineError::WrongDatabase { expected: describe(pinned), actual: describe(&database) });
@@ -314,7 +320,9 @@ impl Session<'_> {
         let fence = self.fence.max(catalog.snapshot.xmax());
         for change in self.tables.survey(catalog.tables, number, publication.all_tables, self.tells_ddl) {
             match change {
-                Change::Count { oid, fenced } => self.recount(oid, if fenced { fence } else { self.fence }, "waiting to be counted"),
+                Change::Count { oid, fenced } => {
+                    self.recount(oid, if fenced { fence } else { self.fence }, "waiting to be counted")
+                }
                 Change::Uncovered(oid) => {
                     self.counting.forget(oid);
                     self.applier.ledger().doubt(oid);
