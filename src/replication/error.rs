@@ -18,7 +18,7 @@ pub enum Error {
         /// Meanwhile.
         doing: Doing,
         /// What it said.
-        error: ServerError,
+        error: Box<ServerError>,
     },
     /// The slot could not be created in time: some transaction, prepared or running, would not end.
     #[error("the replication slot {slot:?} was not ready within {} s", .waited.as_secs())]

@@ -139,7 +139,7 @@ impl Replication {
             match self.session.channel.read().await.map_err(Error::Channel)? {
                 Incoming::CopyBoth => break,
                 Incoming::Message(Message::ErrorResponse(body)) => {
-                    return Err(Error::Server { doing: doing(), error: (&body).into() });
+                    return Err(Error::Server { doing: doing(), error: Box::new((&body).into()) });
                 }
                 Incoming::Message(Message::NoticeResponse(_) | Message::ParameterStatus(_)) => {}
                 Incoming::Message(_) => return Err(Error::Channel(ChannelError::Unexpected { expected: "a stream" })),
@@ -175,7 +175,7 @@ impl Replication {
         loop {
             match self.session.channel.read().await? {
                 Incoming::Message(Message::DataRow(body)) => row = columns(&body)?,
-                Incoming::Message(Message::ErrorResponse(body)) => failure = Some(ChannelError::Server((&body).into())),
+                Incoming::Message(Message::ErrorResponse(body)) => failure = Some(ChannelError::server(&body)),
                 Incoming::Message(Message::ReadyForQuery(_)) => return failure.map_or(Ok(row), Err),
                 Incoming::Message(_) => {}
                 Incoming::CopyBoth => return Err(ChannelError::Unexpected { expected: "an answer" }),

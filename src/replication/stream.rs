@@ -225,7 +225,7 @@ impl Stream {
             Some(Message::NoticeResponse(body)) => Ok(Some(Notice((&body).into()))),
             Some(Message::ErrorResponse(body)) => {
                 let doing = Doing::Stream { publication: self.publication.clone() };
-                Err(Error::Server { doing, error: (&body).into() })
+                Err(Error::Server { doing, error: Box::new((&body).into()) })
             }
             // A server that shuts down says CommandComplete alone.
             Some(Message::CopyDone | Message::CommandComplete(_)) => Err(Error::Ended),
