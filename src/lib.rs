@@ -9,6 +9,9 @@ pub mod lsn;
 pub mod pgoutput;
 // Floor 2
 pub mod event;
+// Floor 4
+#[cfg(feature = "full")]
+pub mod history;
 // Floor 5
 #[cfg(feature = "full")]
 pub mod pipeline;

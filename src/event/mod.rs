@@ -3,5 +3,6 @@
 //! Floor 2, pure.
 
 mod block;
+pub mod filter;
 
-pub use block::{Block, BlockBuilder, Head, Kind, NewEvent, Operation, TableName};
+pub use block::{Block, BlockBuilder, Head, Kind, NewEvent, Operation, Operations, TableName, Touched};
