@@ -8,6 +8,7 @@
 
 mod array;
 mod block;
+<<<<<<< HEAD
 mod document;
 mod encoder;
 mod json;
@@ -19,3 +20,8 @@ mod value;
 pub use block::{Block, BlockBuilder, Head, Kind, NewEvent, Operation, TableName};
 pub use encoder::{Ddl, Encoder, GapReason, TableTotals, TransactionHead, gap_json};
 pub use relation::{Column, Domains, Relation};
+=======
+pub mod filter;
+
+pub use block::{Block, BlockBuilder, Head, Kind, NewEvent, Operation, Operations, TableName, Touched};
+>>>>>>> history
