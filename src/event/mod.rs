@@ -8,20 +8,17 @@
 
 mod array;
 mod block;
-<<<<<<< HEAD
 mod document;
 mod encoder;
+pub mod filter;
+mod gap;
 mod json;
 mod number;
 mod relation;
 pub mod time;
 mod value;
 
-pub use block::{Block, BlockBuilder, Head, Kind, NewEvent, Operation, TableName};
-pub use encoder::{Ddl, Encoder, GapReason, TableTotals, TransactionHead, gap_json};
-pub use relation::{Column, Domains, Relation};
-=======
-pub mod filter;
-
 pub use block::{Block, BlockBuilder, Head, Kind, NewEvent, Operation, Operations, TableName, Touched};
->>>>>>> history
+pub use encoder::{Ddl, Encoder, TableTotals, TransactionHead};
+pub use gap::{Gap, GapReason};
+pub use relation::{Column, Domains, Relation};

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use super::batch::Batch;
 use super::block::Kept;
 use super::courtesy::{ReaderId, Step};
-use super::gap::{Gap, GapReason};
+use crate::event::{Gap, GapReason};
 use super::ring::{Cursor, Located};
 use super::{Head, History, Shared};
 use crate::event::filter::Filter;

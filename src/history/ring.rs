@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::block::{Account, Kept};
-use super::gap::GapReason;
+use crate::event::GapReason;
 use super::query::TransactionLookup;
 use crate::event::{Head, Kind};
 use crate::lsn::{Epoch, EventId, Lsn, Place, TransactionId};

@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::block::Kept;
 use super::courtesy::Patience;
-use super::gap::{Gap, GapReason};
+use crate::event::{Gap, GapReason};
 use super::{Head, Shared};
 use crate::event::{Block, BlockBuilder, Kind, NewEvent};
 use crate::lsn::{Epoch, EventId, Lsn, Place};
