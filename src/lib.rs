@@ -6,8 +6,10 @@
 // Floor 0
 pub mod lsn;
 // Floor 1
+pub mod encoding;
 pub mod pgoutput;
 // Floor 2
+pub mod assembler;
 pub mod counts;
 pub mod event;
 // Floor 4
