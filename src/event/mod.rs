@@ -8,6 +8,7 @@
 
 mod array;
 mod block;
+pub mod ddl;
 mod document;
 mod encoder;
 pub mod filter;
