@@ -9,10 +9,16 @@ pub mod lsn;
 pub mod encoding;
 pub mod pgoutput;
 // Floor 2
+pub mod assembler;
+pub mod counts;
 pub mod event;
 // Floor 4
 #[cfg(feature = "full")]
+pub mod catalog;
+#[cfg(feature = "full")]
 pub mod cluster;
+#[cfg(feature = "full")]
+pub mod history;
 // Floor 5
 #[cfg(feature = "full")]
 pub mod pipeline;

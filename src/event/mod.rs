@@ -8,11 +8,14 @@
 
 mod array;
 mod block;
+pub mod ddl;
 mod document;
 mod encoder;
+pub mod filter;
 #[cfg(test)]
 mod fixture;
 pub mod format;
+mod gap;
 mod json;
 mod number;
 pub mod received;
@@ -22,6 +25,7 @@ mod tests;
 pub mod time;
 mod value;
 
-pub use block::{Block, BlockBuilder, Head, Kind, NewEvent, Operation, TableName};
-pub use encoder::{Ddl, Encoder, GapReason, TableTotals, TransactionHead, gap_json};
+pub use block::{Block, BlockBuilder, Head, Kind, NewEvent, Operation, Operations, TableName, Touched};
+pub use encoder::{Ddl, Encoder, TableTotals, TransactionHead};
+pub use gap::{Gap, GapReason};
 pub use relation::{Column, Domains, Relation};

@@ -161,11 +161,10 @@ fn a_message_outside_of_any_transaction_has_an_id_and_no_tx() {
 #[test]
 fn a_gap_says_from_where_to_where_and_why() {
     let id = |ordinal| EventId { epoch: head().epoch, place: Place { commit_lsn: Lsn(0x10), ordinal } };
-    assert_eq!(
-        gap_json(Some(&id(2)), &id(9), GapReason::SlotLost),
-        r#"{"type":"gap","from":"k3.0-10.2","to":"k3.0-10.9","reason":"slot_lost"}"#
-    );
-    assert_eq!(gap_json(None, &id(9), GapReason::Evicted), r#"{"type":"gap","from":null,"to":"k3.0-10.9","reason":"evicted"}"#);
+    let gap = Gap { from: Some(id(2)), to: id(9), reason: GapReason::SlotLost };
+    assert_eq!(gap.json(), r#"{"type":"gap","from":"k3.0-10.2","to":"k3.0-10.9","reason":"slot_lost"}"#);
+    let from_nothing = Gap { from: None, to: id(9), reason: GapReason::Evicted };
+    assert_eq!(from_nothing.json(), r#"{"type":"gap","from":null,"to":"k3.0-10.9","reason":"evicted"}"#);
 }
 
 fn value() -> impl Strategy<Value = Option<Vec<u8>>> {
