@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::Deserialize;
 
 use crate::lsn::{Epoch, EventId, Lsn, Oid, Place, Xid};
 use crate::pgoutput::Timestamp;
@@ -28,7 +29,8 @@ pub enum Kind {
 }
 
 /// What was done to a row or a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Operation {
     /// `insert`
     Insert,
