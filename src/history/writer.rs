@@ -63,11 +63,10 @@ impl Writer {
     /// Waits, for a strictly bounded time, until no reader in good standing needs the blocks that have to go for `block`. To be called
     /// before [`Writer::append`]; see [`courtesy`](super::courtesy). Cancel-safe.
     pub async fn make_room(&mut self, block: &Block) {
-        let size = Kept::size_of(block);
         let mut waited = Duration::ZERO;
         loop {
             let now = Instant::now();
-            let Some(until) = self.held_up_until(size, waited, now) else { return };
+            let Some(until) = self.held_up_until(block, waited, now) else { return };
             let until = until.min(now + self.patience.left(now));
             if until <= now {
                 return;
@@ -79,9 +78,9 @@ impl Writer {
         }
     }
 
-    fn held_up_until(&self, size: usize, waited: Duration, now: Instant) -> Option<Instant> {
+    fn held_up_until(&self, block: &Block, waited: Duration, now: Instant) -> Option<Instant> {
         let ring = self.shared.ring();
-        let keep_from = ring.first_after(size);
+        let keep_from = ring.first_after(block);
         let due = |sequence| ring.get(sequence).map(|kept| kept.appended);
         if keep_from > ring.first() { self.shared.readers().held_up_until(keep_from, waited, due, now) } else { None }
     }
