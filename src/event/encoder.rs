@@ -10,7 +10,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::block::{BlockBuilder, Kind, NewEvent, Operation, TableName};
+use super::block::{BlockBuilder, Kind, NewEvent, Operation, Operations, TableName, Touched};
 use super::json;
 use super::relation::{Column, Relation};
 use super::time::rfc3339;
@@ -100,6 +100,16 @@ struct Transaction {
     tx: Vec<u8>,
 }
 
+impl TableTotals {
+    /// What stands beside a commit for filters; `table` is the table's index in the block.
+    fn touched(&self, table: u32) -> Touched {
+        let Self { inserts, updates, deletes, truncates, .. } = self;
+        let times = [*inserts, *updates, *deletes, *truncates];
+        let done = Operations::EACH.into_iter().zip(times).filter(|(_, times)| *times > 0);
+        Touched { table, operations: done.map(|(operation, _)| operation).collect() }
+    }
+}
+
 impl GapReason {
     /// As the stream names it.
     pub fn as_str(self) -> &'static str {
@@ -180,7 +190,8 @@ impl Encoder {
     pub fn commit(&mut self, block: &mut BlockBuilder, totals: &[TableTotals]) {
         let event = self.transaction.next(Kind::Commit, None);
         let transaction = &self.transaction;
-        block.push(event, |out| {
+        let touched: Vec<Touched> = totals.iter().map(|totals| totals.touched(block.table(&totals.table))).collect();
+        block.push_commit(event, touched, |out| {
             out.extend_from_slice(b"{\"type\":\"commit\",");
             transaction.id(out);
             out.push(b',');

@@ -8,20 +8,15 @@
 
 mod array;
 mod block;
-<<<<<<< HEAD
 mod document;
 mod encoder;
+pub mod filter;
 mod json;
 mod number;
 mod relation;
 pub mod time;
 mod value;
 
-pub use block::{Block, BlockBuilder, Head, Kind, NewEvent, Operation, TableName};
+pub use block::{Block, BlockBuilder, Head, Kind, NewEvent, Operation, Operations, TableName, Touched};
 pub use encoder::{Ddl, Encoder, GapReason, TableTotals, TransactionHead, gap_json};
 pub use relation::{Column, Domains, Relation};
-=======
-pub mod filter;
-
-pub use block::{Block, BlockBuilder, Head, Kind, NewEvent, Operation, Operations, TableName, Touched};
->>>>>>> history

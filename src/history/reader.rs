@@ -7,9 +7,10 @@ use tokio::sync::watch;
 use super::batch::Batch;
 use super::block::Kept;
 use super::courtesy::{ReaderId, Step};
-use super::gap::{Gap, GapReason};
+use super::gap::Gap;
 use super::ring::{Cursor, Located};
 use super::{Head, History, Shared};
+use crate::event::GapReason;
 use crate::event::filter::Filter;
 use crate::lsn::EventId;
 

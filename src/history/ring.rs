@@ -5,9 +5,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::block::{Account, Kept};
-use super::gap::GapReason;
 use super::query::TransactionLookup;
-use crate::event::{Block, Head, Kind};
+use crate::event::{Block, GapReason, Head, Kind};
 use crate::lsn::{Epoch, EventId, Lsn, Place, TransactionId};
 
 /// Between two events: the next one is event `index` of block number `sequence`.

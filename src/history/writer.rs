@@ -7,9 +7,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::block::Kept;
 use super::courtesy::Patience;
-use super::gap::{Gap, GapReason};
+use super::gap::Gap;
 use super::{Head, Shared};
-use crate::event::{Block, BlockBuilder, Kind, NewEvent};
+use crate::event::{Block, BlockBuilder, GapReason, Kind, NewEvent};
 use crate::lsn::{Epoch, EventId, Lsn, Place};
 use crate::pgoutput::Timestamp;
 
