@@ -86,7 +86,7 @@ impl Cluster {
 
     /// A connection string over TCP, for the superuser, with the password if there is one: never print it.
     pub fn url(&self, database: &str) -> String {
-        let password = self.password.as_deref().map(|password| format!(":{password}")).unwrap_or_default();
+        let password = self.password.as_deref().map(|password| format!(":{}", percent_encoded(password))).unwrap_or_default();
         format!("postgresql://{SUPERUSER}{password}@127.0.0.1:{}/{}", self.port, percent_encoded(database))
     }
 

@@ -16,6 +16,7 @@ pub struct Options {
     /// The superuser's password over TCP. `None` trusts whoever can reach the port: every user of this machine.
     pub password: Option<String>,
     /// A folder that keeps what `initdb` made, by major version, so that later starts copy it in place of running `initdb`.
+    /// Clusters from one template have the same system identifier.
     pub template: Option<PathBuf>,
     /// Where the cluster's folder is made; by default the folder for temporary files.
     pub parent: Option<PathBuf>,

@@ -8,9 +8,11 @@
 
 mod array;
 mod block;
+pub mod ddl;
 mod document;
 mod encoder;
 pub mod filter;
+mod gap;
 mod json;
 mod number;
 mod relation;
@@ -18,5 +20,6 @@ pub mod time;
 mod value;
 
 pub use block::{Block, BlockBuilder, Head, Kind, NewEvent, Operation, Operations, TableName, Touched};
-pub use encoder::{Ddl, Encoder, GapReason, TableTotals, TransactionHead, gap_json};
+pub use encoder::{Ddl, Encoder, TableTotals, TransactionHead};
+pub use gap::{Gap, GapReason};
 pub use relation::{Column, Domains, Relation};

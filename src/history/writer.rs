@@ -7,9 +7,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::block::Kept;
 use super::courtesy::Patience;
-use super::gap::Gap;
 use super::{Head, Shared};
-use crate::event::{Block, BlockBuilder, GapReason, Kind, NewEvent};
+use crate::event::{Block, BlockBuilder, Gap, GapReason, Kind, NewEvent};
 use crate::lsn::{Epoch, EventId, Lsn, Place};
 use crate::pgoutput::Timestamp;
 
@@ -49,7 +48,7 @@ impl Writer {
     /// Appends a block of the current epoch and wakes the readers; gives the number of blocks ever appended. Never waits: whoever still
     /// needs a block that has to go for it will be told a gap.
     pub fn append(&mut self, block: Block) -> u64 {
-        let Some(last) = block.heads().last() else { return self.shared.head.borrow().blocks };
+        let Some(last) = block.heads().last() else { return self.position() };
         self.time = last.time;
         let (evicted, blocks) = {
             let mut ring = self.shared.ring.write().unwrap_or_else(PoisonError::into_inner);
@@ -58,6 +57,11 @@ impl Writer {
         self.shared.head.send_modify(|head| *head = Head { blocks, ..*head });
         drop(evicted);
         blocks
+    }
+
+    /// Blocks ever appended.
+    pub fn position(&self) -> u64 {
+        self.shared.head.borrow().blocks
     }
 
     /// Waits, for a strictly bounded time, until no reader in good standing needs the blocks that have to go for `block`. To be called

@@ -126,8 +126,9 @@ impl Applier {
     pub(super) async fn flush(&mut self, history: &mut Writer) {
         if !self.block.is_empty() {
             self.block.reached(self.ledger.position());
-            history.make_room().await;
-            history.append(self.block.finish());
+            let block = self.block.finish();
+            history.make_room(&block).await;
+            history.append(block);
         }
     }
 
