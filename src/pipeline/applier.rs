@@ -12,6 +12,7 @@ use crate::counts::{Ledger, Totals};
 use crate::encoding::Encoding;
 use super::published::Passed;
 use crate::event::ddl::DdlMessage;
+use crate::event::time::from_unix_micros;
 use crate::event::{BlockBuilder, Ddl, Domains, Encoder, Operation, Relation, TableName, TableTotals, TransactionHead};
 use crate::history::Writer;
 use crate::lsn::{Epoch, Lsn, Oid, Xid};
@@ -101,7 +102,7 @@ impl Applier {
             Step::Pending => {}
             Step::Transaction(transaction) => self.transaction(transaction, history).await?,
             Step::Message(message) => {
-                        self.encoder.lone_message(&mut self.block, message.lsn, now(), message.prefix.0, message.content);
+                        self.encoder.lone_message(&mut self.block, message.lsn, from_unix_micros(super::unix_micros()), message.prefix.0, message.content);
             }
             Step::Reached(lsn) => self.reached(lsn),
         }
