@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::lsn::Xid;
+use crate::lsn::{ParseIdError, Xid};
 
 /// A transaction id that never wraps around: PostgreSQL's `xid8`, whose lower half is the [`Xid`] of the stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,6 +20,17 @@ impl FullXid {
     fn closest(self, xid: Xid) -> FullXid {
         let ahead = xid.0.wrapping_sub(self.xid().0).cast_signed();
         FullXid(self.0.wrapping_add_signed(i64::from(ahead)))
+    }
+}
+
+impl FromStr for FullXid {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        number(text).ok_or_else(|| ParseIdError {
+            text: text.to_owned(),
+            expected: "a transaction id with its epoch, such as 4294968067",
+        })
     }
 }
 
