@@ -12,3 +12,6 @@ pub mod event;
 // Floor 5
 #[cfg(feature = "full")]
 pub mod pipeline;
+// Floor 6
+#[cfg(feature = "full")]
+pub mod server;

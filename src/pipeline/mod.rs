@@ -4,4 +4,4 @@
 
 mod published;
 
-pub use published::{CountState, Counts, Database, Slot, State, Status, Table, TableKind};
+pub use published::{CountState, Counts, Database, LIVE_FOR, Passed, STALE_AFTER, Slot, State, Status, Table, TableKind};

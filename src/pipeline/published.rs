@@ -3,12 +3,17 @@
 //! Shapes as promised for `GET /api/v1/status` and `GET /api/v1/tables`. Every reader gets the same `Arc`.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde::Serialize;
 
 use crate::lsn::Lsn;
+
+/// Older than this, the last proof no longer makes what is shown live.
+pub const LIVE_FOR: Duration = Duration::from_secs(5);
+/// Older than this, it is stale.
+pub const STALE_AFTER: Duration = Duration::from_secs(15);
 
 /// How far what is shown can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -55,6 +60,18 @@ pub struct Status {
     pub publication: String,
 }
 
+impl Status {
+    /// The state at this moment. It ages by itself: whatever stopped the pipeline from saying so, an old proof is never live.
+    pub fn state_at(&self, now: Instant) -> State {
+        let age = self.last_proof.map_or(Duration::MAX, |proof| now.saturating_duration_since(proof));
+        match self.state {
+            State::Live | State::Lagging if age >= STALE_AFTER => State::Stale,
+            State::Live if age >= LIVE_FOR => State::Lagging,
+            state => state,
+        }
+    }
+}
+
 /// The database that is watched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Database {
@@ -96,16 +113,32 @@ pub struct Counts {
     pub time: Instant,
     /// The same by the wall clock (Unix time, microseconds).
     pub unix_time: i64,
-    /// Every table, by schema and name.
+    /// Every table, by schema and name. One that did not change is the same `Arc` as in the version before: that is how what changed is
+    /// found.
     pub tables: Arc<[Arc<Table>]>,
-    /// The tables that differ from version - 1.
-    pub changed: Vec<Arc<Table>>,
+    /// What went by up to here.
+    pub passed: Passed,
     /// Sum over all watched tables; `None` while any of them is not exact.
     pub total_rows: Option<i64>,
-    /// The `counts` event with every table, made when first asked for.
+    /// The `counts` event with every table, made when first asked for (the server's).
     pub whole_json: OnceLock<Bytes>,
-    /// The `counts` event with what changed, made when first asked for.
+    /// The `counts` event with what changed since version - 1, made when first asked for (the server's).
     pub changed_json: OnceLock<Bytes>,
+}
+
+/// What the stream brought since the process began: never falls, whatever becomes of the tables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Passed {
+    /// Transactions with at least one event.
+    pub transactions: u64,
+    /// Rows inserted.
+    pub inserts: u64,
+    /// Rows updated.
+    pub updates: u64,
+    /// Rows deleted.
+    pub deletes: u64,
+    /// Tables truncated.
+    pub truncates: u64,
 }
 
 /// One table of [`Counts`].
