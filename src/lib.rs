@@ -6,9 +6,17 @@
 // Floor 0
 pub mod lsn;
 // Floor 1
+pub mod encoding;
 pub mod pgoutput;
 // Floor 2
+pub mod assembler;
+pub mod counts;
 pub mod event;
+// Floor 4
+#[cfg(feature = "full")]
+pub mod catalog;
+#[cfg(feature = "full")]
+pub mod cluster;
 // Floor 5
 #[cfg(feature = "full")]
 pub mod pipeline;

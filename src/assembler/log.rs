@@ -109,8 +109,9 @@ impl Reader {
         self.log
     }
 
-    pub(super) fn is_spilled(&self) -> bool {
-        self.log.file.is_some()
+    /// Whether [`Reader::advance`] goes to the file.
+    pub(super) fn reads_file_next(&self) -> bool {
+        self.in_file && self.log.in_file > 0 && self.end >= self.from_file.len()
     }
 
     /// The current message's bytes.

@@ -28,8 +28,6 @@
 #![warn(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
 mod log;
-#[cfg(test)]
-mod tests;
 
 use std::fs::File;
 use std::io;
@@ -38,7 +36,7 @@ use rustc_hash::FxHashMap;
 
 use self::log::{Log, Reader};
 use crate::lsn::{Lsn, Xid};
-use crate::pgoutput::{self, Commit, Context, DecodeError, Logical, Message, Timestamp};
+use crate::pgoutput::{self, Commit, Context, DecodeError, Logical, Message, Tag, Timestamp};
 
 /// Makes a file to spill to; it should have no name any more, so that nothing is left whatever happens.
 pub type CreateFile = Box<dyn FnMut() -> io::Result<File> + Send>;
@@ -98,8 +96,8 @@ pub enum Error {
     /// It can be read, but not here.
     #[error("the replication message {tag:?} came {place}, where it cannot be")]
     OutOfPlace {
-        /// Its tag.
-        tag: char,
+        /// What it is.
+        tag: Tag,
         /// Where it came.
         place: &'static str,
     },
@@ -146,10 +144,16 @@ impl Assembler {
 
     /// Takes the next message of the stream.
     pub fn push<'a>(&mut self, bytes: &'a [u8]) -> Result<Step<'a>, Error> {
-        match bytes.first() {
-            Some(b'I' | b'U' | b'D' | b'T' | b'R' | b'Y' | b'O') => self.keep(bytes).map(|()| Step::Pending),
-            Some(b'M') => self.logical(bytes),
-            _ => self.control(bytes),
+        let front = pgoutput::peek(bytes, self.context())?;
+        match front.tag {
+            Tag::Insert | Tag::Update | Tag::Delete | Tag::Truncate => self.keep(front.tag, front.xid, bytes),
+            // They outlive a rollback of the sub-transaction that they came in; see the module's text.
+            Tag::Relation | Tag::Type | Tag::Origin => self.keep(front.tag, None, bytes),
+            Tag::Logical => match pgoutput::decode(bytes, self.context())? {
+                Message::Logical(message) if !message.transactional => Ok(Step::Message(message)),
+                _ => self.keep(front.tag, front.xid, bytes),
+            },
+            _ => self.control(front.tag, pgoutput::decode(bytes, self.context())?),
         }
     }
 
@@ -160,24 +164,20 @@ impl Assembler {
         }
     }
 
-    fn logical<'a>(&mut self, bytes: &'a [u8]) -> Result<Step<'a>, Error> {
-        match pgoutput::decode(bytes, self.context())? {
-            Message::Logical(message) if !message.transactional => Ok(Step::Message(message)),
-            _ => self.keep(bytes).map(|()| Step::Pending),
-        }
-    }
-
     /// Puts a message of the current transaction into its log.
-    fn keep(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let (log, subxid) = match &mut self.state {
-            State::Open { log, .. } => (log, None),
-            State::Streaming { xid } => (self.streamed.entry(*xid).or_default(), subxid(bytes)),
-            State::Idle => return Err(out_of_place(bytes, "outside of any transaction")),
+    fn keep<'a>(&mut self, tag: Tag, subxid: Option<Xid>, bytes: &[u8]) -> Result<Step<'a>, Error> {
+        let log = match &mut self.state {
+            State::Open { log, .. } => log,
+            State::Streaming { xid } => self.streamed.entry(*xid).or_default(),
+            State::Idle => return Err(Error::OutOfPlace { tag, place: "outside of any transaction" }),
         };
         let before = log.memory();
         log.push(subxid, bytes);
         self.memory += log.memory() - before;
-        if self.memory > self.limit { self.make_room() } else { Ok(()) }
+        if self.memory > self.limit {
+            self.make_room()?;
+        }
+        Ok(Step::Pending)
     }
 
     /// Moves the largest log to its file.
@@ -196,8 +196,7 @@ impl Assembler {
         Ok(())
     }
 
-    fn control<'a>(&mut self, bytes: &'a [u8]) -> Result<Step<'a>, Error> {
-        let message = pgoutput::decode(bytes, self.context())?;
+    fn control<'a>(&mut self, tag: Tag, message: Message<'a>) -> Result<Step<'a>, Error> {
         match (message, std::mem::replace(&mut self.state, State::Idle)) {
             (Message::Begin(begin), State::Idle) => {
                 self.open(begin.xid);
@@ -247,9 +246,9 @@ impl Assembler {
                 }
                 Ok(Step::Reached(end.rollback_end_lsn))
             }
-            (_, State::Idle) => Err(out_of_place(bytes, "outside of any transaction")),
-            (_, State::Open { .. }) => Err(out_of_place(bytes, "inside of a transaction")),
-            (_, State::Streaming { .. }) => Err(out_of_place(bytes, "inside of a streamed block")),
+            (_, State::Idle) => Err(Error::OutOfPlace { tag, place: "outside of any transaction" }),
+            (_, State::Open { .. }) => Err(Error::OutOfPlace { tag, place: "inside of a transaction" }),
+            (_, State::Streaming { .. }) => Err(Error::OutOfPlace { tag, place: "inside of a streamed block" }),
         }
     }
     fn open(&mut self, xid: Xid) {
@@ -297,22 +296,10 @@ impl Transaction {
         Ok(Some(pgoutput::decode(self.reader.message(), context)?))
     }
 
-    /// Whether it is so large that part of it lies in a file: reading it may block for a moment.
-    pub fn is_spilled(&self) -> bool {
-        self.reader.is_spilled()
+    /// Whether [`Self::next`] will read a part of it from a file, which may block for a moment.
+    pub fn reads_file_next(&self) -> bool {
+        self.reader.reads_file_next()
     }
-}
-
-/// The sub-transaction of a change within a streamed block; `None` for what outlives a rollback of it (see the module's text).
-fn subxid(bytes: &[u8]) -> Option<Xid> {
-    let (tag, rest) = bytes.split_first()?;
-    let xid = rest.first_chunk::<4>()?;
-    matches!(tag, b'I' | b'U' | b'D' | b'T' | b'M').then_some(Xid(u32::from_be_bytes(*xid)))
-}
-
-fn out_of_place(bytes: &[u8], place: &'static str) -> Error {
-    let tag = bytes.first().map_or('\0', |tag| char::from(*tag));
-    Error::OutOfPlace { tag, place }
 }
 
 impl std::fmt::Debug for Assembler {

@@ -92,6 +92,8 @@ pub struct Touched {
     pub oid: Oid,
     /// What was done to its rows.
     pub totals: Totals,
+    /// Its count after the transaction, when exact.
+    pub count: Option<i64>,
     effect: Effect,
 }
 
@@ -239,7 +241,7 @@ impl Ledger {
     fn apply(&mut self, oid: Oid, effect: Effect, count: impl FnOnce(&mut Totals)) -> Option<i64> {
         let entry = self.entries.entry(oid).or_default();
         let place = *entry.touched.get_or_insert_with(|| {
-            self.touched.push(Touched { oid, totals: Totals::default(), effect: Effect::default() });
+            self.touched.push(Touched { oid, totals: Totals::default(), count: None, effect: Effect::default() });
             self.touched.len() - 1
         });
         if let Some(touched) = self.touched.get_mut(place) {
@@ -258,10 +260,10 @@ impl Ledger {
         None
     }
 
-    /// The transaction is complete, and the stream stands behind it. Gives what it touched, in the order of first touch.
-    pub fn commit(&mut self, end_lsn: Lsn) -> &[Touched] {
+    /// The transaction is complete. Gives what it touched, in the order of first touch; [`Self::reached`] follows.
+    pub fn commit(&mut self) -> &[Touched] {
         let mut touched = std::mem::take(&mut self.touched);
-        for Touched { oid, totals, effect } in &touched {
+        for Touched { oid, totals, count, effect } in &mut touched {
             if let Some(entry) = self.entries.get_mut(oid) {
                 entry.totals.add(*totals);
                 entry.touched = None;
@@ -269,12 +271,12 @@ impl Ledger {
                     entry.count = Count::Unknown;
                     self.impossible.push(*oid);
                 }
+                *count = entry.exact();
             }
             if *effect != Effect::default() {
                 self.recent.push(self.xid, *oid, *effect);
             }
         }
-        self.reached(end_lsn);
         std::mem::swap(&mut self.committed, &mut touched);
         touched.clear();
         self.touched = touched;

@@ -24,4 +24,4 @@ mod snapshot;
 
 pub use effect::Effect;
 pub use ledger::{Ledger, Standing, TooOld, Totals, Touched};
-pub use snapshot::{ParseSnapshotError, Snapshot};
+pub use snapshot::{FullXid, ParseSnapshotError, Snapshot};

@@ -1,7 +1,21 @@
 //! Events as the world sees them: changes, commits, notices, each encoded to JSON once.
 //!
-//! Floor 2, pure.
+//! Floor 2, pure. The [`Encoder`] writes the JSON of a transaction's events into a [`BlockBuilder`]; the finished [`Block`] goes to the
+//! history and is read, as it is, by every client. The JSON is the promised one of the stream: what a value looks like is decided in
+//! `value.rs`, and nowhere else.
 
+#![warn(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
+
+mod array;
 mod block;
+mod document;
+mod encoder;
+mod json;
+mod number;
+mod relation;
+pub mod time;
+mod value;
 
 pub use block::{Block, BlockBuilder, Head, Kind, NewEvent, Operation, TableName};
+pub use encoder::{Ddl, Encoder, GapReason, TableTotals, TransactionHead, gap_json};
+pub use relation::{Column, Domains, Relation};

@@ -5,7 +5,7 @@
 
 use super::message::{
     Begin, Column, Columns, Commit, CommitPrepared, Delete, Insert, Logical, Message, Oids, Old, Origin, Prepare, Relation,
-    ReplicaIdentity, RollbackPrepared, StreamAbort, StreamCommit, StreamStart, Text, Timestamp, Truncate, Type, Update,
+    ReplicaIdentity, StreamAbort, StreamCommit, StreamStart, Text, Timestamp, Truncate, Type, Update,
 };
 use super::tuple::{Tuple, Value};
 use crate::lsn::{Lsn, Oid, Xid};
@@ -52,15 +52,12 @@ pub fn encode(message: &Message<'_>) -> Vec<u8> {
         Message::BeginPrepare(prepare) => out.prepare(prepare),
         Message::Prepare(prepare) | Message::StreamPrepare(prepare) => out.byte(0).prepare(prepare),
         Message::CommitPrepared(CommitPrepared { commit, xid, gid }) => out.commit(commit).xid(xid).text(gid),
-        Message::RollbackPrepared(RollbackPrepared {
-            prepare_end_lsn,
-            rollback_end_lsn,
-            prepare_time,
-            rollback_time,
-            xid,
-            gid,
-        }) => out.byte(0).lsn(prepare_end_lsn).lsn(rollback_end_lsn).time(prepare_time).time(rollback_time).xid(xid).text(gid),
+        Message::RollbackPrepared(rollback) => {
+            out.byte(0).lsn(rollback.prepare_end_lsn).lsn(rollback.rollback_end_lsn);
+            out.time(rollback.prepare_time).time(rollback.rollback_time).xid(rollback.xid).text(rollback.gid)
+        }
     };
+    bytes
 }
 
 /// The fields of a message, appended one after the other.

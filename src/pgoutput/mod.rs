@@ -11,6 +11,8 @@ pub mod encode;
 mod error;
 mod message;
 mod tag;
+#[cfg(test)]
+mod tests;
 mod tuple;
 
 pub use decode::decode;

@@ -113,9 +113,12 @@ pub struct Counts {
     pub time: Instant,
     /// The same by the wall clock (Unix time, microseconds).
     pub unix_time: i64,
-    /// Every table, by schema and name. One that did not change is the same `Arc` as in the version before: that is how what changed is
-    /// found.
+    /// Every table, by schema and name.
     pub tables: Arc<[Arc<Table>]>,
+    /// The tables that differ from version - 1.
+    pub changed: Vec<Arc<Table>>,
+    /// The tables of version - 1 that are no more, by oid.
+    pub removed: Vec<u32>,
     /// What went by up to here.
     pub passed: Passed,
     /// Sum over all watched tables; `None` while any of them is not exact.

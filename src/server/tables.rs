@@ -1,7 +1,7 @@
 //! `GET /api/v1/tables`, and the `counts` events of the stream.
 //!
-//! A `counts` event says by `whole` whether it replaces what the client knows or adds to it. Those that most clients need (everything,
-//! and what changed since the version before) are encoded once, by whoever asks first.
+//! A `counts` event says by `whole` whether it replaces what the client knows or adds to it; one that adds names in `gone` the tables
+//! that are no more. Each is encoded once for all clients, by whoever needs it first.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -41,6 +41,7 @@ struct CountsEvent<'a> {
     as_of: AsOf,
     total_rows: Option<i64>,
     tables: Vec<&'a Table>,
+    gone: &'a [u32],
 }
 
 /// `GET /api/v1/tables`
@@ -58,28 +59,18 @@ pub(super) async fn tables(State(app): State<Arc<App>>) -> Response {
     })
 }
 
-/// The `counts` event for a client that was told `told` before.
-pub(super) fn news(told: Option<&Counts>, counts: &Counts) -> Bytes {
-    let changed = told.and_then(|told| Some((told, changed(told, counts)?)));
-    match changed {
-        None => counts.whole_json.get_or_init(|| event(counts, true, &mut counts.tables.iter())).clone(),
-        Some((told, mut changed)) if told.version + 1 == counts.version => {
-            counts.changed_json.get_or_init(|| event(counts, false, &mut changed)).clone()
-        }
-        Some((_, mut changed)) => event(counts, false, &mut changed),
+/// The `counts` event for a client that was told version `told` before: what changed since, if that is one version only.
+pub(super) fn news(told: Option<u64>, counts: &Counts) -> Bytes {
+    if told.is_some_and(|told| told + 1 == counts.version) {
+        counts.changed_json.get_or_init(|| event(counts, false, &counts.changed, &counts.removed)).clone()
+    } else {
+        counts.whole_json.get_or_init(|| event(counts, true, &counts.tables, &[])).clone()
     }
 }
 
-/// The tables that differ; `None` when it is not the same tables in the same order, so that only the whole tells which are no more.
-fn changed<'a>(told: &'a Counts, counts: &'a Counts) -> Option<impl Iterator<Item = &'a Arc<Table>>> {
-    let pairs = || told.tables.iter().zip(counts.tables.iter()).filter(|(before, now)| !Arc::ptr_eq(before, now));
-    let same = told.tables.len() == counts.tables.len() && pairs().all(|(before, now)| before.oid == now.oid);
-    same.then(|| pairs().map(|(_, now)| now))
-}
-
-fn event(counts: &Counts, whole: bool, tables: &mut dyn Iterator<Item = &Arc<Table>>) -> Bytes {
-    let tables = tables.map(|table| &**table).collect();
-    let event = CountsEvent { r#type: "counts", whole, as_of: as_of(counts, None), total_rows: counts.total_rows, tables };
+fn event(counts: &Counts, whole: bool, tables: &[Arc<Table>], gone: &[u32]) -> Bytes {
+    let tables = tables.iter().map(|table| &**table).collect();
+    let event = CountsEvent { r#type: "counts", whole, as_of: as_of(counts, None), total_rows: counts.total_rows, tables, gone };
     serde_json::to_vec(&event).unwrap_or_default().into()
 }
 

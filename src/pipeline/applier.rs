@@ -1,0 +1,247 @@
+//! From the stream's bytes to blocks of events: assembler → ledger → encoder, one transaction after the other.
+//!
+//! All that one epoch has learnt of the stream lives here and goes with it. A transaction is applied in one piece, once it is committed;
+//! only one too large for a block reaches the history in several, and then its commit is already known.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::assembler::{self, Assembler, Step, Transaction};
+use crate::counts::Ledger;
+use crate::encoding::Encoding;
+use crate::event::ddl::DdlMessage;
+use crate::event::{BlockBuilder, Encoder, Operation, Relation, TableTotals, TransactionHead};
+use crate::history::Writer;
+use crate::lsn::{Epoch, Lsn, Oid};
+use crate::pgoutput::{Logical, Message, Timestamp};
+
+/// A block is handed to the history when it has this much JSON, even within a transaction.
+const BLOCK: usize = 256 << 10;
+
+/// Applies the stream of one epoch.
+pub(super) struct Applier {
+    assembler: Assembler,
+    ledger: Ledger,
+    encoding: Encoding,
+    relations: FxHashMap<Oid, Relation>,
+    primary_keys: FxHashMap<Oid, Vec<String>>,
+    encoder: Encoder,
+    epoch: Epoch,
+    block: BlockBuilder,
+    noticed: Noticed,
+    applied: Applied,
+    /// Kept for its memory.
+    totals: Vec<TableTotals>,
+}
+
+/// What the stream said about tables since [`Applier::take_noticed`] was last called.
+#[derive(Debug, Default)]
+pub(super) struct Noticed {
+    /// Tables described by the stream, for the first time or again: something about them may have changed.
+    pub(super) described: FxHashSet<Oid>,
+    /// Tables whose rows or count changed, and when their last transaction was committed.
+    pub(super) touched: FxHashMap<Oid, Timestamp>,
+    /// What the DDL messages of `setup` say.
+    pub(super) ddl: Vec<DdlMessage>,
+}
+
+/// Work done, for the metrics.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Applied {
+    pub(super) transactions: u64,
+    pub(super) inserts: u64,
+    pub(super) updates: u64,
+    pub(super) deletes: u64,
+    pub(super) truncates: u64,
+    pub(super) messages: u64,
+}
+
+impl Applier {
+    pub(super) fn new(epoch: Epoch, assembler: Assembler, encoding: Encoding) -> Self {
+        Self {
+            assembler,
+            ledger: Ledger::default(),
+            encoding,
+            relations: FxHashMap::default(),
+            primary_keys: FxHashMap::default(),
+            encoder: Encoder::default(),
+            block: BlockBuilder::new(epoch.clone()),
+            epoch,
+            noticed: Noticed::default(),
+            applied: Applied::default(),
+            totals: Vec::new(),
+        }
+    }
+
+    pub(super) fn ledger(&mut self) -> &mut Ledger {
+        &mut self.ledger
+    }
+
+    pub(super) fn applied(&self) -> Applied {
+        self.applied
+    }
+
+    pub(super) fn assembler(&self) -> &Assembler {
+        &self.assembler
+    }
+
+    /// The primary key of a table, from the catalog: the stream does not tell it under REPLICA IDENTITY FULL.
+    pub(super) fn set_primary_key(&mut self, oid: Oid, columns: &[String]) {
+        if let Some(relation) = self.relations.get_mut(&oid) {
+            relation.set_primary_key(columns);
+        }
+        self.primary_keys.insert(oid, columns.to_vec());
+    }
+
+    pub(super) fn forget(&mut self, oid: Oid) {
+        self.ledger.forget(oid);
+        self.primary_keys.remove(&oid);
+    }
+
+    pub(super) fn take_noticed(&mut self) -> Noticed {
+        std::mem::take(&mut self.noticed)
+    }
+
+    /// Applies one message of the stream. What it completes waits in the current block for [`Self::flush`].
+    pub(super) async fn apply(&mut self, payload: &[u8], history: &mut Writer) -> Result<(), assembler::Error> {
+        match self.assembler.push(payload)? {
+            Step::Pending => {}
+            Step::Transaction(transaction) => self.transaction(transaction, history).await?,
+            Step::Message(message) => {
+                self.applied.messages += 1;
+                self.encoder.message_outside(&mut self.block, &message);
+            }
+            Step::Reached(lsn) => self.reached(lsn),
+        }
+        Ok(())
+    }
+
+    /// Everything committed before `lsn` has been applied, or has nothing to apply.
+    pub(super) fn keepalive(&mut self, lsn: Lsn) {
+        // Within a transaction the server may already stand behind a commit that has come only in part.
+        if self.assembler.is_between_transactions() {
+            self.reached(lsn);
+        }
+    }
+
+    fn reached(&mut self, lsn: Lsn) {
+        for oid in self.ledger.reached(lsn) {
+            self.noticed.touched.entry(oid).or_default();
+        }
+    }
+
+    /// Hands what was applied to the readers.
+    pub(super) async fn flush(&mut self, history: &mut Writer) {
+        if !self.block.is_empty() {
+            self.block.reached(self.ledger.position());
+            history.make_room().await;
+            history.append(self.block.finish());
+        }
+    }
+
+    async fn transaction(&mut self, mut transaction: Transaction, history: &mut Writer) -> Result<(), assembler::Error> {
+        let Transaction { xid, commit_lsn, end_lsn, time, .. } = transaction;
+        self.encoder.begin(&TransactionHead { epoch: self.epoch.clone(), xid, commit_lsn, time });
+        self.ledger.begin(xid);
+        let mut announced = false;
+        while let Some(message) = read(&mut transaction)? {
+            announced |= self.change(message);
+            if self.block.len() >= BLOCK {
+                self.flush(history).await;
+            }
+        }
+        self.applied.transactions += 1;
+        self.commit(end_lsn, time, announced);
+        self.assembler.recycle(transaction);
+        Ok(())
+    }
+
+    /// Applies one change; true when it belongs to what a commit should sum up.
+    fn change(&mut self, message: Message<'_>) -> bool {
+        let Self { ledger, encoder, block, relations, applied, .. } = self;
+        match message {
+            Message::Insert(insert) => {
+                applied.inserts += 1;
+                let count = ledger.insert(insert.oid);
+                if let Some(relation) = relations.get(&insert.oid) {
+                    encoder.change(block, relation, Operation::Insert, None, Some(&insert.new), count);
+                }
+            }
+            Message::Update(update) => {
+                applied.updates += 1;
+                let count = ledger.update(update.oid);
+                if let Some(relation) = relations.get(&update.oid) {
+                    encoder.change(block, relation, Operation::Update, update.old.as_ref(), Some(&update.new), count);
+                }
+            }
+            Message::Delete(delete) => {
+                applied.deletes += 1;
+                let count = ledger.delete(delete.oid);
+                if let Some(relation) = relations.get(&delete.oid) {
+                    encoder.change(block, relation, Operation::Delete, Some(&delete.old), None, count);
+                }
+            }
+            Message::Truncate(truncate) => {
+                // One message for all the tables that the statement reached.
+                for oid in truncate.oids.iter() {
+                    applied.truncates += 1;
+                    let rows_lost = ledger.truncate(oid);
+                    if let Some(relation) = relations.get(&oid) {
+                        encoder.truncate(block, relation, rows_lost, ledger.exact(oid));
+                    }
+                }
+            }
+            Message::Relation(relation) => {
+                let mut described = Relation::new(&relation, &self.encoding);
+                if let Some(columns) = self.primary_keys.get(&relation.oid) {
+                    described.set_primary_key(columns);
+                }
+                self.relations.insert(relation.oid, described);
+                self.noticed.described.insert(relation.oid);
+                return false;
+            }
+            Message::Logical(message) => return self.logical(&message),
+            // Origin and Type say nothing that a reader is told; the rest never reaches a transaction's log.
+            _ => return false,
+        }
+        true
+    }
+
+    fn logical(&mut self, message: &Logical<'_>) -> bool {
+        self.applied.messages += 1;
+        let ddl = if message.prefix.0 == DdlMessage::PREFIX { DdlMessage::parse(message.content) } else { None };
+        match ddl {
+            Some(ddl) => {
+                if let Some((oid, rows)) = ddl.recount() {
+                    self.ledger.recount(oid, rows);
+                }
+                self.encoder.ddl(&mut self.block, &ddl);
+                self.noticed.ddl.push(ddl);
+                true
+            }
+            None => {
+                self.encoder.message(&mut self.block, message);
+                false
+            }
+        }
+    }
+
+    fn commit(&mut self, end_lsn: Lsn, time: Timestamp, announced: bool) {
+        let Self { ledger, relations, noticed, totals, .. } = self;
+        totals.clear();
+        for touched in ledger.commit() {
+            noticed.touched.insert(touched.oid, time);
+            if let Some(relation) = relations.get(&touched.oid) {
+                totals.push(TableTotals { table: relation.table().clone(), totals: touched.totals, count: touched.count });
+            }
+        }
+        if announced {
+            self.encoder.commit(&mut self.block, &self.totals);
+        }
+        self.reached(end_lsn);
+    }
+}
+
+/// The next message of `transaction`; where that may block on a file, other tasks of this thread are moved away first.
+fn read(transaction: &mut Transaction) -> Result<Option<Message<'_>>, assembler::Error> {
+    if transaction.reads_file_next() { tokio::task::block_in_place(|| transaction.next()) } else { transaction.next() }
+}

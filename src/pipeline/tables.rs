@@ -1,0 +1,285 @@
+//! The tables that are watched: what the catalog says of each, joined with the ledger, and what is published of that.
+//!
+//! A table is entered when the catalog or the stream first names it. Publishing costs as much as what changed, plus one pointer a table.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::published::{CountState, Counts, Table, TableKind};
+use crate::catalog::{self, Coverage};
+use crate::counts::{Ledger, Standing};
+use crate::event::TableName;
+use crate::lsn::Oid;
+use crate::pgoutput::Timestamp;
+
+/// All tables known.
+#[derive(Debug, Default)]
+pub(super) struct Tables {
+    known: FxHashMap<Oid, Known>,
+    /// In the order in which they are shown.
+    order: BTreeMap<(String, String, Oid), ()>,
+    children: FxHashMap<Oid, Vec<Oid>>,
+    dirty: FxHashSet<Oid>,
+    /// A table was added, removed or renamed: the list itself is to be made anew.
+    relisted: bool,
+    list: Arc<[Arc<Table>]>,
+    version: u64,
+}
+
+/// What is known of one table.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) table: catalog::Table,
+    /// The survey before which it was first named by the stream: an older one cannot have seen it.
+    since_survey: u64,
+    /// Why it is not counted yet, or cannot be.
+    pub(super) note: Option<String>,
+    pub(super) progress: Option<u8>,
+    pub(super) verified_at: Option<String>,
+    pub(super) last_change: Option<Timestamp>,
+    published: Option<Arc<Table>>,
+}
+
+impl Known {
+    fn new(table: catalog::Table, since_survey: u64) -> Self {
+        Known { table, since_survey, note: None, progress: None, verified_at: None, last_change: None, published: None }
+    }
+}
+
+/// What a new look at the catalog changes for one table.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// It is to be counted: new, newly covered, or not to be trusted any more. `fenced` when transactions that ran while this came about
+    /// may have changed it unseen by the stream.
+    Count { oid: Oid, fenced: bool },
+    /// It is not in the stream any more.
+    Uncovered(Oid),
+    /// It is gone.
+    Gone(Oid),
+}
+
+impl Tables {
+    pub(super) fn get(&self, oid: Oid) -> Option<&Known> {
+        self.known.get(&oid)
+    }
+
+    /// To change what is known of a table; it is published anew.
+    pub(super) fn touch(&mut self, oid: Oid) -> Option<&mut Known> {
+        self.mark(oid);
+        self.known.get_mut(&oid)
+    }
+
+    /// Marks a table, and the partitioned tables above it, to be published anew.
+    fn mark(&mut self, oid: Oid) {
+        let mut next = Some(oid);
+        while let Some(oid) = next {
+            if !self.dirty.insert(oid) {
+                break;
+            }
+            next = self.known.get(&oid).and_then(|known| known.table.parent);
+        }
+    }
+
+    /// Whether anything has changed since it was last published.
+    pub(super) fn is_dirty(&self) -> bool {
+        self.relisted || !self.dirty.is_empty()
+    }
+
+    /// The stream names a table; true when it was not known, or by another name.
+    pub(super) fn named(&mut self, name: &TableName, survey: u64) -> bool {
+        match self.known.get(&name.oid) {
+            Some(known) if known.table.schema == name.schema && known.table.name == name.name => false,
+            Some(known) => {
+                let table = catalog::Table { schema: name.schema.clone(), name: name.name.clone(), ..known.table.clone() };
+                self.enter(table, survey);
+                true
+            }
+            None => {
+                self.enter(catalog::Table::streamed(name), survey);
+                true
+            }
+        }
+    }
+
+    fn enter(&mut self, table: catalog::Table, survey: u64) {
+        let oid = table.oid;
+        self.relisted = true;
+        let key = (table.schema.clone(), table.name.clone(), oid);
+        match self.known.get_mut(&oid) {
+            Some(known) => {
+                self.order.remove(&(known.table.schema.clone(), known.table.name.clone(), oid));
+                known.table = table;
+            }
+            None => {
+                self.known.insert(oid, Known::new(table, survey));
+            }
+        }
+        self.order.insert(key, ());
+        self.mark(oid);
+    }
+
+    fn leave(&mut self, oid: Oid) {
+        self.mark(oid);
+        self.dirty.remove(&oid);
+        if let Some(known) = self.known.remove(&oid) {
+            self.relisted = true;
+            self.order.remove(&(known.table.schema, known.table.name, oid));
+        }
+    }
+
+    /// Takes up a look at the catalog, the `survey`-th. `trusts_ddl`: the server tells of every rewrite itself, so one seen here is no news.
+    pub(super) fn survey(&mut self, tables: Vec<catalog::Table>, survey: u64, all_tables: bool, trusts_ddl: bool) -> Vec<Change> {
+        let mut changes = Vec::new();
+        let mut gone: FxHashSet<Oid> =
+            self.known.iter().filter(|(_, known)| known.since_survey < survey).map(|(oid, _)| *oid).collect();
+        for table in tables {
+            let oid = table.oid;
+            gone.remove(&oid);
+            let before = self.known.get(&oid);
+            let was_covered = before.is_some_and(|known| known.table.coverage == Coverage::Covered);
+            let rewritten = before.is_some_and(|known| known.table.was_rewritten(&table)) && !trusts_ddl;
+            let counted_alone = table.has_rows();
+            match &table.coverage {
+                Coverage::Covered if counted_alone && (!was_covered || rewritten) => {
+                    let fenced = !rewritten && !(all_tables && before.is_none());
+                    changes.push(Change::Count { oid, fenced });
+                }
+                Coverage::Uncovered(_) if was_covered => changes.push(Change::Uncovered(oid)),
+                _ => {}
+            }
+            if before.is_none_or(|known| known.table != table) {
+                self.enter(table, survey);
+            }
+        }
+        for oid in gone {
+            self.leave(oid);
+            changes.push(Change::Gone(oid));
+        }
+        self.children.clear();
+        for (oid, known) in &self.known {
+            if let Some(parent) = known.table.parent {
+                self.children.entry(parent).or_default().push(*oid);
+            }
+        }
+        changes
+    }
+
+    /// What is published now; `None` when nothing changed since.
+    pub(super) fn publish(&mut self, ledger: &Ledger, after_block: u64) -> Option<Counts> {
+        if !self.is_dirty() && self.version > 0 {
+            return None;
+        }
+        let mut changed = Vec::new();
+        for oid in std::mem::take(&mut self.dirty) {
+            let Some(known) = self.known.get(&oid) else { continue };
+            let table = self.describe(known, ledger);
+            if known.published.as_deref() != Some(&table) {
+                let table = Arc::new(table);
+                changed.push(Arc::clone(&table));
+                if let Some(known) = self.known.get_mut(&oid) {
+                    known.published = Some(table);
+                }
+            }
+        }
+        if changed.is_empty() && !self.relisted && self.version > 0 {
+            return None;
+        }
+        self.list = self.order.keys().filter_map(|(_, _, oid)| self.known.get(oid)?.published.clone()).collect();
+        self.version += 1;
+        let relisted = std::mem::take(&mut self.relisted);
+        let watched = self.list.iter().filter(|table| table.kind != TableKind::PartitionedTable);
+        let total_rows = watched.filter(|table| table.count_state != CountState::Uncovered).map(|table| table.count).sum();
+        Some(Counts {
+            version: self.version,
+            relisted,
+            after_block,
+            lsn: ledger.position(),
+            time: Instant::now(),
+            unix_time: super::unix_micros(),
+            tables: Arc::clone(&self.list),
+            changed,
+            total_rows,
+            whole_json: OnceLock::new(),
+            changed_json: OnceLock::new(),
+        })
+    }
+
+    /// Whether there is anything exact to show, or nothing that could be counted.
+    pub(super) fn anything_counted(&self, ledger: &Ledger) -> bool {
+        let mut counted = self.known.values().filter(|known| known.table.has_rows() && known.table.coverage == Coverage::Covered);
+        let exact = |known: &Known| matches!(ledger.standing(known.table.oid), Standing::Exact(_));
+        counted.clone().next().is_none() || counted.any(exact)
+    }
+
+    fn describe(&self, known: &Known, ledger: &Ledger) -> Table {
+        let catalog::Table { oid, schema, name, kind, parent, replica_identity, primary_key, coverage, .. } = &known.table;
+        let leaves = self.leaves(*oid);
+        let totals = leaves.iter().map(|leaf| ledger.totals(*leaf)).fold(ledger.totals(*oid), |sum, leaf| sum.and(leaf));
+        let (count, count_state, reason) = match (coverage, kind) {
+            (Coverage::Uncovered(reason), _) => (None, CountState::Uncovered, Some(reason.to_string())),
+            (Coverage::Covered, TableKind::PartitionedTable) => self.sum(&leaves, ledger),
+            (Coverage::Covered, _) => match ledger.standing(*oid) {
+                Standing::Exact(rows) => (Some(rows), CountState::Exact, None),
+                Standing::Counting => (None, CountState::Counting, known.note.clone()),
+                Standing::Unknown => (None, CountState::Unknown, known.note.clone()),
+            },
+        };
+        let last_change = leaves.iter().filter_map(|leaf| self.known.get(leaf)?.last_change).chain(known.last_change).max();
+        Table {
+            oid: oid.0,
+            schema: schema.clone(),
+            name: name.clone(),
+            kind: *kind,
+            parent: parent.map(|parent| parent.0),
+            count,
+            count_state,
+            reason,
+            progress: known.progress.filter(|_| count_state == CountState::Counting),
+            inserts: totals.inserts,
+            updates: totals.updates,
+            deletes: totals.deletes,
+            truncates: totals.truncates,
+            last_change: last_change.map(|time| time.to_string()),
+            verified_at: known.verified_at.clone(),
+            replica_identity: replica_identity.as_str(),
+            key: primary_key.clone(),
+        }
+    }
+
+    fn sum(&self, leaves: &[Oid], ledger: &Ledger) -> (Option<i64>, CountState, Option<String>) {
+        let mut sum = 0;
+        for leaf in leaves {
+            let name = || self.known.get(leaf).map_or_else(String::new, |known| known.table.name.clone());
+            match (self.known.get(leaf).map(|known| &known.table.coverage), ledger.standing(*leaf)) {
+                (Some(Coverage::Uncovered(_)), _) => {
+                    return (None, CountState::Uncovered, Some(format!("its partition {} is not covered", name())));
+                }
+                (_, Standing::Exact(rows)) => sum += rows,
+                (_, Standing::Counting) => {
+                    return (None, CountState::Counting, Some(format!("its partition {} is being counted", name())));
+                }
+                (_, Standing::Unknown) => {
+                    return (None, CountState::Unknown, Some(format!("the count of its partition {} is not known", name())));
+                }
+            }
+        }
+        (Some(sum), CountState::Exact, None)
+    }
+
+    /// The leaves of the partition tree under `oid`.
+    fn leaves(&self, oid: Oid) -> Vec<Oid> {
+        let mut leaves = Vec::new();
+        let mut open = self.children.get(&oid).cloned().unwrap_or_default();
+        while let Some(oid) = open.pop() {
+            match self.children.get(&oid) {
+                Some(children) => open.extend(children),
+                None if self.known.get(&oid).is_some_and(|known| known.table.has_rows()) => leaves.push(oid),
+                None => {}
+            }
+        }
+        leaves
+    }
+}
