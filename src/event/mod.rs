@@ -19,3 +19,4 @@ mod value;
 pub use block::{Block, BlockBuilder, Head, Kind, NewEvent, Operation, TableName};
 pub use encoder::{Ddl, Encoder, GapReason, TableTotals, TransactionHead, gap_json};
 pub use relation::{Column, Domains, Relation};
+pub use value::write_text;
