@@ -17,6 +17,8 @@ pub mod event;
 pub mod catalog;
 #[cfg(feature = "full")]
 pub mod cluster;
+#[cfg(feature = "full")]
+pub mod history;
 // Floor 5
 #[cfg(feature = "full")]
 pub mod pipeline;

@@ -31,9 +31,10 @@ CREATE OR REPLACE FUNCTION pgvigil.tell_change() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   message jsonb;
-  context jsonb := jsonb_build_object(
-    'sql', CASE WHEN current_setting('pgvigil.ddl_sql', true) IS DISTINCT FROM 'off' THEN left(current_query(), 1000) END);
+  context jsonb;
 BEGIN
+  context := jsonb_build_object(
+    'sql', CASE WHEN current_setting('pgvigil.ddl_sql', true) IS DISTINCT FROM 'off' THEN left(current_query(), 1000) END);
   FOR message IN
     -- One message a table, however many parts the command had.
     SELECT jsonb_build_object(
@@ -75,9 +76,10 @@ CREATE OR REPLACE FUNCTION pgvigil.tell_drop() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   message jsonb;
-  context jsonb := jsonb_build_object(
-    'sql', CASE WHEN current_setting('pgvigil.ddl_sql', true) IS DISTINCT FROM 'off' THEN left(current_query(), 1000) END);
+  context jsonb;
 BEGIN
+  context := jsonb_build_object(
+    'sql', CASE WHEN current_setting('pgvigil.ddl_sql', true) IS DISTINCT FROM 'off' THEN left(current_query(), 1000) END);
   FOR message IN
     SELECT jsonb_build_object(
              'event', 'dropped',

@@ -100,6 +100,8 @@ pub enum Reason {
     },
     /// One of its partitions, named here, is not covered.
     Partition(String),
+    /// The stream has named it, and the catalog was not read since.
+    NotLookedAt,
 }
 
 impl fmt::Display for Reason {
@@ -107,7 +109,9 @@ impl fmt::Display for Reason {
         match self {
             Reason::Foreign => write!(f, "a foreign table: its rows change on another server, unseen by this one's log"),
             Reason::MaterializedView => write!(f, "a materialized view: logical replication never carries it"),
-            Reason::Unlogged => write!(f, "unlogged: its changes are not in the log; ALTER TABLE … SET LOGGED makes it countable"),
+            Reason::Unlogged => {
+                write!(f, "unlogged: its changes are not in the log; ALTER TABLE … SET LOGGED makes it countable")
+            }
             Reason::NoPublication(name) => write!(f, "there is no publication {name:?}; `pgvigil setup --apply` makes it"),
             Reason::NotPublished(name) => {
                 write!(f, "not in publication {name:?}; add it with `pgvigil setup --apply` or ALTER PUBLICATION … ADD TABLE")
@@ -120,7 +124,10 @@ impl fmt::Display for Reason {
                 write!(f, "; ALTER PUBLICATION … SET (publish = 'insert, update, delete, truncate') adds what is missing")
             }
             Reason::RowFilter(name) => {
-                write!(f, "publication {name:?} filters its rows, so the stream does not carry them all; publish it without WHERE")
+                write!(
+                    f,
+                    "publication {name:?} filters its rows, so the stream does not carry them all; publish it without WHERE"
+                )
             }
             Reason::ViaRoot(name) => write!(
                 f,
@@ -133,6 +140,7 @@ impl fmt::Display for Reason {
                 f,
                 "row-level security hides rows from role {role:?}, so it cannot count them; watch with a role that has BYPASSRLS"
             ),
+            Reason::NotLookedAt => write!(f, "just seen in the stream; the catalog is being read"),
             Reason::Partition(name) => write!(f, "the sum is not known: its partition {name} is not covered"),
         }
     }
@@ -162,7 +170,11 @@ impl Facts {
 }
 
 /// Whether the publication carries a table that has rows, given what is known of it and of the partitioned tables above it.
-pub(super) fn published(publication: &Publication, facts: Facts, mut ancestors: impl Iterator<Item = Facts>) -> Result<(), Reason> {
+pub(super) fn published(
+    publication: &Publication,
+    facts: Facts,
+    mut ancestors: impl Iterator<Item = Facts>,
+) -> Result<(), Reason> {
     let name = || Arc::clone(&publication.name);
     let mut ancestors = ancestors.by_ref().peekable();
     let is_partition = ancestors.peek().is_some();

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, IsolationLevel, Row};
 
 use super::coverage::{self, Facts};
 use super::{Coverage, Kind, Operation, Persistence, Publication, Reason, Table};
-use crate::counts::Snapshot;
-use crate::lsn::{Lsn, Oid};
+use crate::counts::{ParseSnapshotError, Snapshot};
+use crate::lsn::{Lsn, Oid, ParseIdError};
 use crate::pgoutput::ReplicaIdentity;
 
 /// The tables of a database, as one snapshot saw them.
@@ -22,6 +23,8 @@ pub struct Catalog {
     pub role: Arc<str>,
     /// `server_version_num`, such as 150018.
     pub server_version: i32,
+    /// The server tells of DDL in the stream: `setup` has made the event triggers, and they are enabled.
+    pub tells_ddl: bool,
     /// The publication that was asked for, if there is one of that name.
     pub publication: Option<Publication>,
     /// By schema and name.
@@ -34,14 +37,36 @@ pub enum CatalogError {
     /// The server refused, or the connection is lost.
     #[error("the system catalogs could not be read")]
     Query(#[from] tokio_postgres::Error),
-    /// The server sent what this does not understand.
-    #[error("the server gave {text:?} where {expected} belongs")]
-    Unexpected {
+    /// The server sent something that is no snapshot.
+    #[error(transparent)]
+    Snapshot(#[from] ParseSnapshotError),
+    /// The server sent something that is no log position or transaction id.
+    #[error(transparent)]
+    Id(#[from] ParseIdError),
+    /// The server has a kind of table, persistence or replica identity that PostgreSQL 14 to 18 have not.
+    #[error("the server gave {code:?} where {expected} belongs")]
+    Unknown {
         /// What came.
-        text: String,
+        code: char,
         /// What should have come.
         expected: &'static str,
     },
+}
+
+impl CatalogError {
+    /// Whether the same may work when tried again: on a new connection, or when the server has what it lacked.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            CatalogError::Query(error) => error.code().is_none_or(is_transient),
+            CatalogError::Snapshot(_) | CatalogError::Id(_) | CatalogError::Unknown { .. } => false,
+        }
+    }
+}
+
+/// Whether an error with this code may pass by itself.
+pub(super) fn is_transient(code: &SqlState) -> bool {
+    // 08 and 57: the connection or the server goes away, or someone cancelled; 40: deadlock and the like; 53: out of some resource.
+    matches!(code.code().get(..2), Some("08" | "40" | "53" | "57")) || *code == SqlState::LOCK_NOT_AVAILABLE
 }
 
 /// Reads the catalog: a handful of queries, whatever the number of tables. Waits for no lock.
@@ -70,17 +95,14 @@ pub async fn read(client: &mut Client, publication: &str) -> Result<Catalog, Cat
     judge(&mut tables, &facts, publication.as_ref(), &name, &role);
 
     let (snapshot, lsn) = position(&here)?;
-    Ok(Catalog { snapshot, read_at_lsn: lsn, role, server_version, publication, tables })
+    let tells_ddl = here.try_get("tells_ddl")?;
+    Ok(Catalog { snapshot, read_at_lsn: lsn, role, server_version, tells_ddl, publication, tables })
 }
 
 /// The columns `snapshot` and `lsn` of a row.
 pub(super) fn position(row: &Row) -> Result<(Snapshot, Lsn), CatalogError> {
     let (snapshot, lsn): (&str, &str) = (row.try_get("snapshot")?, row.try_get("lsn")?);
-    let unexpected = |text: &str, expected| CatalogError::Unexpected { text: text.to_owned(), expected };
-    Ok((
-        snapshot.parse().map_err(|_| unexpected(snapshot, "a snapshot"))?,
-        lsn.parse().map_err(|_| unexpected(lsn, "a log position"))?,
-    ))
+    Ok((snapshot.parse()?, lsn.parse()?))
 }
 
 fn read_publication(row: &Row, name: Arc<str>) -> Result<Publication, tokio_postgres::Error> {
@@ -107,7 +129,7 @@ fn read_publication(row: &Row, name: Arc<str>) -> Result<Publication, tokio_post
 
 fn read_table(row: &Row, schemas: &FxHashSet<u32>) -> Result<(Table, Facts), CatalogError> {
     let letter = |column: &str| row.try_get::<_, i8>(column).map(|code| char::from(code.cast_unsigned()));
-    let unexpected = |code: char, expected| CatalogError::Unexpected { text: code.into(), expected };
+    let unexpected = |code, expected| CatalogError::Unknown { code, expected };
     let kind = match (letter("kind")?, row.try_get("is_partition")?) {
         ('r', false) => Kind::Table,
         ('r', true) => Kind::Partition,

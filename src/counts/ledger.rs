@@ -238,7 +238,7 @@ impl Ledger {
         self.apply(oid, Effect::set(rows), |_| ());
     }
 
-    fn apply(&mut self, oid: Oid, effect: Effect, count: impl FnOnce(&mut Totals)) -> Option<i64> {
+    pub(super) fn apply(&mut self, oid: Oid, effect: Effect, count: impl FnOnce(&mut Totals)) -> Option<i64> {
         let entry = self.entries.entry(oid).or_default();
         let place = *entry.touched.get_or_insert_with(|| {
             self.touched.push(Touched { oid, totals: Totals::default(), count: None, effect: Effect::default() });

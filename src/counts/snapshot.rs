@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::lsn::Xid;
+use crate::lsn::{ParseIdError, Xid};
 
 /// A transaction id that never wraps around: PostgreSQL's `xid8`, whose lower half is the [`Xid`] of the stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,6 +20,17 @@ impl FullXid {
     fn closest(self, xid: Xid) -> FullXid {
         let ahead = xid.0.wrapping_sub(self.xid().0).cast_signed();
         FullXid(self.0.wrapping_add_signed(i64::from(ahead)))
+    }
+}
+
+impl FromStr for FullXid {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        number(text).ok_or_else(|| ParseIdError {
+            text: text.to_owned(),
+            expected: "a transaction id with its epoch, such as 4294968067",
+        })
     }
 }
 
@@ -158,7 +169,9 @@ mod tests {
 
     #[test]
     fn malformed_snapshots_are_refused() {
-        for text in ["", "1", "1:2", "1:2:3:", "2:1:", "1:9:10", "1:9:0", "1:9:3,3", "1:9:4,3", "1:9:,", "+1:2:", "a:b:c", "1:9:3,"] {
+        for text in
+            ["", "1", "1:2", "1:2:3:", "2:1:", "1:9:10", "1:9:0", "1:9:3,3", "1:9:4,3", "1:9:,", "+1:2:", "a:b:c", "1:9:3,"]
+        {
             assert!(text.parse::<Snapshot>().is_err(), "{text}");
         }
     }

@@ -8,15 +8,19 @@
 
 mod array;
 mod block;
+pub mod ddl;
 mod document;
 mod encoder;
+pub mod filter;
+mod gap;
 mod json;
 mod number;
 mod relation;
 pub mod time;
 mod value;
 
-pub use block::{Block, BlockBuilder, Head, Kind, NewEvent, Operation, TableName};
-pub use encoder::{Ddl, Encoder, GapReason, TableTotals, TransactionHead, gap_json};
+pub use block::{Block, BlockBuilder, Head, Kind, NewEvent, Operation, Operations, TableName, Touched};
+pub use encoder::{Ddl, Encoder, TableTotals, TransactionHead};
+pub use gap::{Gap, GapReason};
 pub use relation::{Column, Domains, Relation};
 pub use value::write_text;

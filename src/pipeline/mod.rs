@@ -128,14 +128,12 @@ impl Pipeline {
     }
 
     /// A new epoch, later than any before it in this process.
-    fn next_epoch(&mut self) -> Epoch {
+    fn next_epoch(&self) -> Epoch {
         let mut millis = u64::try_from(unix_micros() / 1000).unwrap_or(0);
         while self.epoch.as_ref().is_some_and(|last| *last >= Epoch::at_millis(millis)) {
             millis += 1;
         }
-        let epoch = Epoch::at_millis(millis);
-        self.epoch = Some(epoch.clone());
-        epoch
+        Epoch::at_millis(millis)
     }
 }
 

@@ -95,16 +95,16 @@ pub(super) async fn run(watch: Watch, survey: Survey, sights: mpsc::Sender<Sight
 }
 
 async fn look(watch: &Watch, survey: &Survey, sights: &mpsc::Sender<Sight>, number: &mut u64) -> Result<(), Problem> {
-    let client = watch.target.sql("pgvigil observer").await?;
+    let mut client = watch.target.sql("pgvigil observer").await?;
     let mut pulse = tokio::time::interval(PULSE);
     pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut publication = catalog::publication_fingerprint(&client, &watch.publication).await?;
+    let mut seen = catalog::fingerprint(&client, &watch.publication).await?;
     let mut surveyed = Instant::now();
     let mut due = true;
     loop {
         if due {
             (due, surveyed, *number) = (false, Instant::now(), *number + 1);
-            let catalog = catalog::read(&client, &watch.publication).await?;
+            let catalog = catalog::read(&mut client, &watch.publication).await?;
             if sights.send(Sight::Survey { number: *number, catalog }).await.is_err() {
                 return Ok(());
             }
@@ -114,9 +114,9 @@ async fn look(watch: &Watch, survey: &Survey, sights: &mpsc::Sender<Sight>, numb
                 if sights.send(Sight::Pulse(take_pulse(&client, &watch.slot).await?)).await.is_err() {
                     return Ok(());
                 }
-                let now = catalog::publication_fingerprint(&client, &watch.publication).await?;
-                due = now != publication || surveyed.elapsed() >= watch.reconcile;
-                publication = now;
+                let now = catalog::fingerprint(&client, &watch.publication).await?;
+                due = now != seen || surveyed.elapsed() >= watch.reconcile;
+                seen = now;
             }
             () = survey.wanted.notified() => {
                 tokio::time::sleep_until(surveyed + SETTLE).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::applier::Applier;
@@ -43,6 +43,7 @@ struct Session<'a> {
     counted: bool,
     first_epoch: bool,
     publish_at: Option<Instant>,
+    published: Instant,
     /// The DDL messages of `setup` are installed: the stream itself tells of every rewrite.
     tells_ddl: bool,
 }
@@ -78,6 +79,7 @@ impl Pipeline {
             counted: false,
             first_epoch,
             publish_at: None,
+            published: Instant::now(),
             tells_ddl: false,
         };
         session.surveyed(0, catalog)?;
@@ -116,8 +118,8 @@ impl Pipeline {
             let (name, database) = (config.publication, database.name.clone());
             return Err(PipelineError::PublicationMissing { name, database });
         }
-        let encoding = Encoding::named(walsender.parameter("server_encoding").unwrap_or("UTF8"))?;
-        let epoch = self.next_epoch_name();
+        let encoding = Encoding::from_name(walsender.parameter("server_encoding").unwrap_or("UTF8"))?;
+        let epoch = self.next_epoch();
         let slot = format!("pgvigil_{epoch}_{:04x}", rand::random::<u16>());
         let consistent_point = self.create_slot(&mut walsender, &sql, &slot).await?;
         let fence = catalog::fence(&sql).await?;
@@ -220,8 +222,6 @@ impl Session<'_> {
         reports: &mut mpsc::UnboundedReceiver<Report>,
         cancel: &CancellationToken,
     ) -> Result<(), PipelineError> {
-        let mut retry = tokio::time::interval(Duration::from_millis(250));
-        retry.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let ledger = self.applier.ledger();
             self.counting.start(|job| ledger.ask(job.table.oid));
@@ -275,13 +275,13 @@ impl Session<'_> {
         }
         for (oid, time) in noticed.touched {
             if let Some(known) = self.tables.touch(oid) {
-                known.last_change = known.last_change.max(time);
+                known.last_change = known.last_change.max(Some(time));
             }
             self.soon();
         }
         for oid in self.applier.ledger().take_impossible() {
             tracing::error!(%oid, "a count fell below zero: something was missed; counting again");
-            self.recount(oid, Some(self.fence), "its count fell below zero, so it is counted again");
+            self.recount(oid, self.fence, "its count fell below zero, so it is counted again");
         }
         if !noticed.ddl.is_empty() {
             self.survey.ask();
@@ -314,7 +314,7 @@ impl Session<'_> {
         let fence = self.fence.max(catalog.snapshot.xmax());
         for change in self.tables.survey(catalog.tables, number, publication.all_tables, self.tells_ddl) {
             match change {
-                Change::Count { oid, fenced } => self.recount(oid, Some(if fenced { fence } else { self.fence }), "waiting to be counted"),
+                Change::Count { oid, fenced } => self.recount(oid, if fenced { fence } else { self.fence }, "waiting to be counted"),
                 Change::Uncovered(oid) => {
                     self.counting.forget(oid);
                     self.applier.ledger().doubt(oid);
@@ -330,13 +330,13 @@ impl Session<'_> {
     }
 
     /// Has a table counted, whatever is known of its count.
-    fn recount(&mut self, oid: Oid, fence: Option<FullXid>, why: &str) {
+    fn recount(&mut self, oid: Oid, fence: FullXid, why: &str) {
         self.applier.ledger().ask(oid);
         if let Some(known) = self.tables.touch(oid) {
             known.note = Some(why.to_owned());
             known.progress = None;
             let table = Arc::clone(&known.table);
-            self.counting.ask(Job { table, fence });
+            self.counting.ask(Job { table, fence: Some(fence) });
         }
         self.soon();
     }
@@ -373,7 +373,7 @@ impl Session<'_> {
         known.note = None;
         match outcome {
             Ok(baseline) => {
-                known.verified_at = Some(crate::event::time::rfc3339_unix_micros(unix_micros()));
+                known.verified_at = Some(crate::event::time::rfc3339_unix(unix_micros()));
                 if self.applier.ledger().counted(oid, baseline.count) {
                     // Exact once the stream has passed it: ask where the stream stands, rather than wait for the next second.
                     self.progress.request_reply();
@@ -414,14 +414,14 @@ impl Session<'_> {
         self.publish_at = None;
         self.published = Instant::now();
         let position = self.pipeline.history.position();
-        let applied = self.applier.applied();
+        let passed = self.applier.passed();
         let ledger = self.applier.ledger();
         if !self.counted && self.tables.anything_counted(ledger) {
             self.counted = true;
             let first_epoch = self.first_epoch;
             self.pipeline.standing.note(|facts| facts.phase = Phase::Streaming { first_epoch, counted: true });
         }
-        if let Some(counts) = self.tables.publish(ledger, position, applied) {
+        if let Some(counts) = self.tables.publish(ledger, position, passed) {
             self.pipeline.counts.send_replace(Arc::new(counts));
         }
     }
