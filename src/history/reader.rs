@@ -126,6 +126,11 @@ impl Reader {
     /// Takes what lies behind the cursor and passes `filter`: everything up to the head, or about `max_bytes` of JSON (but at least one
     /// event). After `Nothing` there may still be more to look through: [`Reader::ready`] knows.
     pub fn read(&mut self, filter: &Arc<Filter>, max_bytes: usize) -> Read {
+        self.read_until(u64::MAX, filter, max_bytes)
+    }
+
+    /// The same, from blocks before number `until` only: what belongs behind that block can be told in its place.
+    pub fn read_until(&mut self, until: u64, filter: &Arc<Filter>, max_bytes: usize) -> Read {
         let (blocks, end) = {
             let ring = self.shared.ring();
             let lost = match self.place {
@@ -145,7 +150,9 @@ impl Reader {
                 looked += kept.block.size();
                 more
             };
-            let blocks: Vec<_> = ring.from(self.place.next(0)).take_while(within).cloned().collect();
+            let next = self.place.next(0);
+            let most = usize::try_from(until.saturating_sub(next)).unwrap_or(usize::MAX);
+            let blocks: Vec<_> = ring.from(next).take(most).take_while(within).cloned().collect();
             (blocks, ring.end())
         };
         self.take(blocks, end, filter, max_bytes)

@@ -13,6 +13,7 @@
 
 mod admission;
 mod assets;
+mod batch;
 mod events;
 mod guard;
 mod listen;
@@ -33,7 +34,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 pub use guard::{Origin, ParseOriginError};
@@ -92,6 +93,10 @@ pub struct Limits {
     pub ping_every: Duration,
     /// How long clients may take to leave when the server ends.
     pub farewell: Duration,
+    /// Pages of rows and looks through the history that are made at the same time.
+    pub heavy_requests: usize,
+    /// Events on one page.
+    pub page_events: usize,
     /// Rows on one page.
     pub page_rows: u32,
     /// The database may work on one page for this time.
@@ -118,6 +123,8 @@ impl Default for Limits {
             stall_time: Duration::from_secs(15),
             ping_every: Duration::from_secs(20),
             farewell: Duration::from_secs(3),
+            heavy_requests: 4,
+            page_events: 1000,
             page_rows: 500,
             page_time: Duration::from_secs(5),
         }
@@ -146,6 +153,8 @@ struct App {
     beat: watch::Receiver<Bytes>,
     clients: admission::Clients,
     admission: Arc<admission::Admission>,
+    /// Leave for what costs the database, or much of our time: a page of rows, a look through the history.
+    heavy: Semaphore,
     /// Everything that must have ended before the server has.
     tasks: TaskTracker,
     started: Instant,

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use serde::Serialize;
 
 /// What is wrong with a request, or with us. The same text serves as an `error` frame of the stream.
@@ -17,6 +18,8 @@ pub(super) struct Problem {
 pub(super) enum Kind {
     InvalidParameter,
     NotFound,
+    NoLongerKept,
+    NotYetThere,
     MethodNotAllowed,
     HostRefused,
     OriginRefused,
@@ -27,6 +30,7 @@ pub(super) enum Kind {
     TooManyConnections,
     DatabaseUnavailable,
     DatabaseRefused,
+    Failed,
 }
 
 impl Kind {
@@ -35,6 +39,8 @@ impl Kind {
         match self {
             Self::InvalidParameter => (StatusCode::BAD_REQUEST, "invalid-parameter", "A parameter is not understood"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is nothing here"),
+            Self::NoLongerKept => (StatusCode::GONE, "no-longer-kept", "The history does not reach back so far"),
+            Self::NotYetThere => (StatusCode::SERVICE_UNAVAILABLE, "not-yet-there", "It is arriving just now"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Only GET and HEAD are served here"),
             Self::HostRefused => (StatusCode::FORBIDDEN, "host-refused", "This host name is not ours"),
             Self::OriginRefused => (StatusCode::FORBIDDEN, "origin-refused", "Pages of this origin may not read from here"),
@@ -44,6 +50,7 @@ impl Kind {
             Self::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "not-ready", "What is shown is not live"),
             Self::TooManyConnections => (StatusCode::SERVICE_UNAVAILABLE, "too-many-connections", "Too many connections"),
             Self::DatabaseUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "database-unavailable", "The database does not answer"),
+            Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "failed", "pgvigil failed"),
             Self::DatabaseRefused => (StatusCode::BAD_GATEWAY, "database-refused", "The database refused the query"),
         }
     }
@@ -73,6 +80,22 @@ impl Problem {
         let (status, code, title) = self.kind.parts();
         let document = Document { r#type: format!("urn:pgvigil:problem:{code}"), title, status: status.as_u16(), detail: &self.detail };
         serde_json::to_vec(&document).unwrap_or_default()
+    }
+}
+
+/// The same as an event of the stream.
+#[derive(Serialize)]
+struct Frame<'a> {
+    r#type: &'static str,
+    code: &'a str,
+    message: &'a str,
+}
+
+impl Problem {
+    /// An `error` event.
+    pub(super) fn to_frame(&self) -> Bytes {
+        let frame = Frame { r#type: "error", code: self.kind.code(), message: &self.detail };
+        serde_json::to_vec(&frame).unwrap_or_default().into()
     }
 }
 

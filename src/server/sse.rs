@@ -16,12 +16,13 @@ use futures_util::stream;
 use super::App;
 use super::admission::Client;
 use super::parameters;
-use super::subscription::{Batch, Subscription};
+use super::batch::Batch;
+use super::subscription::Subscription;
 
 /// `GET /api/v1/stream`
 pub(super) async fn stream(State(app): State<Arc<App>>, request: Request) -> Response {
     let resumed = request.headers().get("last-event-id");
-    let terms = match parameters::stream(&app, request.uri()).and_then(|terms| parameters::resume(terms, resumed)) {
+    let terms = match parameters::stream(request.uri()).and_then(|terms| parameters::resume(terms, resumed)) {
         Ok(terms) => terms,
         Err(problem) => return problem.into_response(),
     };
@@ -46,9 +47,9 @@ fn encode(batch: &Batch) -> Bytes {
     }
     const AROUND: usize = "id: \ndata: \n\n".len() + 40;
     let mut text = Vec::with_capacity(batch.bytes() + batch.len() * AROUND);
-    for (id, json) in batch.events() {
+    for (event, json) in batch.iter() {
         // Writing to memory cannot fail.
-        let _ = id.map_or(Ok(()), |id| writeln!(text, "id: {id}"));
+        let _ = event.map_or(Ok(()), |event| writeln!(text, "id: {}", event.id()));
         text.extend_from_slice(b"data: ");
         text.extend_from_slice(json);
         text.extend_from_slice(b"\n\n");

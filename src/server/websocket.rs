@@ -23,9 +23,10 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::admission::Peer;
-use super::problem::{Kind, Problem};
+use super::problem::Kind;
 use super::socket::Socket;
-use super::subscription::{Batch, Subscription, Terms};
+use super::batch::Batch;
+use super::subscription::{Subscription, Terms};
 use super::{App, Limits, parameters};
 
 /// Frames are gathered up to this size before they are written; a larger one is written by itself, uncopied.
@@ -41,7 +42,7 @@ const CLOSING: Duration = Duration::from_secs(1);
 
 /// `GET /api/v1/ws`
 pub(super) async fn upgrade(State(app): State<Arc<App>>, mut request: Request) -> Response {
-    let terms = match parameters::stream(&app, request.uri()) {
+    let terms = match parameters::stream(request.uri()) {
         Ok(terms) => terms,
         Err(problem) => return problem.into_response(),
     };
@@ -139,7 +140,7 @@ impl Session {
         let socket = self.socket.get_mut();
         let header = FrameHeader { opcode: OpCode::Data(Data::Text), ..FrameHeader::default() };
         let mut gathered = Vec::with_capacity((batch.bytes() + batch.len() * MAX_HEADER).min(GATHER));
-        for json in batch.frames() {
+        for (_, json) in batch.iter() {
             if gathered.len() + MAX_HEADER + json.len() > GATHER {
                 socket.write_all(&gathered).await?;
                 gathered.clear();
@@ -161,9 +162,9 @@ impl Session {
         self.heard = true;
         match message {
             Some(Ok(Message::Text(text))) => {
-                let answer = match parameters::subscribe(&self.subscription, &text) {
+                let answer = match parameters::subscribe(&text) {
                     Ok(terms) => self.subscription.change(terms),
-                    Err(problem) => error_frame(&problem),
+                    Err(problem) => Batch::from(problem.to_frame()),
                 };
                 self.send(answer).await
             }
