@@ -30,3 +30,6 @@ pub mod pipeline;
 // Floor 6
 #[cfg(feature = "full")]
 pub mod server;
+// Floor 7
+#[cfg(feature = "full")]
+pub mod commands;

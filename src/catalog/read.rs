@@ -197,7 +197,9 @@ fn judge(tables: &mut [Table], facts: &[Facts], publication: Option<&Publication
         if tables[this].kind != Kind::PartitionedTable && tables[this].coverage != Coverage::Covered {
             let reason = Reason::Partition(tables[this].sql_name());
             for above in ancestors(this) {
-                tables[above].coverage = Coverage::Uncovered(reason.clone());
+                if tables[above].coverage == Coverage::Covered {
+                    tables[above].coverage = Coverage::Uncovered(reason.clone());
+                }
             }
         }
     }

@@ -8,6 +8,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rustc_hash::FxHashMap;
+use serde::Deserialize;
 
 use crate::lsn::{Epoch, EventId, Lsn, Oid, Place, Xid};
 use crate::pgoutput::Timestamp;
@@ -28,7 +30,8 @@ pub enum Kind {
 }
 
 /// What was done to a row or a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Operation {
     /// `insert`
     Insert,
@@ -223,6 +226,8 @@ pub struct BlockBuilder {
     epoch: Epoch,
     heads: Vec<Head>,
     tables: Vec<Arc<TableName>>,
+    /// Where in `tables` a table stands, by its address: that of an `Arc` in the list belongs to nobody else.
+    indices: FxHashMap<usize, u32>,
     touched: Vec<(u32, Touched)>,
     json: Vec<u8>,
     end_lsn: Lsn,
@@ -231,7 +236,15 @@ pub struct BlockBuilder {
 impl BlockBuilder {
     /// An empty block of this epoch.
     pub fn new(epoch: Epoch) -> Self {
-        Self { epoch, heads: Vec::new(), tables: Vec::new(), touched: Vec::new(), json: Vec::new(), end_lsn: Lsn::ZERO }
+        Self {
+            epoch,
+            heads: Vec::new(),
+            tables: Vec::new(),
+            indices: FxHashMap::default(),
+            touched: Vec::new(),
+            json: Vec::new(),
+            end_lsn: Lsn::ZERO,
+        }
     }
 
     /// The epoch of the events.
@@ -251,13 +264,11 @@ impl BlockBuilder {
 
     /// The index of `table` in this block, entering it if need be.
     pub fn table(&mut self, table: &Arc<TableName>) -> u32 {
-        // The last table is nearly always the one asked for.
-        let known = self.tables.iter().rposition(|t| Arc::ptr_eq(t, table));
-        let index = known.unwrap_or_else(|| {
+        *self.indices.entry(Arc::as_ptr(table).addr()).or_insert_with(|| {
+            let index = u32::try_from(self.tables.len()).unwrap_or(u32::MAX);
             self.tables.push(Arc::clone(table));
-            self.tables.len() - 1
-        });
-        u32::try_from(index).unwrap_or(u32::MAX)
+            index
+        })
     }
 
     /// Adds an event whose JSON `write` appends to the buffer it is given.
@@ -295,6 +306,7 @@ impl BlockBuilder {
         };
         self.heads.clear();
         self.tables.clear();
+        self.indices.clear();
         self.touched.clear();
         self.json.clear();
         block

@@ -21,7 +21,7 @@ pub fn unix_micros(time: Timestamp) -> i64 {
     time.0.saturating_add(POSTGRES_EPOCH)
 }
 
-/// The same, the other way round.
+/// The moment of a Unix time in microseconds.
 pub fn from_unix_micros(micros: i64) -> Timestamp {
     Timestamp(micros.saturating_sub(POSTGRES_EPOCH))
 }

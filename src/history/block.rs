@@ -70,8 +70,13 @@ impl Kept {
 
     /// What a block takes in the ring, before anything is remembered about it.
     pub(super) fn size_of(block: &Block) -> usize {
-        // The counters of the `Arc`, and its place in the ring.
-        block.size() + size_of::<Self>() - size_of::<Block>() + 3 * size_of::<usize>()
+        // The counters of the `Arc`, and its place in the ring, which may have room for twice what it holds.
+        block.size() + size_of::<Self>() - size_of::<Block>() + 4 * size_of::<usize>()
+    }
+
+    /// What may be taken beside that by what is remembered about it.
+    pub(super) fn room_for_answers(block: &Block) -> usize {
+        block.size() / 4
     }
 
     pub(super) fn last_place(&self) -> Place {
@@ -88,7 +93,7 @@ impl Kept {
         }
         // Not under the lock: readers with other filters need not wait. Two that ask the same at once both find out.
         let matches = filter.matches(&self.block);
-        self.answers().remember(filter.id(), &matches, self.block.size(), account);
+        self.answers().remember(filter.id(), &matches, Self::room_for_answers(&self.block), account);
         matches
     }
 
@@ -110,19 +115,17 @@ impl Kept {
 }
 
 impl Answers {
-    /// An entry of the list, which may have grown to twice what it holds.
-    const ENTRY: usize = 2 * size_of::<(FilterId, Matches)>();
-
     fn get(&self, filter: FilterId) -> Option<Matches> {
         self.known.iter().find(|(id, _)| *id == filter).map(|(_, matches)| matches.clone())
     }
 
-    fn remember(&mut self, filter: FilterId, matches: &Matches, block: usize, account: &Account) {
-        let bytes = Self::ENTRY + matches.heap_size();
-        // Remembering may take a quarter of what the block takes. What is not remembered is found out again: right, only slower.
-        let worthwhile = self.bytes + bytes <= block / 4;
-        if !self.evicted && worthwhile && self.get(filter).is_none() && account.try_charge(bytes) {
+    /// Remembers what there is room for. The rest is found out again: right, only slower.
+    fn remember(&mut self, filter: FilterId, matches: &Matches, room: usize, account: &Account) {
+        let bytes = size_of::<(FilterId, Matches)>() + matches.heap_size();
+        let fits = self.bytes + bytes <= room;
+        if fits && !self.evicted && self.get(filter).is_none() && account.try_charge(bytes) {
             self.bytes += bytes;
+            self.known.reserve_exact(1);
             self.known.push((filter, matches.clone()));
         }
     }

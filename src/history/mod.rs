@@ -32,7 +32,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use tokio::sync::{Notify, watch};
 
 pub use batch::{Batch, Event};
-
 pub use query::{Bound, Order, Page, Query, TransactionLookup};
 pub use reader::{Read, Reader, Start, StartError};
 pub use ring::Usage;

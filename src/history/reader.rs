@@ -7,10 +7,10 @@ use tokio::sync::watch;
 use super::batch::Batch;
 use super::block::Kept;
 use super::courtesy::{ReaderId, Step};
-use crate::event::{Gap, GapReason};
 use super::ring::{Cursor, Located};
 use super::{Head, History, Shared};
 use crate::event::filter::Filter;
+use crate::event::{Gap, GapReason};
 use crate::lsn::EventId;
 
 /// Bytes of blocks that one read looks through at most, so that it takes a bounded time and its batch keeps a bounded number of blocks

@@ -5,9 +5,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::block::{Account, Kept};
-use crate::event::GapReason;
 use super::query::TransactionLookup;
-use crate::event::{Head, Kind};
+use crate::event::{Block, GapReason, Head, Kind};
 use crate::lsn::{Epoch, EventId, Lsn, Place, TransactionId};
 
 /// Between two events: the next one is event `index` of block number `sequence`.
@@ -113,16 +112,17 @@ impl Ring {
         self.newest = Some(start);
     }
 
-    /// Adds a block, and gives those that had to go for it: to be dropped when no lock is held. A block larger than all there is room
-    /// for is gone at once.
+    /// Adds a block, and gives those that had to go for it (and for what will be remembered about it): to be dropped when no lock is
+    /// held. A block larger than all there is room for is gone at once.
     pub(super) fn push(&mut self, kept: Kept) -> Vec<Arc<Kept>> {
         self.note_arriving(&kept);
         self.newest = kept.block.heads().last().map(|head| kept.block.id(head));
         self.events += kept.block.heads().len();
         self.account.charge(Kept::size_of(&kept.block));
+        let room = Kept::room_for_answers(&kept.block);
         self.blocks.push_back(Arc::new(kept));
         let mut evicted = Vec::new();
-        while self.account.used() > self.account.limit() {
+        while self.account.used() + room > self.account.limit() {
             let Some(oldest) = self.blocks.pop_front() else { break };
             self.evict(&oldest);
             evicted.push(oldest);
@@ -199,8 +199,9 @@ impl Ring {
         current && self.arriving.as_ref().is_some_and(|arriving| arriving.commit_lsn == commit_lsn)
     }
 
-    /// The number of the first block that would be kept, were a block of `size` bytes appended.
-    pub(super) fn first_after(&self, size: usize) -> u64 {
+    /// The number of the first block that would be kept, were `block` appended.
+    pub(super) fn first_after(&self, block: &Block) -> u64 {
+        let size = Kept::size_of(block) + Kept::room_for_answers(block);
         let mut surplus = (self.account.used() + size).saturating_sub(self.account.limit());
         let gone = self.blocks.iter().take_while(|kept| {
             let goes = surplus > 0;

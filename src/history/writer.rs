@@ -7,9 +7,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::block::Kept;
 use super::courtesy::Patience;
-use crate::event::{Gap, GapReason};
 use super::{Head, Shared};
-use crate::event::{Block, BlockBuilder, Kind, NewEvent};
+use crate::event::{Block, BlockBuilder, Gap, GapReason, Kind, NewEvent};
 use crate::lsn::{Epoch, EventId, Lsn, Place};
 use crate::pgoutput::Timestamp;
 
@@ -49,7 +48,7 @@ impl Writer {
     /// Appends a block of the current epoch and wakes the readers; gives the number of blocks ever appended. Never waits: whoever still
     /// needs a block that has to go for it will be told a gap.
     pub fn append(&mut self, block: Block) -> u64 {
-        let Some(last) = block.heads().last() else { return self.shared.head.borrow().blocks };
+        let Some(last) = block.heads().last() else { return self.position() };
         self.time = last.time;
         let (evicted, blocks) = {
             let mut ring = self.shared.ring.write().unwrap_or_else(PoisonError::into_inner);
@@ -60,14 +59,18 @@ impl Writer {
         blocks
     }
 
+    /// Blocks ever appended.
+    pub fn position(&self) -> u64 {
+        self.shared.head.borrow().blocks
+    }
+
     /// Waits, for a strictly bounded time, until no reader in good standing needs the blocks that have to go for `block`. To be called
     /// before [`Writer::append`]; see [`courtesy`](super::courtesy). Cancel-safe.
     pub async fn make_room(&mut self, block: &Block) {
-        let size = Kept::size_of(block);
         let mut waited = Duration::ZERO;
         loop {
             let now = Instant::now();
-            let Some(until) = self.held_up_until(size, waited, now) else { return };
+            let Some(until) = self.held_up_until(block, waited, now) else { return };
             let until = until.min(now + self.patience.left(now));
             if until <= now {
                 return;
@@ -79,9 +82,9 @@ impl Writer {
         }
     }
 
-    fn held_up_until(&self, size: usize, waited: Duration, now: Instant) -> Option<Instant> {
+    fn held_up_until(&self, block: &Block, waited: Duration, now: Instant) -> Option<Instant> {
         let ring = self.shared.ring();
-        let keep_from = ring.first_after(size);
+        let keep_from = ring.first_after(block);
         let due = |sequence| ring.get(sequence).map(|kept| kept.appended);
         if keep_from > ring.first() { self.shared.readers().held_up_until(keep_from, waited, due, now) } else { None }
     }

@@ -144,6 +144,40 @@ pub struct Passed {
     pub truncates: u64,
 }
 
+impl Passed {
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Passed) -> Passed {
+        Passed {
+            transactions: self.transactions + other.transactions,
+            inserts: self.inserts + other.inserts,
+            updates: self.updates + other.updates,
+            deletes: self.deletes + other.deletes,
+            truncates: self.truncates + other.truncates,
+        }
+    }
+}
+
+impl Counts {
+    /// Before anything is known.
+    pub(super) fn none() -> Self {
+        Counts {
+            version: 0,
+            after_block: 0,
+            lsn: Lsn::ZERO,
+            time: Instant::now(),
+            unix_time: super::unix_micros(),
+            tables: Arc::default(),
+            changed: Vec::new(),
+            removed: Vec::new(),
+            passed: Passed::default(),
+            total_rows: None,
+            whole_json: OnceLock::new(),
+            changed_json: OnceLock::new(),
+        }
+    }
+}
+
 /// One table of [`Counts`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Table {

@@ -20,9 +20,9 @@ impl<'a> Decimal<'a> {
             [b'+', rest @ ..] => (false, rest),
             rest => (false, rest),
         };
-        let (whole, rest) = digits(unsigned);
+        let (whole, rest) = some_digits(unsigned)?;
         let (fraction, rest) = match rest {
-            [b'.', rest @ ..] => digits(rest),
+            [b'.', rest @ ..] => some_digits(rest)?,
             rest => (&[][..], rest),
         };
         let exponent = match rest {
@@ -30,9 +30,7 @@ impl<'a> Decimal<'a> {
             [b'e' | b'E', rest @ ..] => exponent(rest)?,
             _ => return None,
         };
-        let has_point = unsigned.get(whole.len()) == Some(&b'.');
-        let complete = !whole.is_empty() && !(has_point && fraction.is_empty());
-        complete.then_some(Self { negative, whole, fraction, exponent })
+        Some(Self { negative, whole, fraction, exponent })
     }
 
     /// Reads only the form in which `numeric` and `int8` print: no exponent, no plus sign, no needless zero in front. So `007`, a text
@@ -75,8 +73,10 @@ impl<'a> Decimal<'a> {
     }
 }
 
-fn digits(text: &[u8]) -> (&[u8], &[u8]) {
-    text.split_at(text.iter().take_while(|b| b.is_ascii_digit()).count())
+/// The digits at the start, of which there must be some, and what follows.
+fn some_digits(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let count = text.iter().take_while(|b| b.is_ascii_digit()).count();
+    text.split_at_checked(count).filter(|_| count > 0)
 }
 
 /// An exponent beyond all numbers counts as the largest.
@@ -86,11 +86,9 @@ fn exponent(text: &[u8]) -> Option<i64> {
         [b'+', rest @ ..] => (false, rest),
         rest => (false, rest),
     };
-    if unsigned.is_empty() || !unsigned.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
+    let (digits, _) = some_digits(unsigned).filter(|(_, rest)| rest.is_empty())?;
     // Half the range is kept free, so that adding the number of digits cannot overflow.
     let add = |sum: i64, digit: &u8| sum.saturating_mul(10).saturating_add(i64::from(digit - b'0')).min(i64::MAX / 2);
-    let size = unsigned.iter().fold(0, add);
+    let size = digits.iter().fold(0, add);
     Some(if negative { -size } else { size })
 }
