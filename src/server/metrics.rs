@@ -9,6 +9,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
 use super::App;
+use crate::history::Usage;
 use crate::pipeline::{self, CountState, Counts, Status};
 
 /// At most so many tables get a series of their own; `pgvigil_table_rows_omitted` says how many exact counts were left out.
@@ -31,8 +32,9 @@ pub(super) mod names {
     pub(crate) const CLIENTS: &str = "pgvigil_clients";
     pub(crate) const CONNECTIONS: &str = "pgvigil_connections";
     pub(crate) const HISTORY_BYTES: &str = "pgvigil_history_bytes";
-    pub(crate) const HISTORY_CAPACITY: &str = "pgvigil_history_capacity_bytes";
+    pub(crate) const HISTORY_LIMIT: &str = "pgvigil_history_limit_bytes";
     pub(crate) const HISTORY_EVENTS: &str = "pgvigil_history_events";
+    pub(crate) const HISTORY_EVICTED: &str = "pgvigil_history_evicted_events_total";
 }
 
 /// `GET /metrics`
@@ -44,7 +46,7 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
     text.gauge(names::CONNECTIONS, "Connections, of any kind.").sample(&[], app.admission.taken());
     stream(&mut text, &app.sources.status.borrow().clone(), Instant::now());
     counts(&mut text, &app.sources.counts.borrow().clone());
-    history(&mut text, &app);
+    history(&mut text, &app.sources.history.usage());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"), (header::CACHE_CONTROL, "no-store")], text.0).into_response()
 }
 
@@ -104,6 +106,13 @@ fn counts(text: &mut Exposition, counts: &Counts) {
         rows.sample(&[("schema", &table.schema), ("table", &table.name)], count);
     }
     text.gauge(names::ROWS_OMITTED, "Exact counts without a series of their own.").sample(&[], exact.count());
+}
+
+fn history(text: &mut Exposition, usage: &Usage) {
+    text.gauge(names::HISTORY_BYTES, "Memory that the history takes.").sample(&[], usage.bytes);
+    text.gauge(names::HISTORY_LIMIT, "Memory that the history may take.").sample(&[], usage.limit);
+    text.gauge(names::HISTORY_EVENTS, "Events that the history keeps.").sample(&[], usage.events);
+    text.counter(names::HISTORY_EVICTED, "Events that had to go.").sample(&[], usage.evicted_events);
 }
 
 /// The text, family by family.

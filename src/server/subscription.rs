@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use super::batch::Batch;
 use super::{App, tables};
 use crate::event::filter::{Filter, StreamKind};
-use crate::history::{History, Read, Reader, Start, StartError};
+use crate::history::{History, Read, Reader, Start};
 use crate::lsn::{Epoch, EventId, Lsn, Place};
 use crate::pipeline::{self, Counts, Database, Status};
 
@@ -151,20 +151,14 @@ impl Subscription {
 impl Following {
     /// Takes a place in the history, whose present epoch is `epoch`.
     fn begin(history: &History, start: Start, epoch: &Epoch, counts: &Counts) -> Self {
-        let mut start = match start {
+        let start = match start {
             // The counts that are sent first tell everything up to their position; events go on from there.
             Start::Live if counts.lsn > Lsn::ZERO => {
                 Start::After(EventId { epoch: epoch.clone(), place: Place { commit_lsn: counts.lsn, ordinal: 0 } })
             }
             start => start,
         };
-        let reader = loop {
-            match history.read_from(start) {
-                Ok(reader) => break reader,
-                // What comes after an event that is still to come, is what is new.
-                Err(StartError::Ahead { .. }) => start = Start::Live,
-            }
-        };
+        let reader = history.read_from(start);
         let epoch = reader.last().map_or(epoch, |last| &last.epoch).clone();
         Self { reader, epoch, told: Told::Nothing { since: 0 } }
     }
