@@ -21,13 +21,14 @@
  * @property {string} lsn
  * @property {string} time      when it was committed, RFC 3339
  * @property {number} [ordinal] of the event in it, counting from 1
- * @property {number} [changes] in all, with the commit only
+ * @property {number} [changes] of rows in all, with the commit only
  *
  * @typedef {object} Hello
  * @property {'hello'} type
  * @property {string} epoch
- * @property {Database} database
+ * @property {Database|null} database
  * @property {string} lsn
+ * @property {string|null} [from]  the event after which the stream goes on
  * @property {State} state
  *
  * @typedef {object} Table
@@ -52,13 +53,12 @@
  * @typedef {object} AsOf
  * @property {string} lsn
  * @property {string} time
- * @property {number} age_ms
  *
  * @typedef {object} Counts
  * @property {'counts'} type
  * @property {AsOf} as_of
- * @property {Table[]} tables  every table in the first of a connection, then those that changed
- * @property {boolean} [whole] every table, also when it is not the first
+ * @property {boolean} whole   every table that there is, or only those that changed
+ * @property {Table[]} tables
  * @property {number[]} [gone] oids of tables that are no more
  *
  * @typedef {'insert'|'update'|'delete'|'truncate'} Operation
@@ -121,7 +121,7 @@
  * @property {string|null} [reason]
  * @property {Database|null} [database]
  * @property {string|null} [lsn]
- * @property {number} [lag_bytes]
+ * @property {number|null} [lag_bytes]
  * @property {number|null} last_proof_age_ms
  * @property {string|null} [epoch]
  * @property {Slot|null} [slot]
@@ -170,8 +170,8 @@ export function bulkKind(text) {
  *
  * @param {Hello} hello
  */
-export function positionOf(hello) {
-  return `${hello.epoch}.${hello.lsn.replace('/', '-')}.0`;
+export function positionOf({ from, epoch, lsn }) {
+  return from ?? `${epoch}.${lsn.replace('/', '-')}.0`;
 }
 
 /** @param {{schema: string, name: string}} table */

@@ -36,7 +36,7 @@ export function hear(connection, frame, at) {
     case 'hello':
       return { ...recognize(heard, frame.database), greeted: true, lastId: heard.lastId ?? positionOf(frame) };
     case 'counts':
-      return { ...heard, counted: true, provenAt: heard.provenAt ?? at - frame.as_of.age_ms };
+      return { ...heard, counted: heard.counted || frame.whole };
     case 'status':
       return hearStatus(recognize(heard, frame.database ?? null), frame, at);
     case 'change':
@@ -64,7 +64,7 @@ function hearStatus(connection, status, at) {
     counted: connection.counted && status.state !== 'wrong_database',
     status: { said: status, at, delay },
     baseDelay,
-    provenAt: proof === null || proof === undefined ? connection.provenAt : at - proof - delay,
+    provenAt: proof === null ? connection.provenAt : at - proof - delay,
   };
 }
 

@@ -78,8 +78,10 @@ export function addToFeed(feed) {
     const ordinal = event.tx.ordinal ?? to.ordinal + 1;
     if (ordinal <= to.ordinal) return;
     to.ordinal = ordinal;
-    to.changes += 1;
-    if (event.type === 'change') touch(to, qualified({ schema: event.schema, name: event.table }), event.op);
+    if (event.type === 'change') {
+      to.changes += 1;
+      touch(to, qualified({ schema: event.schema, name: event.table }), event.op);
+    }
     if (to.rows.length >= ROWS_KEPT) return;
     to.rows.push(event.type === 'change' ? clipRow(event, length) : event);
     to.size += length;

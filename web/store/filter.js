@@ -54,7 +54,8 @@ export function matchesItem(filter, item) {
 
 /** @param {Filter} filter @param {Change|Ddl} row */
 export function matchesRow(filter, row) {
-  if (row.type === 'ddl') return !isActive(filter) || (row.object === filter.table && filter.ops.length === 0);
+  // A statement names its object as SQL does, quoted where need be.
+  if (row.type === 'ddl') return filter.ops.length === 0 && (filter.table === null || row.object?.replaceAll('"', '') === filter.table);
   return matches(filter, qualified({ schema: row.schema, name: row.table }), row.op);
 }
 

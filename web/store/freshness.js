@@ -19,7 +19,7 @@
  * @property {'plain'|'behind'|'last-known'|'none'|'blocked'} numbers  how numbers are shown
  * @property {number|null} age      since they were last proven to be the present, ms
  * @property {string} reason        why it is not live, for a person; empty when it is
- * @property {number|null} retryIn  until the next attempt to reach our server, ms
+ * @property {number|null} retryIn  until the next attempt to reach our server, ms; 0 during it; null when there is none
  * @property {number} lagBytes
  */
 
@@ -61,10 +61,15 @@ const REASONS = {
  */
 export function judge(connection, now) {
   const age = connection.provenAt === null ? null : Math.max(0, now - connection.provenAt);
-  const retryIn = connection.phase === 'waiting' && connection.retryAt !== null ? Math.max(0, connection.retryAt - now) : null;
   const [state, reason] = verdict(connection, now, age);
   const lagBytes = connection.status?.said.lag_bytes ?? 0;
-  return { state, numbers: NUMBERS[state], age, reason, retryIn, lagBytes };
+  return { state, numbers: NUMBERS[state], age, reason, retryIn: retryIn(connection, now), lagBytes };
+}
+
+/** @param {Connection} connection @param {number} now */
+function retryIn({ phase, retryAt, losses }, now) {
+  if (phase === 'waiting' && retryAt !== null) return Math.max(0, retryAt - now);
+  return phase === 'connecting' && losses > 0 ? 0 : null;
 }
 
 /**

@@ -66,7 +66,7 @@ function receive(state, deliveries) {
     const { frame, at } = delivery;
     // What another server says is not this database's; the page is blocked until it is loaded again.
     if (connection.stranger) break;
-    if (frame.type === 'counts') tables = applyCounts(tables, frame, at, !connection.counted);
+    if (frame.type === 'counts') tables = applyCounts(tables, frame, at);
     connection = hear(connection, frame, at);
     feed.add(frame, delivery.size);
   }

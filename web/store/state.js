@@ -41,7 +41,7 @@
  * @property {Transaction} tx
  * @property {number} ordinal         of the last event received
  * @property {(Change|Ddl)[]} rows    the first ROWS_KEPT of them
- * @property {number} changes         received, kept or not
+ * @property {number} changes         of rows, kept or not
  * @property {Commit|null} commit     once complete
  * @property {Record<string, number>} touched  changes by `schema.table operation`, for the filter
  * @property {number} size            characters

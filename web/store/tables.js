@@ -15,15 +15,13 @@ const COUNTABLE = new Set(['table', 'partition']);
  * @param {Tables} tables
  * @param {Counts} frame
  * @param {number} at
- * @param {boolean} first  of its connection: holds every table
  * @returns {Tables}
  */
-export function applyCounts(tables, frame, at, first) {
-  const byOid = new Map(first || frame.whole ? [] : tables.byOid);
+export function applyCounts(tables, frame, at) {
+  const byOid = new Map(frame.whole ? [] : tables.byOid);
   const samples = new Map(tables.samples);
   for (const table of frame.tables) {
-    // A change may carry less than the first mention of the table did.
-    byOid.set(table.oid, { ...byOid.get(table.oid), ...table });
+    byOid.set(table.oid, table);
     if (table.count !== null) samples.set(table.oid, addSample(samples.get(table.oid) ?? [], { at, count: table.count }));
   }
   for (const oid of frame.gone ?? []) byOid.delete(oid);

@@ -5,7 +5,8 @@
  * @typedef {import('../store/state.js').Card} Card
  * @typedef {import('../store/state.js').Notice} Notice
  * @typedef {import('../store/state.js').Filter} Filter
- * @typedef {{filter: Filter, rows: number, identityOf: (oid: number) => string, open: (seq: number, rows: number) => void}} Context
+ * @typedef {import('../protocol.js').Table} Table
+ * @typedef {{filter: Filter, rows: number, tableOf: (oid: number) => Table|undefined, open: (seq: number, rows: number) => void}} Context
  */
 
 import { count, plural, timeOfDay } from '../format.js';
@@ -23,10 +24,10 @@ export function cardNode(item, context) {
 }
 
 /** @param {Card} card @param {Context} context */
-function transactionNode(card, { filter, rows: shown, identityOf, open }) {
+function transactionNode(card, { filter, rows: shown, tableOf, open }) {
   const opened = shown > FIRST_ROWS;
   const matching = isActive(filter) ? card.rows.filter((row) => matchesRow(filter, row)) : card.rows;
-  const list = matching.slice(0, shown).map((row) => changeNode(row, 'oid' in row ? identityOf(row.oid) : '', !opened));
+  const list = matching.slice(0, shown).map((row) => changeNode(row, 'oid' in row ? tableOf(row.oid) : undefined, !opened));
   const toggle = h(
     'button',
     { class: 'card-toggle', type: 'button', 'aria-expanded': String(opened), 'aria-label': `Transaction at ${timeOfDay(card.tx.time)}, whole rows` },
@@ -39,7 +40,7 @@ function transactionNode(card, { filter, rows: shown, identityOf, open }) {
     'card-head',
     toggle,
     h('span', 'tx', `tx ${card.tx.lsn}`),
-    h('span', 'rows', card.commit ? plural(card.changes, 'row') : `${plural(card.changes, 'row')} so far`),
+    h('span', 'rows', extent(card)),
     h('span', 'summary', ...summaryNodes(card)),
   );
   return h(
@@ -51,12 +52,18 @@ function transactionNode(card, { filter, rows: shown, identityOf, open }) {
   );
 }
 
+/** @param {Card} card */
+function extent({ changes, commit }) {
+  if (!commit) return `${plural(changes, 'change')} so far`;
+  return changes ? plural(changes, 'change') : '';
+}
+
 /** @param {Card} card @param {number} matching @param {number} shown @param {Context['open']} open */
 function moreNode(card, matching, shown, open) {
   const hidden = matching - shown;
-  const unkept = card.commit ? card.changes - card.rows.length : 0;
+  const unkept = card.commit ? card.changes - card.rows.filter((row) => row.type === 'change').length : 0;
   const texts = [];
-  if (unkept > 0) texts.push(card.rows.length ? `${plural(unkept, 'further row')} not kept on this page` : 'rows not kept on this page');
+  if (unkept > 0) texts.push(`${plural(unkept, card.rows.length ? 'further change' : 'change')} not kept on this page`);
   const button = hidden > 0 && h('button', { class: 'more', type: 'button' }, `+${count(hidden)} more`);
   if (button) button.addEventListener('click', () => open(card.seq, shown <= FIRST_ROWS ? MORE_ROWS : shown + MORE_ROWS));
   return (button || texts.length > 0) && h('div', 'card-foot', button, h('span', 'note', texts.join(', ')));

@@ -58,12 +58,12 @@ export function createFeed(on) {
 
     const wanted = new Set(near.items.map((item) => item.seq));
     for (const seq of drawn.keys()) if (!wanted.has(seq)) drawn.delete(seq);
-    const identityOf = (/** @type {number} */ oid) => tables.byOid.get(oid)?.replica_identity ?? '';
+    const tableOf = (/** @type {number} */ oid) => tables.byOid.get(oid);
     const elements = near.items.map((item) => {
       const rows = rowsOf(item);
       const known = drawn.get(item.seq);
       if (known && known.item === item && known.rows === rows && known.filter === filter) return known.element;
-      const element = cardNode(item, { filter, rows, identityOf, open: on.open });
+      const element = cardNode(item, { filter, rows, tableOf, open: on.open });
       if (!known && !paused) element.classList.add('arriving');
       const held = known?.element.contains(document.activeElement);
       drawn.set(item.seq, { element, item, rows, filter });

@@ -29,7 +29,7 @@ export function createHeader(retry) {
     const trouble = troubleText(freshness);
     set(part('trouble'), { hidden: trouble === '' });
     setText(part('trouble-text'), trouble);
-    set(part('retry'), { hidden: freshness.retryIn === null });
+    set(part('retry'), { hidden: !freshness.retryIn });
     drawTab(database?.name ?? null, freshness);
   };
 }
@@ -50,7 +50,7 @@ function ageText(freshness) {
 function troubleText({ state, reason, retryIn }) {
   if (state === 'live' || state === 'wrong_database') return '';
   const sentences = [reason];
-  if (retryIn !== null) sentences.push(`Trying again in ${Math.ceil(retryIn / 1000)} s.`);
+  if (retryIn !== null) sentences.push(retryIn > 0 ? `Trying again in ${Math.ceil(retryIn / 1000)} s.` : 'Trying again now.');
   return sentences.filter(Boolean).join(' ');
 }
 

@@ -57,7 +57,7 @@ export class TableRow {
     this.#drawName(entry);
     this.#drawCount(entry.table, freshness);
     this.#drawChange(entry.table, samples, freshness, now);
-    if (entry.table !== this.#table) this.#drawTotals(entry.table);
+    this.#drawTotals(entry.table, freshness);
     this.#table = entry.table;
   }
 
@@ -101,17 +101,19 @@ export class TableRow {
       blocked: '',
     }[shown];
     setText(this.delta, text);
-    set(this.change, { 'data-direction': change === 0 ? null : change < 0 ? 'down' : 'up' });
+    set(this.change, { 'data-direction': change === 0 || shown !== 'plain' ? null : change < 0 ? 'down' : 'up' });
     set(this.element, { 'data-fell': change < 0 ? (table.count === 0 ? 'empty' : 'some') : null });
     this.spark.draw(shown === 'plain' ? samples : undefined, now);
   }
 
-  /** @param {Table} table */
-  #drawTotals(table) {
-    setText(this.inserts, table.inserts ? count(table.inserts) : '·');
-    setText(this.updates, table.updates ? count(table.updates) : '·');
-    const truncates = table.truncates ? ` ∅${count(table.truncates)}` : '';
-    setText(this.deletes, table.deletes || !truncates ? `${table.deletes ? count(table.deletes) : '·'}${truncates}` : truncates.trim());
+  /** @param {Table} table @param {Freshness} freshness */
+  #drawTotals({ inserts, updates, deletes, truncates }, { numbers }) {
+    const shown = numbers !== 'none';
+    const text = (/** @type {number} */ n) => (!shown ? '' : n ? count(n) : '·');
+    setText(this.inserts, text(inserts));
+    setText(this.updates, text(updates));
+    const emptied = shown && truncates ? `∅${count(truncates)}` : '';
+    setText(this.deletes, emptied && !deletes ? emptied : [text(deletes), emptied].filter(Boolean).join(' '));
   }
 }
 

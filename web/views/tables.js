@@ -13,6 +13,15 @@ import { behind } from './header.js';
 import { h, part, set, setChildren, setText } from './dom.js';
 import { TableRow } from './table_row.js';
 
+/** @type {Record<Freshness['numbers'], [string, string]>} */
+const HEADINGS = {
+  plain: ['Rows', '1 min'],
+  behind: ['Rows', 'Lag'],
+  'last-known': ['Last known', 'Age'],
+  none: ['Rows', '1 min'],
+  blocked: ['', ''],
+};
+
 /** Drops named above the grid. */
 const DROPS_SHOWN = 3;
 
@@ -68,8 +77,9 @@ export function createTables(on) {
     setChildrenOnce(part('total'), known ? [shown, ` rows${shown === '—' ? '' : mark}`, extent] : []);
     set(part('total'), { 'data-unknown': shown === '—' });
     setText(part('as-of'), known && tables.lsn && freshness.numbers !== 'none' ? `as of ${tables.lsn}` : '');
-    setText(part('count-heading'), freshness.numbers === 'last-known' ? 'Last known' : 'Rows');
-    setText(part('change-heading'), freshness.numbers === 'last-known' ? 'Age' : '1 min');
+    const [rowsHeading, changeHeading] = HEADINGS[freshness.numbers];
+    setText(part('count-heading'), rowsHeading);
+    setText(part('change-heading'), changeHeading);
     const empty = part('no-tables');
     set(empty, { hidden: known });
     setText(empty, freshness.state === 'live' ? 'The publication holds no table.' : 'No counts yet.');
