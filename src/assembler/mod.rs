@@ -25,9 +25,11 @@
 //!
 //! **Memory** of all unfinished transactions together stays under a limit: beyond it the largest log moves to a file.
 
-#![warn(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation))]
 
 mod log;
+#[cfg(test)]
+mod tests;
 
 use std::fs::File;
 use std::io;

@@ -100,6 +100,8 @@ pub enum Reason {
     },
     /// One of its partitions, named here, is not covered.
     Partition(String),
+    /// The stream has named it, and the catalog was not read since.
+    NotLookedAt,
 }
 
 impl fmt::Display for Reason {
@@ -138,6 +140,7 @@ impl fmt::Display for Reason {
                 f,
                 "row-level security hides rows from role {role:?}, so it cannot count them; watch with a role that has BYPASSRLS"
             ),
+            Reason::NotLookedAt => write!(f, "just seen in the stream; the catalog is being read"),
             Reason::Partition(name) => write!(f, "the sum is not known: its partition {name} is not covered"),
         }
     }

@@ -21,7 +21,7 @@ struct Operation {
 pub(super) struct Recent {
     operations: VecDeque<Operation>,
     limit: usize,
-    /// The latest transaction that had to be dropped unseen.
+    /// The youngest transaction that had to be dropped unseen.
     dropped: Option<Xid>,
 }
 
@@ -36,8 +36,10 @@ impl Recent {
 
     pub(super) fn push(&mut self, xid: Xid, oid: Oid, effect: Effect) {
         if self.operations.len() >= self.limit {
-            let oldest = self.operations.pop_front();
-            self.dropped = oldest.map(|operation| operation.xid).or(self.dropped);
+            // The first to commit need not be the first to have begun.
+            let dropped = self.operations.pop_front().map(|operation| operation.xid);
+            let younger = |xid: &Xid| self.dropped.is_none_or(|dropped| dropped.0.wrapping_sub(xid.0).cast_signed() < 0);
+            self.dropped = dropped.filter(younger).or(self.dropped);
         }
         self.operations.push_back(Operation { xid, oid, effect });
     }

@@ -3,15 +3,19 @@
 //! All that one epoch has learnt of the stream lives here and goes with it. A transaction is applied in one piece, once it is committed;
 //! only one too large for a block reaches the history in several, and then its commit is already known.
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 
 use crate::assembler::{self, Assembler, Step, Transaction};
-use crate::counts::Ledger;
+use crate::counts::{Ledger, Totals};
 use crate::encoding::Encoding;
+use super::published::Passed;
 use crate::event::ddl::DdlMessage;
-use crate::event::{BlockBuilder, Encoder, Operation, Relation, TableTotals, TransactionHead};
+use crate::event::time::from_unix_micros;
+use crate::event::{BlockBuilder, Ddl, Domains, Encoder, Operation, Relation, TableName, TableTotals, TransactionHead};
 use crate::history::Writer;
-use crate::lsn::{Epoch, Lsn, Oid};
+use crate::lsn::{Epoch, Lsn, Oid, Xid};
 use crate::pgoutput::{Logical, Message, Timestamp};
 
 /// A block is handed to the history when it has this much JSON, even within a transaction.
@@ -23,12 +27,13 @@ pub(super) struct Applier {
     ledger: Ledger,
     encoding: Encoding,
     relations: FxHashMap<Oid, Relation>,
+    domains: Domains,
     primary_keys: FxHashMap<Oid, Vec<String>>,
     encoder: Encoder,
     epoch: Epoch,
     block: BlockBuilder,
     noticed: Noticed,
-    applied: Applied,
+    passed: Passed,
     /// Kept for its memory.
     totals: Vec<TableTotals>,
 }
@@ -36,23 +41,12 @@ pub(super) struct Applier {
 /// What the stream said about tables since [`Applier::take_noticed`] was last called.
 #[derive(Debug, Default)]
 pub(super) struct Noticed {
-    /// Tables described by the stream, for the first time or again: something about them may have changed.
-    pub(super) described: FxHashSet<Oid>,
+    /// Tables described by the stream, for the first time or again, and the transaction that did: something may have changed.
+    pub(super) described: Vec<(Arc<TableName>, Xid)>,
     /// Tables whose rows or count changed, and when their last transaction was committed.
     pub(super) touched: FxHashMap<Oid, Timestamp>,
-    /// What the DDL messages of `setup` say.
-    pub(super) ddl: Vec<DdlMessage>,
-}
-
-/// Work done, for the metrics.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Applied {
-    pub(super) transactions: u64,
-    pub(super) inserts: u64,
-    pub(super) updates: u64,
-    pub(super) deletes: u64,
-    pub(super) truncates: u64,
-    pub(super) messages: u64,
+    /// What the DDL messages of `setup` say, and the transaction that sent each.
+    pub(super) ddl: Vec<(DdlMessage, Xid)>,
 }
 
 impl Applier {
@@ -60,14 +54,15 @@ impl Applier {
         Self {
             assembler,
             ledger: Ledger::default(),
+            encoder: Encoder::new(encoding.clone()),
             encoding,
             relations: FxHashMap::default(),
+            domains: Domains::default(),
             primary_keys: FxHashMap::default(),
-            encoder: Encoder::default(),
             block: BlockBuilder::new(epoch.clone()),
             epoch,
             noticed: Noticed::default(),
-            applied: Applied::default(),
+            passed: Passed::default(),
             totals: Vec::new(),
         }
     }
@@ -76,8 +71,8 @@ impl Applier {
         &mut self.ledger
     }
 
-    pub(super) fn applied(&self) -> Applied {
-        self.applied
+    pub(super) fn passed(&self) -> Passed {
+        self.passed
     }
 
     pub(super) fn assembler(&self) -> &Assembler {
@@ -107,8 +102,7 @@ impl Applier {
             Step::Pending => {}
             Step::Transaction(transaction) => self.transaction(transaction, history).await?,
             Step::Message(message) => {
-                self.applied.messages += 1;
-                self.encoder.message_outside(&mut self.block, &message);
+                        self.encoder.lone_message(&mut self.block, message.lsn, from_unix_micros(super::unix_micros()), message.prefix.0, message.content);
             }
             Step::Reached(lsn) => self.reached(lsn),
         }
@@ -133,8 +127,9 @@ impl Applier {
     pub(super) async fn flush(&mut self, history: &mut Writer) {
         if !self.block.is_empty() {
             self.block.reached(self.ledger.position());
-            history.make_room().await;
-            history.append(self.block.finish());
+            let block = self.block.finish();
+            history.make_room(&block).await;
+            history.append(block);
         }
     }
 
@@ -144,37 +139,37 @@ impl Applier {
         self.ledger.begin(xid);
         let mut announced = false;
         while let Some(message) = read(&mut transaction)? {
-            announced |= self.change(message);
+            announced |= self.change(xid, message);
             if self.block.len() >= BLOCK {
                 self.flush(history).await;
             }
         }
-        self.applied.transactions += 1;
+        self.passed.transactions += 1;
         self.commit(end_lsn, time, announced);
         self.assembler.recycle(transaction);
         Ok(())
     }
 
     /// Applies one change; true when it belongs to what a commit should sum up.
-    fn change(&mut self, message: Message<'_>) -> bool {
-        let Self { ledger, encoder, block, relations, applied, .. } = self;
+    fn change(&mut self, xid: Xid, message: Message<'_>) -> bool {
+        let Self { ledger, encoder, block, relations, passed, .. } = self;
         match message {
             Message::Insert(insert) => {
-                applied.inserts += 1;
+                passed.inserts += 1;
                 let count = ledger.insert(insert.oid);
                 if let Some(relation) = relations.get(&insert.oid) {
                     encoder.change(block, relation, Operation::Insert, None, Some(&insert.new), count);
                 }
             }
             Message::Update(update) => {
-                applied.updates += 1;
+                passed.updates += 1;
                 let count = ledger.update(update.oid);
                 if let Some(relation) = relations.get(&update.oid) {
                     encoder.change(block, relation, Operation::Update, update.old.as_ref(), Some(&update.new), count);
                 }
             }
             Message::Delete(delete) => {
-                applied.deletes += 1;
+                passed.deletes += 1;
                 let count = ledger.delete(delete.oid);
                 if let Some(relation) = relations.get(&delete.oid) {
                     encoder.change(block, relation, Operation::Delete, Some(&delete.old), None, count);
@@ -183,7 +178,7 @@ impl Applier {
             Message::Truncate(truncate) => {
                 // One message for all the tables that the statement reached.
                 for oid in truncate.oids.iter() {
-                    applied.truncates += 1;
+                    passed.truncates += 1;
                     let rows_lost = ledger.truncate(oid);
                     if let Some(relation) = relations.get(&oid) {
                         encoder.truncate(block, relation, rows_lost, ledger.exact(oid));
@@ -191,35 +186,38 @@ impl Applier {
                 }
             }
             Message::Relation(relation) => {
-                let mut described = Relation::new(&relation, &self.encoding);
+                let mut described = Relation::new(&relation, &self.encoding).with_domains(&self.domains);
                 if let Some(columns) = self.primary_keys.get(&relation.oid) {
                     described.set_primary_key(columns);
                 }
+                self.noticed.described.push((Arc::clone(described.table()), xid));
                 self.relations.insert(relation.oid, described);
-                self.noticed.described.insert(relation.oid);
                 return false;
             }
-            Message::Logical(message) => return self.logical(&message),
-            // Origin and Type say nothing that a reader is told; the rest never reaches a transaction's log.
+            Message::Type(named) => {
+                self.domains.learn(&named);
+                return false;
+            }
+            Message::Logical(message) => return self.logical(xid, &message),
+            // An origin says nothing that a reader is told; the rest never reaches a transaction's log.
             _ => return false,
         }
         true
     }
 
-    fn logical(&mut self, message: &Logical<'_>) -> bool {
-        self.applied.messages += 1;
+    fn logical(&mut self, xid: Xid, message: &Logical<'_>) -> bool {
         let ddl = if message.prefix.0 == DdlMessage::PREFIX { DdlMessage::parse(message.content) } else { None };
         match ddl {
             Some(ddl) => {
-                if let Some((oid, rows)) = ddl.recount() {
-                    self.ledger.recount(oid, rows);
-                }
-                self.encoder.ddl(&mut self.block, &ddl);
-                self.noticed.ddl.push(ddl);
+                let object = ddl.object();
+                let (command, object, sql) = (ddl.command.as_str(), Some(object.as_str()), ddl.sql.as_deref());
+                let table = ddl.table().and_then(|oid| Some(self.relations.get(&oid)?.table()));
+                self.encoder.ddl(&mut self.block, &Ddl { command, object, sql, table });
+                self.noticed.ddl.push((ddl, xid));
                 true
             }
             None => {
-                self.encoder.message(&mut self.block, message);
+                self.encoder.message(&mut self.block, message.prefix.0, message.content);
                 false
             }
         }
@@ -231,7 +229,9 @@ impl Applier {
         for touched in ledger.commit() {
             noticed.touched.insert(touched.oid, time);
             if let Some(relation) = relations.get(&touched.oid) {
-                totals.push(TableTotals { table: relation.table().clone(), totals: touched.totals, count: touched.count });
+                let Totals { inserts, updates, deletes, truncates } = touched.totals;
+                let (table, count) = (Arc::clone(relation.table()), touched.count);
+                totals.push(TableTotals { table, inserts, updates, deletes, truncates, count });
             }
         }
         if announced {

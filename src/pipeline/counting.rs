@@ -4,6 +4,7 @@
 //! a transaction that must end first has not ended) goes back into the queue and is tried again a little later.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -12,7 +13,7 @@ use tokio::time::Instant;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
-use crate::catalog::{self, Baseline, CountError};
+use crate::catalog::{self, Baseline, CountError, Progress};
 use crate::connection::{ConnectError, Target};
 use crate::counts::{FullXid, Snapshot};
 use crate::lsn::{Lsn, Oid};
@@ -20,11 +21,19 @@ use crate::lsn::{Lsn, Oid};
 /// A table to be counted.
 #[derive(Clone, Debug)]
 pub(super) struct Job {
-    pub(super) oid: Oid,
-    /// By the catalog's estimate: small ones first.
-    pub(super) pages: u64,
+    pub(super) table: Arc<catalog::Table>,
     /// Transactions below this one must have ended: the stream may not hold all that they did.
     pub(super) fence: Option<FullXid>,
+}
+
+impl Job {
+    fn oid(&self) -> Oid {
+        self.table.oid
+    }
+
+    fn rank(&self) -> (u32, Oid) {
+        (self.table.pages, self.table.oid)
+    }
 }
 
 /// What a count under way has to say.
@@ -52,7 +61,8 @@ pub(super) enum Failure {
 pub(super) struct Counting {
     target: Target,
     limit: usize,
-    queue: BTreeSet<(u64, Oid)>,
+    /// By the catalog's estimate of their size: small ones first.
+    queue: BTreeSet<(u32, Oid)>,
     jobs: FxHashMap<Oid, Job>,
     later: Vec<(Instant, Job)>,
     running: FxHashSet<Oid>,
@@ -84,11 +94,9 @@ impl Counting {
 
     /// Enters a table; if it is being counted already, it will be counted once more.
     pub(super) fn ask(&mut self, job: Job) {
-        self.later.retain(|(_, waiting)| waiting.oid != job.oid);
-        if let Some(before) = self.jobs.insert(job.oid, job.clone()) {
-            self.queue.remove(&(before.pages, before.oid));
-        }
-        self.queue.insert((job.pages, job.oid));
+        self.forget(job.oid());
+        self.queue.insert(job.rank());
+        self.jobs.insert(job.oid(), job);
     }
 
     /// Enters a table that could not be counted now.
@@ -98,9 +106,9 @@ impl Counting {
 
     /// Strikes a table out.
     pub(super) fn forget(&mut self, oid: Oid) {
-        self.later.retain(|(_, job)| job.oid != oid);
+        self.later.retain(|(_, job)| job.oid() != oid);
         if let Some(job) = self.jobs.remove(&oid) {
-            self.queue.remove(&(job.pages, oid));
+            self.queue.remove(&job.rank());
         }
     }
 
@@ -125,7 +133,7 @@ impl Counting {
             let Some(next) = self.queue.iter().find(|(_, oid)| !self.running.contains(oid)).copied() else { return };
             self.queue.remove(&next);
             let Some(job) = self.jobs.remove(&next.1) else { continue };
-            self.running.insert(job.oid);
+            self.running.insert(job.oid());
             starting(&job);
             let work = count(job, self.target.clone(), self.idle.pop(), self.reports.clone());
             let cancel = self.cancel.clone();
@@ -152,21 +160,21 @@ impl Drop for Counting {
 
 /// Counts one table, reporting on the way, and hands its session back if it is still good.
 async fn count(job: Job, target: Target, session: Option<Client>, reports: mpsc::UnboundedSender<Report>) {
-    let oid = job.oid;
+    let oid = job.oid();
     let mut session = session;
     let outcome = async {
         let client = match &mut session {
             Some(client) if !client.is_closed() => client,
             other => other.insert(target.sql("pgvigil count").await?),
         };
-        let progress = |step| {
+        let progress = |progress: Progress<'_>| {
             // Nobody listens any more once the epoch is over; then the count is of no use either.
-            drop(reports.send(match step {
-                catalog::Step::Began { snapshot, lsn } => Report::Began { oid, snapshot, lsn },
-                catalog::Step::Percent(percent) => Report::Percent { oid, percent },
+            drop(reports.send(match progress {
+                Progress::Began { snapshot, lsn } => Report::Began { oid, snapshot: snapshot.clone(), lsn },
+                Progress::Percent(percent) => Report::Percent { oid, percent },
             }));
         };
-        Ok(catalog::count(client, oid, job.fence, progress).await?)
+        Ok(catalog::count(client, &job.table, job.fence, progress).await?)
     }
     .await;
     let session = session.filter(|client| !client.is_closed());

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::applier::Applier;
@@ -20,7 +21,7 @@ use crate::catalog::{self, Catalog, CountError};
 use crate::counts::FullXid;
 use crate::encoding::Encoding;
 use crate::event::GapReason;
-use crate::lsn::{Lsn, Oid};
+use crate::lsn::{Lsn, Oid, Xid};
 use crate::replication::{Frame, Progress, Replication, SlotOptions, StartOptions, Stream};
 
 /// Counts are published this often at most.
@@ -38,13 +39,15 @@ struct Session<'a> {
     counting: Counting,
     progress: Progress,
     survey: Survey,
-    surveys: u64,
     fence: FullXid,
+    /// Tables that went out of the log, if only for a moment, and the transaction that did it: in doubt until a look at the catalog sees it.
+    doubtful: FxHashMap<Oid, Xid>,
+    /// When the server last said how far the stream is.
+    proof: Option<std::time::Instant>,
     counted: bool,
     first_epoch: bool,
     publish_at: Option<Instant>,
-    /// The DDL messages of `setup` are installed: the stream itself tells of every rewrite.
-    tells_ddl: bool,
+    published: Instant,
 }
 
 impl Pipeline {
@@ -66,24 +69,28 @@ impl Pipeline {
         tokio::spawn(observer::run(watch, survey.clone(), sight_sender, observing));
         let (counting, mut reports) = Counting::new(self.config.target.clone(), self.config.concurrent_counts);
 
+        let tables = Tables::after(self.version);
         let mut session = Session {
             pipeline: self,
             applier,
-            tables: Tables::default(),
+            tables,
             counting,
             progress,
             survey,
-            surveys: 0,
             fence,
+            doubtful: FxHashMap::default(),
+            proof: None,
             counted: false,
             first_epoch,
             publish_at: None,
-            tells_ddl: false,
+            published: Instant::now(),
         };
-        session.surveyed(0, catalog)?;
+        session.surveyed(catalog)?;
         session.publish();
         let outcome = session.follow(&mut stream, &mut sights, &mut reports, cancel).await;
+        let passed = session.applier.passed();
         drop(session);
+        self.passed = self.passed.and(passed);
         if outcome.is_ok() {
             stream.end().await?;
         }
@@ -116,8 +123,8 @@ impl Pipeline {
             let (name, database) = (config.publication, database.name.clone());
             return Err(PipelineError::PublicationMissing { name, database });
         }
-        let encoding = Encoding::named(walsender.parameter("server_encoding").unwrap_or("UTF8"))?;
-        let epoch = self.next_epoch_name();
+        let encoding = Encoding::from_name(walsender.parameter("server_encoding").unwrap_or("UTF8"))?;
+        let epoch = self.next_epoch();
         let slot = format!("pgvigil_{epoch}_{:04x}", rand::random::<u16>());
         let consistent_point = self.create_slot(&mut walsender, &sql, &slot).await?;
         let fence = catalog::fence(&sql).await?;
@@ -220,8 +227,6 @@ impl Session<'_> {
         reports: &mut mpsc::UnboundedReceiver<Report>,
         cancel: &CancellationToken,
     ) -> Result<(), PipelineError> {
-        let mut retry = tokio::time::interval(Duration::from_millis(250));
-        retry.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let ledger = self.applier.ledger();
             self.counting.start(|job| ledger.ask(job.table.oid));
@@ -245,7 +250,10 @@ impl Session<'_> {
         while let Some(frame) = stream.next_frame()? {
             match frame {
                 Frame::Data { payload, .. } => self.applier.apply(payload, &mut self.pipeline.history).await?,
-                Frame::Keepalive { wal_end, .. } => self.applier.keepalive(wal_end),
+                Frame::Keepalive { wal_end, sent } => {
+                    self.applier.keepalive(wal_end);
+                    self.proof = self.proof.max(Some(sent));
+                }
                 Frame::Notice(notice) => {
                     tracing::info!(code = notice.code(), message = notice.message(), "the server notes");
                     // From 18 on the server goes on without a publication, and sends nothing.
@@ -258,7 +266,7 @@ impl Session<'_> {
         self.applier.flush(&mut self.pipeline.history).await;
         let position = self.applier.ledger().position();
         self.progress.flushed(position);
-        self.pipeline.standing.streamed(position);
+        self.pipeline.standing.streamed(position, self.proof);
         self.notice();
         Ok(())
     }
@@ -266,8 +274,8 @@ impl Session<'_> {
     /// Acts upon what the stream said about tables.
     fn notice(&mut self) {
         let noticed = self.applier.take_noticed();
-        for table in &noticed.described {
-            if self.tables.named(table, self.surveys + 1) {
+        for (table, xid) in &noticed.described {
+            if self.tables.named(table, *xid) {
                 self.soon();
             }
             // Described anew: altered, rewritten, covered otherwise, or just vacuumed. The catalog knows.
@@ -275,16 +283,23 @@ impl Session<'_> {
         }
         for (oid, time) in noticed.touched {
             if let Some(known) = self.tables.touch(oid) {
-                known.last_change = known.last_change.max(time);
+                known.last_change = known.last_change.max(Some(time));
             }
             self.soon();
         }
         for oid in self.applier.ledger().take_impossible() {
             tracing::error!(%oid, "a count fell below zero: something was missed; counting again");
-            self.recount(oid, Some(self.fence), "its count fell below zero, so it is counted again");
+            self.recount(oid, self.fence, "its count fell below zero, so it is counted again");
         }
-        if !noticed.ddl.is_empty() {
+        for (ddl, xid) in noticed.ddl {
             self.survey.ask();
+            if let Some(oid) = ddl.becomes_unlogged() {
+                self.doubtful.insert(oid, xid);
+                self.applier.ledger().doubt(oid);
+                if let Some(known) = self.tables.touch(oid) {
+                    known.note = Some("it was made unlogged, so its changes are not in the log".to_owned());
+                }
+            }
         }
     }
 
@@ -296,25 +311,26 @@ impl Session<'_> {
                     self.applier.ledger().prune(&pulse.snapshot);
                 }
             }
-            Sight::Survey { number, catalog } => self.surveyed(number, catalog)?,
+            Sight::Survey(catalog) => self.surveyed(catalog)?,
             Sight::Lost(problem) => tracing::warn!(%problem, "the observer's connection is lost; trying again"),
         }
         Ok(())
     }
 
-    fn surveyed(&mut self, number: u64, catalog: Catalog) -> Result<(), PipelineError> {
-        let Some(publication) = &catalog.publication else { return Err(self.publication_missing()) };
-        self.surveys = number;
-        self.tells_ddl = catalog.tells_ddl;
+    fn surveyed(&mut self, catalog: Catalog) -> Result<(), PipelineError> {
+        if catalog.publication.is_none() {
+            return Err(self.publication_missing());
+        }
         for table in &catalog.tables {
             self.applier.set_primary_key(table.oid, &table.primary_key);
         }
         // Transactions that were running when a table came under the publication may have changed it unseen by the stream; they have
         // ended for every snapshot that sees all of these.
         let fence = self.fence.max(catalog.snapshot.xmax());
-        for change in self.tables.survey(catalog.tables, number, publication.all_tables, self.tells_ddl) {
+        let resolved: Vec<Oid> = self.doubtful.extract_if(|_, xid| catalog.snapshot.sees(*xid)).map(|(oid, _)| oid).collect();
+        for change in self.tables.survey(catalog) {
             match change {
-                Change::Count { oid, fenced } => self.recount(oid, Some(if fenced { fence } else { self.fence }), "waiting to be counted"),
+                Change::Count { oid, fenced } => self.recount(oid, if fenced { fence } else { self.fence }, "waiting to be counted"),
                 Change::Uncovered(oid) => {
                     self.counting.forget(oid);
                     self.applier.ledger().doubt(oid);
@@ -325,18 +341,23 @@ impl Session<'_> {
                 }
             }
         }
+        for oid in resolved {
+            if self.tables.is_counted(oid) {
+                self.recount(oid, self.fence, "it was unlogged for a while, so it is counted again");
+            }
+        }
         self.soon();
         Ok(())
     }
 
     /// Has a table counted, whatever is known of its count.
-    fn recount(&mut self, oid: Oid, fence: Option<FullXid>, why: &str) {
+    fn recount(&mut self, oid: Oid, fence: FullXid, why: &str) {
         self.applier.ledger().ask(oid);
         if let Some(known) = self.tables.touch(oid) {
             known.note = Some(why.to_owned());
             known.progress = None;
             let table = Arc::clone(&known.table);
-            self.counting.ask(Job { table, fence });
+            self.counting.ask(Job { table, fence: Some(fence) });
         }
         self.soon();
     }
@@ -373,7 +394,7 @@ impl Session<'_> {
         known.note = None;
         match outcome {
             Ok(baseline) => {
-                known.verified_at = Some(crate::event::time::rfc3339_unix_micros(unix_micros()));
+                known.verified_at = Some(crate::event::time::rfc3339_unix(unix_micros()));
                 if self.applier.ledger().counted(oid, baseline.count) {
                     // Exact once the stream has passed it: ask where the stream stands, rather than wait for the next second.
                     self.progress.request_reply();
@@ -414,14 +435,15 @@ impl Session<'_> {
         self.publish_at = None;
         self.published = Instant::now();
         let position = self.pipeline.history.position();
-        let applied = self.applier.applied();
+        let passed = self.pipeline.passed.and(self.applier.passed());
         let ledger = self.applier.ledger();
         if !self.counted && self.tables.anything_counted(ledger) {
             self.counted = true;
             let first_epoch = self.first_epoch;
             self.pipeline.standing.note(|facts| facts.phase = Phase::Streaming { first_epoch, counted: true });
         }
-        if let Some(counts) = self.tables.publish(ledger, position, applied) {
+        if let Some(counts) = self.tables.publish(ledger, position, passed) {
+            self.pipeline.version = counts.version;
             self.pipeline.counts.send_replace(Arc::new(counts));
         }
     }

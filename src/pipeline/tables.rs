@@ -8,11 +8,12 @@ use std::time::Instant;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::published::{CountState, Counts, Table, TableKind};
-use crate::catalog::{self, Coverage};
+use super::published::{CountState, Counts, Passed, Table, TableKind};
+use crate::catalog::{self, Catalog, Coverage, Kind, Persistence, Reason, ReplicaIdentity};
 use crate::counts::{Ledger, Standing};
 use crate::event::TableName;
-use crate::lsn::Oid;
+use crate::event::time::rfc3339;
+use crate::lsn::{Oid, Xid};
 use crate::pgoutput::Timestamp;
 
 /// All tables known.
@@ -23,18 +24,17 @@ pub(super) struct Tables {
     order: BTreeMap<(String, String, Oid), ()>,
     children: FxHashMap<Oid, Vec<Oid>>,
     dirty: FxHashSet<Oid>,
-    /// A table was added, removed or renamed: the list itself is to be made anew.
-    relisted: bool,
-    list: Arc<[Arc<Table>]>,
+    /// Tables that went since the last publication.
+    removed: Vec<u32>,
     version: u64,
 }
 
 /// What is known of one table.
 #[derive(Debug)]
 pub(super) struct Known {
-    pub(super) table: catalog::Table,
-    /// The survey before which it was first named by the stream: an older one cannot have seen it.
-    since_survey: u64,
+    pub(super) table: Arc<catalog::Table>,
+    /// The transaction in which the stream first named it: a look at the catalog that does not see it cannot know the table.
+    named_by: Option<Xid>,
     /// Why it is not counted yet, or cannot be.
     pub(super) note: Option<String>,
     pub(super) progress: Option<u8>,
@@ -44,8 +44,17 @@ pub(super) struct Known {
 }
 
 impl Known {
-    fn new(table: catalog::Table, since_survey: u64) -> Self {
-        Known { table, since_survey, note: None, progress: None, verified_at: None, last_change: None, published: None }
+    fn new(table: Arc<catalog::Table>, named_by: Option<Xid>) -> Self {
+        Known { table, named_by, note: None, progress: None, verified_at: None, last_change: None, published: None }
+    }
+
+    /// It turned out that it cannot be counted.
+    pub(super) fn uncover(&mut self, reason: Reason) {
+        self.table = Arc::new(catalog::Table { coverage: Coverage::Uncovered(reason), ..catalog::Table::clone(&self.table) });
+    }
+
+    fn is_counted(&self) -> bool {
+        self.table.has_rows() && self.table.coverage == Coverage::Covered
     }
 }
 
@@ -62,8 +71,14 @@ pub(super) enum Change {
 }
 
 impl Tables {
-    pub(super) fn get(&self, oid: Oid) -> Option<&Known> {
-        self.known.get(&oid)
+    /// No table yet. Counts published from here on are later than `version`, and not a change of it: they are of another epoch.
+    pub(super) fn after(version: u64) -> Self {
+        Self { version: version + 1, ..Self::default() }
+    }
+
+    /// Whether the table has a count of its own to be kept.
+    pub(super) fn is_counted(&self, oid: Oid) -> bool {
+        self.known.get(&oid).is_some_and(Known::is_counted)
     }
 
     /// To change what is known of a table; it is published anew.
@@ -85,28 +100,28 @@ impl Tables {
 
     /// Whether anything has changed since it was last published.
     pub(super) fn is_dirty(&self) -> bool {
-        self.relisted || !self.dirty.is_empty()
+        !self.removed.is_empty() || !self.dirty.is_empty()
     }
 
     /// The stream names a table; true when it was not known, or by another name.
-    pub(super) fn named(&mut self, name: &TableName, survey: u64) -> bool {
+    pub(super) fn named(&mut self, name: &TableName, by: Xid) -> bool {
         match self.known.get(&name.oid) {
             Some(known) if known.table.schema == name.schema && known.table.name == name.name => false,
             Some(known) => {
-                let table = catalog::Table { schema: name.schema.clone(), name: name.name.clone(), ..known.table.clone() };
-                self.enter(table, survey);
+                let (schema, name) = (name.schema.clone(), name.name.clone());
+                let table = catalog::Table { schema, name, ..catalog::Table::clone(&known.table) };
+                self.enter(table, Some(by));
                 true
             }
             None => {
-                self.enter(catalog::Table::streamed(name), survey);
+                self.enter(streamed(name), Some(by));
                 true
             }
         }
     }
 
-    fn enter(&mut self, table: catalog::Table, survey: u64) {
-        let oid = table.oid;
-        self.relisted = true;
+    fn enter(&mut self, table: catalog::Table, named_by: Option<Xid>) {
+        let (oid, table) = (table.oid, Arc::new(table));
         let key = (table.schema.clone(), table.name.clone(), oid);
         match self.known.get_mut(&oid) {
             Some(known) => {
@@ -114,7 +129,7 @@ impl Tables {
                 known.table = table;
             }
             None => {
-                self.known.insert(oid, Known::new(table, survey));
+                self.known.insert(oid, Known::new(table, named_by));
             }
         }
         self.order.insert(key, ());
@@ -125,33 +140,37 @@ impl Tables {
         self.mark(oid);
         self.dirty.remove(&oid);
         if let Some(known) = self.known.remove(&oid) {
-            self.relisted = true;
-            self.order.remove(&(known.table.schema, known.table.name, oid));
+            self.removed.push(oid.0);
+            self.order.remove(&(known.table.schema.clone(), known.table.name.clone(), oid));
         }
     }
 
-    /// Takes up a look at the catalog, the `survey`-th. `trusts_ddl`: the server tells of every rewrite itself, so one seen here is no news.
-    pub(super) fn survey(&mut self, tables: Vec<catalog::Table>, survey: u64, all_tables: bool, trusts_ddl: bool) -> Vec<Change> {
+    /// Takes up a look at the catalog.
+    pub(super) fn survey(&mut self, catalog: Catalog) -> Vec<Change> {
+        let Catalog { snapshot, tells_ddl, publication, tables, .. } = catalog;
+        let all_tables = publication.is_some_and(|publication| publication.all_tables);
         let mut changes = Vec::new();
-        let mut gone: FxHashSet<Oid> =
-            self.known.iter().filter(|(_, known)| known.since_survey < survey).map(|(oid, _)| *oid).collect();
+        let can_tell = |known: &Known| known.named_by.is_none_or(|xid| snapshot.sees(xid));
+        let mut gone: FxHashSet<Oid> = self.known.iter().filter(|(_, known)| can_tell(known)).map(|(oid, _)| *oid).collect();
         for table in tables {
             let oid = table.oid;
             gone.remove(&oid);
             let before = self.known.get(&oid);
             let was_covered = before.is_some_and(|known| known.table.coverage == Coverage::Covered);
-            let rewritten = before.is_some_and(|known| known.table.was_rewritten(&table)) && !trusts_ddl;
-            let counted_alone = table.has_rows();
+            // Where the server tells of DDL, a new file is no news.
+            let rewritten = !tells_ddl && before.is_some_and(|known| was_rewritten(&known.table, &table));
             match &table.coverage {
-                Coverage::Covered if counted_alone && (!was_covered || rewritten) => {
-                    let fenced = !rewritten && !(all_tables && before.is_none());
+                Coverage::Covered if table.has_rows() && (!was_covered || rewritten) => {
+                    // With FOR ALL TABLES a table is published from its first row on.
+                    let unheard = before.is_none_or(|known| known.table.coverage == Coverage::Uncovered(Reason::NotLookedAt));
+                    let fenced = !rewritten && !(all_tables && unheard);
                     changes.push(Change::Count { oid, fenced });
                 }
                 Coverage::Uncovered(_) if was_covered => changes.push(Change::Uncovered(oid)),
                 _ => {}
             }
-            if before.is_none_or(|known| known.table != table) {
-                self.enter(table, survey);
+            if before.is_none_or(|known| *known.table != table) {
+                self.enter(table, None);
             }
         }
         for oid in gone {
@@ -168,39 +187,35 @@ impl Tables {
     }
 
     /// What is published now; `None` when nothing changed since.
-    pub(super) fn publish(&mut self, ledger: &Ledger, after_block: u64) -> Option<Counts> {
-        if !self.is_dirty() && self.version > 0 {
-            return None;
-        }
+    pub(super) fn publish(&mut self, ledger: &Ledger, after_block: u64, passed: Passed) -> Option<Counts> {
         let mut changed = Vec::new();
         for oid in std::mem::take(&mut self.dirty) {
-            let Some(known) = self.known.get(&oid) else { continue };
-            let table = self.describe(known, ledger);
-            if known.published.as_deref() != Some(&table) {
+            let Some(table) = self.known.get(&oid).map(|known| self.describe(known, ledger)) else { continue };
+            if let Some(known) = self.known.get_mut(&oid).filter(|known| known.published.as_deref() != Some(&table)) {
                 let table = Arc::new(table);
-                changed.push(Arc::clone(&table));
-                if let Some(known) = self.known.get_mut(&oid) {
-                    known.published = Some(table);
-                }
+                known.published = Some(Arc::clone(&table));
+                changed.push(table);
             }
         }
-        if changed.is_empty() && !self.relisted && self.version > 0 {
+        let removed = std::mem::take(&mut self.removed);
+        if changed.is_empty() && removed.is_empty() {
             return None;
         }
-        self.list = self.order.keys().filter_map(|(_, _, oid)| self.known.get(oid)?.published.clone()).collect();
         self.version += 1;
-        let relisted = std::mem::take(&mut self.relisted);
-        let watched = self.list.iter().filter(|table| table.kind != TableKind::PartitionedTable);
+        let tables: Arc<[_]> = self.order.keys().filter_map(|(_, _, oid)| self.known.get(oid)?.published.clone()).collect();
+        // Leaves hold the rows of a partitioned table; what is not covered is not watched.
+        let watched = tables.iter().filter(|table| table.kind != TableKind::PartitionedTable);
         let total_rows = watched.filter(|table| table.count_state != CountState::Uncovered).map(|table| table.count).sum();
         Some(Counts {
             version: self.version,
-            relisted,
             after_block,
             lsn: ledger.position(),
             time: Instant::now(),
             unix_time: super::unix_micros(),
-            tables: Arc::clone(&self.list),
+            tables,
             changed,
+            removed,
+            passed,
             total_rows,
             whole_json: OnceLock::new(),
             changed_json: OnceLock::new(),
@@ -209,18 +224,19 @@ impl Tables {
 
     /// Whether there is anything exact to show, or nothing that could be counted.
     pub(super) fn anything_counted(&self, ledger: &Ledger) -> bool {
-        let mut counted = self.known.values().filter(|known| known.table.has_rows() && known.table.coverage == Coverage::Covered);
+        let mut counted = self.known.values().filter(|known| known.is_counted());
         let exact = |known: &Known| matches!(ledger.standing(known.table.oid), Standing::Exact(_));
         counted.clone().next().is_none() || counted.any(exact)
     }
 
     fn describe(&self, known: &Known, ledger: &Ledger) -> Table {
-        let catalog::Table { oid, schema, name, kind, parent, replica_identity, primary_key, coverage, .. } = &known.table;
+        let catalog::Table { oid, schema, name, kind, parent, replica_identity, primary_key, coverage, .. } = &*known.table;
         let leaves = self.leaves(*oid);
         let totals = leaves.iter().map(|leaf| ledger.totals(*leaf)).fold(ledger.totals(*oid), |sum, leaf| sum.and(leaf));
         let (count, count_state, reason) = match (coverage, kind) {
+            (Coverage::Uncovered(reason @ Reason::NotLookedAt), _) => (None, CountState::Counting, Some(reason.to_string())),
             (Coverage::Uncovered(reason), _) => (None, CountState::Uncovered, Some(reason.to_string())),
-            (Coverage::Covered, TableKind::PartitionedTable) => self.sum(&leaves, ledger),
+            (Coverage::Covered, Kind::PartitionedTable) => self.sum(&leaves, ledger),
             (Coverage::Covered, _) => match ledger.standing(*oid) {
                 Standing::Exact(rows) => (Some(rows), CountState::Exact, None),
                 Standing::Counting => (None, CountState::Counting, known.note.clone()),
@@ -232,7 +248,7 @@ impl Tables {
             oid: oid.0,
             schema: schema.clone(),
             name: name.clone(),
-            kind: *kind,
+            kind: published_kind(*kind),
             parent: parent.map(|parent| parent.0),
             count,
             count_state,
@@ -242,9 +258,9 @@ impl Tables {
             updates: totals.updates,
             deletes: totals.deletes,
             truncates: totals.truncates,
-            last_change: last_change.map(|time| time.to_string()),
+            last_change: last_change.map(|time| rfc3339(time)),
             verified_at: known.verified_at.clone(),
-            replica_identity: replica_identity.as_str(),
+            replica_identity: identity_name(*replica_identity),
             key: primary_key.clone(),
         }
     }
@@ -281,5 +297,47 @@ impl Tables {
             }
         }
         leaves
+    }
+}
+
+/// A table of which nothing is known but what the stream says. The next survey completes it.
+fn streamed(name: &TableName) -> catalog::Table {
+    catalog::Table {
+        oid: name.oid,
+        schema: name.schema.clone(),
+        name: name.name.clone(),
+        kind: Kind::Table,
+        persistence: Persistence::Permanent,
+        parent: None,
+        replica_identity: ReplicaIdentity::Default,
+        primary_key: Vec::new(),
+        relfilenode: Oid(0),
+        pages: 0,
+        // What is streamed is published; but only the catalog knows whether all of it is, and so whether it can be counted.
+        coverage: Coverage::Uncovered(Reason::NotLookedAt),
+    }
+}
+
+/// Whether `now` has other rows than the stream tells: its file was replaced, and for a while it may not have been logged.
+fn was_rewritten(before: &catalog::Table, now: &catalog::Table) -> bool {
+    before.relfilenode != now.relfilenode && before.relfilenode != Oid(0)
+}
+
+fn published_kind(kind: Kind) -> TableKind {
+    match kind {
+        Kind::Table => TableKind::Table,
+        Kind::PartitionedTable => TableKind::PartitionedTable,
+        Kind::Partition => TableKind::Partition,
+        Kind::MaterializedView => TableKind::MaterializedView,
+        Kind::ForeignTable => TableKind::ForeignTable,
+    }
+}
+
+fn identity_name(identity: ReplicaIdentity) -> &'static str {
+    match identity {
+        ReplicaIdentity::Default => "default",
+        ReplicaIdentity::Nothing => "nothing",
+        ReplicaIdentity::Full => "full",
+        ReplicaIdentity::Index => "index",
     }
 }
