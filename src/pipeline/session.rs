@@ -283,7 +283,7 @@ impl Session<'_> {
         }
         for (oid, time) in noticed.touched {
             if let Some(known) = self.tables.touch(oid) {
-                known.last_change = known.last_change.max(Some(time));
+                known.last_change = known.last_change.max(time);
             }
             self.soon();
         }
