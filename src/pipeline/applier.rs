@@ -12,6 +12,7 @@ use crate::counts::{Ledger, Totals};
 use crate::encoding::Encoding;
 use super::published::Passed;
 use crate::event::ddl::DdlMessage;
+use crate::event::time::from_unix_micros;
 use crate::event::{BlockBuilder, Ddl, Domains, Encoder, Operation, Relation, TableName, TableTotals, TransactionHead};
 use crate::history::Writer;
 use crate::lsn::{Epoch, Lsn, Oid, Xid};
@@ -42,8 +43,8 @@ pub(super) struct Applier {
 pub(super) struct Noticed {
     /// Tables described by the stream, for the first time or again, and the transaction that did: something may have changed.
     pub(super) described: Vec<(Arc<TableName>, Xid)>,
-    /// Tables whose rows or count changed, and when their last transaction was committed.
-    pub(super) touched: FxHashMap<Oid, Timestamp>,
+    /// Tables whose rows changed, and when that was last committed; or whose count became known.
+    pub(super) touched: FxHashMap<Oid, Option<Timestamp>>,
     /// What the DDL messages of `setup` say, and the transaction that sent each.
     pub(super) ddl: Vec<(DdlMessage, Xid)>,
 }
@@ -101,7 +102,7 @@ impl Applier {
             Step::Pending => {}
             Step::Transaction(transaction) => self.transaction(transaction, history).await?,
             Step::Message(message) => {
-                        self.encoder.lone_message(&mut self.block, message.lsn, now(), message.prefix.0, message.content);
+                        self.encoder.lone_message(&mut self.block, message.lsn, from_unix_micros(super::unix_micros()), message.prefix.0, message.content);
             }
             Step::Reached(lsn) => self.reached(lsn),
         }
@@ -226,7 +227,7 @@ impl Applier {
         let Self { ledger, relations, noticed, totals, .. } = self;
         totals.clear();
         for touched in ledger.commit() {
-            noticed.touched.insert(touched.oid, time);
+            noticed.touched.insert(touched.oid, Some(time));
             if let Some(relation) = relations.get(&touched.oid) {
                 let Totals { inserts, updates, deletes, truncates } = touched.totals;
                 let (table, count) = (Arc::clone(relation.table()), touched.count);

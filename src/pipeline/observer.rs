@@ -98,28 +98,27 @@ async fn look(watch: &Watch, survey: &Survey, sights: &mpsc::Sender<Sight>) -> R
     let mut pulse = tokio::time::interval(PULSE);
     pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seen = catalog::fingerprint(&client, &watch.publication).await?;
-    let mut surveyed = Instant::now();
-    let mut due = true;
     loop {
-        if due {
-            (due, surveyed) = (false, Instant::now());
-            let catalog = catalog::read(&mut client, &watch.publication).await?;
-            if sights.send(Sight::Survey(catalog)).await.is_err() {
-                return Ok(());
-            }
+        let surveyed = Instant::now();
+        let catalog = catalog::read(&mut client, &watch.publication).await?;
+        if sights.send(Sight::Survey(catalog)).await.is_err() {
+            return Ok(());
         }
-        tokio::select! {
-            _ = pulse.tick() => {
-                if sights.send(Sight::Pulse(take_pulse(&client, &watch.slot).await?)).await.is_err() {
-                    return Ok(());
+        let mut due = false;
+        while !due {
+            tokio::select! {
+                _ = pulse.tick() => {
+                    if sights.send(Sight::Pulse(take_pulse(&client, &watch.slot).await?)).await.is_err() {
+                        return Ok(());
+                    }
+                    let now = catalog::fingerprint(&client, &watch.publication).await?;
+                    due = now != seen || surveyed.elapsed() >= watch.reconcile;
+                    seen = now;
                 }
-                let now = catalog::fingerprint(&client, &watch.publication).await?;
-                due = now != seen || surveyed.elapsed() >= watch.reconcile;
-                seen = now;
-            }
-            () = survey.wanted.notified() => {
-                tokio::time::sleep_until(surveyed + SETTLE).await;
-                due = true;
+                () = survey.wanted.notified() => {
+                    tokio::time::sleep_until(surveyed + SETTLE).await;
+                    due = true;
+                }
             }
         }
     }

@@ -42,6 +42,8 @@ struct Session<'a> {
     fence: FullXid,
     /// Tables that went out of the log, if only for a moment, and the transaction that did it: in doubt until a look at the catalog sees it.
     doubtful: FxHashMap<Oid, Xid>,
+    /// When the server last said how far the stream is.
+    proof: Option<std::time::Instant>,
     counted: bool,
     first_epoch: bool,
     publish_at: Option<Instant>,
@@ -67,15 +69,17 @@ impl Pipeline {
         tokio::spawn(observer::run(watch, survey.clone(), sight_sender, observing));
         let (counting, mut reports) = Counting::new(self.config.target.clone(), self.config.concurrent_counts);
 
+        let tables = Tables::after(self.version);
         let mut session = Session {
             pipeline: self,
             applier,
-            tables: Tables::default(),
+            tables,
             counting,
             progress,
             survey,
             fence,
             doubtful: FxHashMap::default(),
+            proof: None,
             counted: false,
             first_epoch,
             publish_at: None,
@@ -84,7 +88,9 @@ impl Pipeline {
         session.surveyed(catalog)?;
         session.publish();
         let outcome = session.follow(&mut stream, &mut sights, &mut reports, cancel).await;
+        let passed = session.applier.passed();
         drop(session);
+        self.passed = self.passed.and(passed);
         if outcome.is_ok() {
             stream.end().await?;
         }
@@ -244,7 +250,10 @@ impl Session<'_> {
         while let Some(frame) = stream.next_frame()? {
             match frame {
                 Frame::Data { payload, .. } => self.applier.apply(payload, &mut self.pipeline.history).await?,
-                Frame::Keepalive { wal_end, .. } => self.applier.keepalive(wal_end),
+                Frame::Keepalive { wal_end, sent } => {
+                    self.applier.keepalive(wal_end);
+                    self.proof = self.proof.max(Some(sent));
+                }
                 Frame::Notice(notice) => {
                     tracing::info!(code = notice.code(), message = notice.message(), "the server notes");
                     // From 18 on the server goes on without a publication, and sends nothing.
@@ -257,7 +266,7 @@ impl Session<'_> {
         self.applier.flush(&mut self.pipeline.history).await;
         let position = self.applier.ledger().position();
         self.progress.flushed(position);
-        self.pipeline.standing.streamed(position);
+        self.pipeline.standing.streamed(position, self.proof);
         self.notice();
         Ok(())
     }
@@ -274,7 +283,7 @@ impl Session<'_> {
         }
         for (oid, time) in noticed.touched {
             if let Some(known) = self.tables.touch(oid) {
-                known.last_change = known.last_change.max(Some(time));
+                known.last_change = known.last_change.max(time);
             }
             self.soon();
         }
@@ -426,7 +435,7 @@ impl Session<'_> {
         self.publish_at = None;
         self.published = Instant::now();
         let position = self.pipeline.history.position();
-        let passed = self.applier.passed();
+        let passed = self.pipeline.passed.and(self.applier.passed());
         let ledger = self.applier.ledger();
         if !self.counted && self.tables.anything_counted(ledger) {
             self.counted = true;
@@ -434,6 +443,7 @@ impl Session<'_> {
             self.pipeline.standing.note(|facts| facts.phase = Phase::Streaming { first_epoch, counted: true });
         }
         if let Some(counts) = self.tables.publish(ledger, position, passed) {
+            self.pipeline.version = counts.version;
             self.pipeline.counts.send_replace(Arc::new(counts));
         }
     }

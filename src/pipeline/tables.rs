@@ -71,6 +71,11 @@ pub(super) enum Change {
 }
 
 impl Tables {
+    /// No table yet. Counts published from here on are later than `version`, and not a change of it: they are of another epoch.
+    pub(super) fn after(version: u64) -> Self {
+        Self { version: version + 1, ..Self::default() }
+    }
+
     /// Whether the table has a count of its own to be kept.
     pub(super) fn is_counted(&self, oid: Oid) -> bool {
         self.known.get(&oid).is_some_and(Known::is_counted)
@@ -193,7 +198,7 @@ impl Tables {
             }
         }
         let removed = std::mem::take(&mut self.removed);
-        if changed.is_empty() && removed.is_empty() && self.version > 0 {
+        if changed.is_empty() && removed.is_empty() {
             return None;
         }
         self.version += 1;
