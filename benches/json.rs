@@ -17,7 +17,7 @@ use pgvigil::pgoutput::{self, Column, Old, ReplicaIdentity, Text, Timestamp, Val
 static ALLOCATOR: AllocProfiler = AllocProfiler::system();
 
 /// Changes in a block: as many as one of the pipeline's holds.
-const CHANGES: usize = 1_000;
+const CHANGES: usize = 500;
 
 /// Name, type and text of a column; the first is the key.
 type Row = &'static [(&'static str, u32, &'static str)];

@@ -1,9 +1,9 @@
 //! JSON text, appended to a buffer: strings with what must be escaped, and numbers.
 //!
-//! Most text of a database needs no escape at all, so it is scanned sixteen bytes at a time, in a form that compilers vectorise, and
-//! copied whole.
+//! Most text of a database needs no escape at all, so it is looked through eight bytes at a time, and copied whole.
 
-const LANES: usize = 16;
+/// Bytes that a scan looks at together.
+const LANES: usize = size_of::<u64>();
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
@@ -21,22 +21,35 @@ const fn is_special(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
+/// `byte` in every lane.
+const fn splat(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; LANES])
+}
+
+/// Not 0 if a lane of `word` is below `bound`, which is at most 0x80: the lane's high bit is set by the borrow, and was not before.
+const fn below(word: u64, bound: u8) -> u64 {
+    word.wrapping_sub(splat(bound)) & !word & splat(0x80)
+}
+
+/// Not 0 if a lane of `word` is special.
+const fn special(word: u64) -> u64 {
+    below(word, 0x20) | below(word ^ splat(b'"'), 1) | below(word ^ splat(b'\\'), 1)
+}
+
 /// Looks through `text` once.
 pub(super) fn scan(text: &[u8]) -> Scan {
     let (chunks, tail) = text.as_chunks::<LANES>();
-    let mut special = 0u8;
-    let mut union = 0u8;
-    for chunk in chunks {
-        for &byte in chunk {
-            special |= u8::from(is_special(byte));
-            union |= byte;
-        }
+    let mut last = [b' '; LANES];
+    for (lane, byte) in last.iter_mut().zip(tail) {
+        *lane = *byte;
     }
-    for &byte in tail {
-        special |= u8::from(is_special(byte));
-        union |= byte;
+    let (mut specials, mut union) = (0, 0);
+    for chunk in chunks.iter().chain([&last]) {
+        let word = u64::from_ne_bytes(*chunk);
+        specials |= special(word);
+        union |= word;
     }
-    Scan { escapes: special != 0, wide: union >= 0x80 }
+    Scan { escapes: specials != 0, wide: union & splat(0x80) != 0 }
 }
 
 /// Appends `text`, which is UTF-8, as a JSON string.
