@@ -36,13 +36,21 @@ const fn special(word: u64) -> u64 {
     below(word, 0x20) | below(word ^ splat(b'"'), 1) | below(word ^ splat(b'\\'), 1)
 }
 
-/// Looks through `text` once.
-pub(super) fn scan(text: &[u8]) -> Scan {
-    let (chunks, tail) = text.as_chunks::<LANES>();
-    let mut last = [b' '; LANES];
-    for (lane, byte) in last.iter_mut().zip(tail) {
+/// `text`, which is shorter, with blanks behind it.
+fn padded(text: &[u8]) -> [u8; LANES] {
+    let mut lanes = [b' '; LANES];
+    for (lane, byte) in lanes.iter_mut().zip(text) {
         *lane = *byte;
     }
+    lanes
+}
+
+/// Looks through `text` once.
+#[inline]
+pub(super) fn scan(text: &[u8]) -> Scan {
+    let (chunks, tail) = text.as_chunks::<LANES>();
+    // The end is looked at whole, though some of it was seen already.
+    let last = text.last_chunk().copied().unwrap_or_else(|| padded(tail));
     let (mut specials, mut union) = (0, 0);
     for chunk in chunks.iter().chain([&last]) {
         let word = u64::from_ne_bytes(*chunk);
@@ -58,6 +66,7 @@ pub(super) fn string(out: &mut Vec<u8>, text: &str) {
 }
 
 /// Appends `utf8` as a JSON string; `escapes` is what [`scan`] said of it.
+#[inline]
 pub(super) fn quoted(out: &mut Vec<u8>, utf8: &[u8], escapes: bool) {
     out.push(b'"');
     if escapes {
