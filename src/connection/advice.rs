@@ -9,7 +9,7 @@ use super::error::{Address, Attempt, ChannelError, ConnectError, Failure, LoginF
 use super::target::SessionAttributes;
 use super::tls::TlsFailure;
 
-/// An error, told to a person in three sentences or more.
+/// An error, told to a person: whole sentences, each part one or more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Advice {
     /// What happened.
@@ -17,19 +17,25 @@ pub struct Advice {
     /// What it means for them.
     pub meaning: String,
     /// What to do about it.
-    pub remedy: String,
+    pub action: String,
 }
 
 impl Advice {
-    /// Puts the three together.
-    pub fn new(what: impl Into<String>, meaning: impl Into<String>, remedy: impl Into<String>) -> Advice {
-        Advice { what: what.into(), meaning: meaning.into(), remedy: remedy.into() }
+    /// Makes a sentence of each part: a capital in front, a full stop behind.
+    pub fn new(what: impl AsRef<str>, meaning: impl AsRef<str>, action: impl AsRef<str>) -> Advice {
+        Advice { what: sentence(what.as_ref()), meaning: sentence(meaning.as_ref()), action: sentence(action.as_ref()) }
     }
+}
+
+fn sentence(text: &str) -> String {
+    let mut characters = text.trim_end_matches('.').chars();
+    let capital = characters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    format!("{capital}{}.", characters.as_str())
 }
 
 impl fmt::Display for Advice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.what, self.meaning, self.remedy)
+        write!(f, "{} {} {}", self.what, self.meaning, self.action)
     }
 }
 
@@ -39,7 +45,7 @@ const NOT_SAFE: &str = "No password was sent: whoever answered may not be the se
 
 impl ConnectError {
     /// What happened, what it means, what to do.
-    pub fn explain(&self) -> Advice {
+    pub fn advice(&self) -> Advice {
         let Some(Attempt { address, failure }) = self.decisive() else {
             return Advice::new("No host was tried.", NOT_REACHED, "Name one in the connection string or in PGHOST.");
         };
@@ -49,20 +55,20 @@ impl ConnectError {
                 NOT_REACHED,
                 "Check the host's name for a slip, and whether this machine can resolve it.",
             ),
-            Failure::Connect(error) => explain_connect(address, error),
+            Failure::Connect(error) => no_answer(address, error),
             Failure::Timeout(limit) => Advice::new(
                 format!("{address} did not answer within {} seconds.", limit.as_secs()),
                 NOT_REACHED,
                 "Check host and port, and whether a firewall swallows the packets. connect_timeout sets how long to wait.",
             ),
-            Failure::Tls(failure) => explain_tls(address, failure),
-            Failure::Login(failure) => self.explain_login(address, failure),
+            Failure::Tls(failure) => no_encryption(address, failure),
+            Failure::Login(failure) => self.no_login(address, failure),
             Failure::SessionAttributes(wanted) => Advice::new(
                 format!("{address} is not a server of the kind that target_session_attrs asks for ({}).", kind(*wanted)),
                 "pgvigil watches no other kind than you asked for.",
                 "Name the right host, or several to choose from, or ask for another kind.",
             ),
-            Failure::Channel(ChannelError::Server(error)) => self.explain_server(address, error),
+            Failure::Channel(ChannelError::Server(error)) => self.refused(address, error),
             Failure::Channel(ChannelError::Io(_) | ChannelError::Closed) => Advice::new(
                 format!("The connection to {address} broke during the login: {failure}."),
                 NOT_REACHED,
@@ -76,7 +82,7 @@ impl ConnectError {
         }
     }
 
-    fn explain_login(&self, address: &Address, failure: &LoginFailure) -> Advice {
+    fn no_login(&self, address: &Address, failure: &LoginFailure) -> Advice {
         let user = &self.user;
         match failure {
             LoginFailure::PasswordMissing => Advice::new(
@@ -102,7 +108,7 @@ impl ConnectError {
         }
     }
 
-    fn explain_server(&self, address: &Address, error: &ServerError) -> Advice {
+    fn refused(&self, address: &Address, error: &ServerError) -> Advice {
         let (user, database) = (&self.user, &self.database);
         let said = format!("The server at {address} said: {}.", error.message);
         if error.is_out_of_senders() {
@@ -165,7 +171,7 @@ impl ConnectError {
     }
 }
 
-fn explain_connect(address: &Address, error: &std::io::Error) -> Advice {
+fn no_answer(address: &Address, error: &std::io::Error) -> Advice {
     match error.kind() {
         ErrorKind::ConnectionRefused | ErrorKind::NotFound => Advice::new(
             format!("Nothing listens at {address}."),
@@ -185,7 +191,7 @@ fn explain_connect(address: &Address, error: &std::io::Error) -> Advice {
     }
 }
 
-fn explain_tls(address: &Address, failure: &TlsFailure) -> Advice {
+fn no_encryption(address: &Address, failure: &TlsFailure) -> Advice {
     match failure {
         TlsFailure::NotOffered => Advice::new(
             format!("The server at {address} does not offer TLS, and sslmode demands it."),

@@ -123,7 +123,7 @@ pub enum ChannelError {
     },
     /// The server reported an error.
     #[error(transparent)]
-    Server(#[from] ServerError),
+    Server(Box<ServerError>),
 }
 
 impl From<WireError> for ChannelError {
@@ -223,6 +223,10 @@ impl ServerError {
 }
 
 impl ChannelError {
+    pub(crate) fn server(body: &ErrorResponseBody) -> ChannelError {
+        ChannelError::Server(Box::new(body.into()))
+    }
+
     /// Whether to try again.
     pub fn is_transient(&self) -> bool {
         match self {

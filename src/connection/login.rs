@@ -146,7 +146,7 @@ async fn greeting(channel: &mut Channel) -> Result<Greeting, Failure> {
 
 async fn next(channel: &mut Channel) -> Result<Message, ChannelError> {
     match channel.read().await? {
-        Incoming::Message(Message::ErrorResponse(body)) => Err(ChannelError::Server((&body).into())),
+        Incoming::Message(Message::ErrorResponse(body)) => Err(ChannelError::server(&body)),
         Incoming::Message(message) => Ok(message),
         Incoming::CopyBoth => Err(ChannelError::Unexpected { expected: "a login" }),
     }

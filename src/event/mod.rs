@@ -29,3 +29,4 @@ pub use block::{Block, BlockBuilder, Head, Kind, NewEvent, Operation, Operations
 pub use encoder::{Ddl, Encoder, TableTotals, TransactionHead};
 pub use gap::{Gap, GapReason};
 pub use relation::{Column, Domains, Relation};
+pub use value::write_text;

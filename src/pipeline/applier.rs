@@ -43,8 +43,8 @@ pub(super) struct Applier {
 pub(super) struct Noticed {
     /// Tables described by the stream, for the first time or again, and the transaction that did: something may have changed.
     pub(super) described: Vec<(Arc<TableName>, Xid)>,
-    /// Tables whose rows or count changed, and when their last transaction was committed.
-    pub(super) touched: FxHashMap<Oid, Timestamp>,
+    /// Tables whose rows changed, and when that was last committed; or whose count became known.
+    pub(super) touched: FxHashMap<Oid, Option<Timestamp>>,
     /// What the DDL messages of `setup` say, and the transaction that sent each.
     pub(super) ddl: Vec<(DdlMessage, Xid)>,
 }
@@ -73,10 +73,6 @@ impl Applier {
 
     pub(super) fn passed(&self) -> Passed {
         self.passed
-    }
-
-    pub(super) fn assembler(&self) -> &Assembler {
-        &self.assembler
     }
 
     /// The primary key of a table, from the catalog: the stream does not tell it under REPLICA IDENTITY FULL.
@@ -227,7 +223,7 @@ impl Applier {
         let Self { ledger, relations, noticed, totals, .. } = self;
         totals.clear();
         for touched in ledger.commit() {
-            noticed.touched.insert(touched.oid, time);
+            noticed.touched.insert(touched.oid, Some(time));
             if let Some(relation) = relations.get(&touched.oid) {
                 let Totals { inserts, updates, deletes, truncates } = touched.totals;
                 let (table, count) = (Arc::clone(relation.table()), touched.count);

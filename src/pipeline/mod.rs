@@ -32,7 +32,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use error::PipelineError;
-pub use published::{CountState, Counts, Database, Passed, Slot, State, Status, Table, TableKind};
+pub use published::{CountState, Counts, Database, LIVE_FOR, Passed, STALE_AFTER, Slot, State, Status, Table, TableKind};
 
 use self::standing::Standing;
 use self::state::Phase;
