@@ -23,9 +23,9 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::admission::Peer;
+use super::batch::Batch;
 use super::problem::Kind;
 use super::socket::Socket;
-use super::batch::Batch;
 use super::subscription::{Subscription, Terms};
 use super::{App, Limits, parameters};
 
@@ -49,7 +49,8 @@ pub(super) async fn upgrade(State(app): State<Arc<App>>, mut request: Request) -
     let response = match create_response_with_body(&request, Body::empty) {
         Ok(response) => response,
         Err(error) => {
-            let detail = format!("{error}. Connect with a WebSocket client (version 13), or read /api/v1/stream, which is plain HTTP.");
+            let detail =
+                format!("{error}. Connect with a WebSocket client (version 13), or read /api/v1/stream, which is plain HTTP.");
             return Kind::UpgradeRequired.because(detail).into_response();
         }
     };
