@@ -246,7 +246,11 @@ fn render<'a>(row: &Row, columns: &'a [Column], number: usize, cut: &mut Vec<Cut
 /// What the database said, for the one who asked.
 fn explain(error: tokio_postgres::Error) -> Problem {
     let Some(server) = error.as_db_error() else {
-        return Kind::DatabaseUnavailable.because("The connection to the database was lost. Ask again in a moment.");
+        return if error.is_closed() {
+            Kind::DatabaseUnavailable.because("The connection to the database was lost. Ask again in a moment.")
+        } else {
+            Kind::Failed.because(format!("The rows could not be read: {error}. Please report it."))
+        };
     };
     let said = format!("{} ({})", server.message(), server.code().code());
     match server.code() {
