@@ -129,8 +129,7 @@ impl Pipeline {
         let consistent_point = self.create_slot(&mut walsender, &sql, &slot).await?;
         let fence = catalog::fence(&sql).await?;
 
-        let options =
-            StartOptions { publication: config.publication.clone(), streaming: config.streaming, ..StartOptions::default() };
+        let options = StartOptions { publication: config.publication.clone(), streaming: config.streaming, ..StartOptions::default() };
         let (stream, progress) = walsender.start(&slot, consistent_point, options).await?;
 
         let first_epoch = self.epoch.is_none();
@@ -141,7 +140,7 @@ impl Pipeline {
             facts.phase = Phase::Streaming { first_epoch, counted: false };
             facts.reason = None;
             facts.epoch = Some(epoch.clone());
-            facts.slot = Some(Slot { name: slot.clone(), temporary: true, retained_bytes: 0 });
+            facts.slot = Some(Slot { name: slot.clone(), temporary: true, retained_bytes: 0, budget_bytes: None });
             facts.lag = super::state::Lag::default();
             facts.lag.stream_at(consistent_point);
             facts.last_proof = Some(std::time::Instant::now());
@@ -156,11 +155,7 @@ impl Pipeline {
     }
 
     /// Which database this is; an error when it is not the one that it should be.
-    async fn identify(
-        &mut self,
-        walsender: &mut Replication,
-        sql: &tokio_postgres::Client,
-    ) -> Result<Arc<Database>, PipelineError> {
+    async fn identify(&mut self, walsender: &mut Replication, sql: &tokio_postgres::Client) -> Result<Arc<Database>, PipelineError> {
         let system = walsender.identify().await?;
         let row = sql
             .query_one(
@@ -191,8 +186,7 @@ impl Pipeline {
         }
         let database = Arc::new(database);
         let pinned = self.pinned.get_or_insert_with(|| Arc::clone(&database));
-        let same =
-            pinned.name == database.name && pinned.oid == database.oid && pinned.system_identifier == database.system_identifier;
+        let same = pinned.name == database.name && pinned.oid == database.oid && pinned.system_identifier == database.system_identifier;
         if !same {
             let describe = |d: &Database| format!("database {:?} (oid {}) of system {}", d.name, d.oid, d.system_identifier);
             return Err(PipelineError::WrongDatabase { expected: describe(pinned), actual: describe(&database) });
@@ -336,9 +330,7 @@ impl Session<'_> {
         let resolved: Vec<Oid> = self.doubtful.extract_if(|_, xid| catalog.snapshot.sees(*xid)).map(|(oid, _)| oid).collect();
         for change in self.tables.survey(catalog) {
             match change {
-                Change::Count { oid, fenced } => {
-                    self.recount(oid, if fenced { fence } else { self.fence }, "waiting to be counted")
-                }
+                Change::Count { oid, fenced } => self.recount(oid, if fenced { fence } else { self.fence }, "waiting to be counted"),
                 Change::Uncovered(oid) => {
                     self.counting.forget(oid);
                     self.applier.ledger().doubt(oid);
