@@ -28,9 +28,16 @@ impl Advice {
 }
 
 fn sentence(text: &str) -> String {
-    let mut characters = text.trim_end_matches('.').chars();
-    let capital = characters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
-    format!("{capital}{}.", characters.as_str())
+    let text = text.trim_end_matches('.');
+    let first_word = text.split(' ').next().unwrap_or_default();
+    let mut characters = text.chars();
+    match characters.next() {
+        // What looks like a name (pg_hba.conf) is written as it is.
+        Some(first) if first_word.bytes().all(|b| b.is_ascii_alphabetic()) => {
+            format!("{}{}.", first.to_uppercase(), characters.as_str())
+        }
+        _ => format!("{text}."),
+    }
 }
 
 impl fmt::Display for Advice {
