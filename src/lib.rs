@@ -21,7 +21,15 @@ pub mod cluster;
 #[cfg(feature = "full")]
 pub mod connection;
 #[cfg(feature = "full")]
+pub mod history;
+#[cfg(feature = "full")]
 pub mod replication;
 // Floor 5
-#[cfg(feature = "fullx")]
+#[cfg(feature = "full")]
 pub mod pipeline;
+// Floor 6
+#[cfg(feature = "full")]
+pub mod server;
+// Floor 7
+#[cfg(feature = "full")]
+pub mod commands;

@@ -28,6 +28,8 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation))]
 
 mod log;
+#[cfg(test)]
+mod tests;
 
 use std::fs::File;
 use std::io;

@@ -26,8 +26,8 @@ use std::time::{Duration, Instant};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, IsolationLevel, Transaction};
 
-use super::read::position;
-use super::{CatalogError, Reason, Table};
+use super::read::{is_transient, position};
+use super::{CatalogError, Reason, RunningTransaction, Table};
 use crate::counts::{FullXid, Snapshot};
 use crate::lsn::{Lsn, Oid};
 
@@ -92,14 +92,10 @@ pub enum CountError {
         table: String,
     },
     /// A transaction from before the fence is still running. Try again soon.
-    #[error("transaction {waiting_for} has to end first")]
+    #[error("{running} has to end first")]
     FenceNotPassed {
-        /// The oldest transaction still running.
-        waiting_for: FullXid,
-        /// The session that runs it, unless it is prepared.
-        pid: Option<i32>,
-        /// The name under which it is prepared.
-        prepared: Option<String>,
+        /// The oldest transaction that runs.
+        running: RunningTransaction,
     },
     /// The role cannot count it.
     #[error("{0}")]
@@ -134,25 +130,10 @@ impl CountError {
     }
 }
 
-fn is_transient(code: &SqlState) -> bool {
-    // Class 40: deadlock and the like; 53: out of memory, disk or connections; 57014: someone cancelled the query.
-    matches!(code.code().get(..2), Some("40" | "53")) || *code == SqlState::QUERY_CANCELED
-}
-
-/// The first transaction id not yet given out. A baseline taken with this as its fence sees every transaction from before, or knows that
-/// it never committed.
-pub async fn fence(client: &Client) -> Result<FullXid, CatalogError> {
-    let row = client.query_one("SELECT pg_snapshot_xmax(pg_current_snapshot())::text", &[]).await?;
-    let text: &str = row.try_get(0)?;
-    let id = text.parse().map_err(|_| CatalogError::Unexpected { text: text.to_owned(), expected: "a transaction id" })?;
-    Ok(FullXid(id))
-}
-
 /// Counts the rows of `table`, which must be one that has rows ([`Table::has_rows`]).
 ///
-/// With a `fence`, only in a snapshot for which every transaction older than the fence is over: needed after a slot was created, since a
-/// commit written before the slot's first position may still be invisible, and would be missed by both. When the future is dropped,
-/// the transaction is rolled back before anything else runs on this connection.
+/// With a [`fence`](super::fence), only in a snapshot for which every transaction older than the fence is over. When the future is dropped, the transaction is
+/// rolled back before anything else runs on this connection.
 pub async fn count(
     client: &mut Client,
     table: &Table,
@@ -249,9 +230,10 @@ async fn rows(
 }
 
 async fn not_passed(transaction: &Transaction<'_>, waiting_for: FullXid) -> Result<CountError, tokio_postgres::Error> {
-    let holder = include_str!("../../sql/catalog/holder.sql");
-    let row = transaction.query_one(holder, &[&waiting_for.xid().to_string()]).await?;
-    Ok(CountError::FenceNotPassed { waiting_for, pid: row.try_get("pid")?, prepared: row.try_get("prepared")? })
+    let xid = waiting_for.xid();
+    let row = transaction.query_one(include_str!("../../sql/catalog/holder.sql"), &[&xid.to_string()]).await?;
+    let running = RunningTransaction { xid, pid: row.try_get("pid")?, prepared: row.try_get("prepared")? };
+    Ok(CountError::FenceNotPassed { running })
 }
 
 /// What was being done when the server refused: one code means different things at different steps.

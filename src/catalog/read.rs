@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, IsolationLevel, Row};
 
 use super::coverage::{self, Facts};
 use super::{Coverage, Kind, Operation, Persistence, Publication, Reason, Table};
-use crate::counts::Snapshot;
-use crate::lsn::{Lsn, Oid};
+use crate::counts::{FullXid, ParseSnapshotError, Snapshot};
+use crate::lsn::{Lsn, Oid, ParseIdError, Xid};
 use crate::pgoutput::ReplicaIdentity;
 
 /// The tables of a database, as one snapshot saw them.
@@ -18,10 +19,15 @@ pub struct Catalog {
     pub snapshot: Snapshot,
     /// Read after the snapshot was taken, so everything in here was committed before this position.
     pub read_at_lsn: Lsn,
+    /// Every transaction that was running when this was read is older. One of these may have changed a table before that came under the
+    /// publication, and the stream does not carry it: such a table is counted behind this fence.
+    pub fence: FullXid,
     /// Who read it.
     pub role: Arc<str>,
     /// `server_version_num`, such as 150018.
     pub server_version: i32,
+    /// The server tells of DDL in the stream: `setup` has made the event triggers, and they are enabled.
+    pub tells_ddl: bool,
     /// The publication that was asked for, if there is one of that name.
     pub publication: Option<Publication>,
     /// By schema and name.
@@ -34,22 +40,42 @@ pub enum CatalogError {
     /// The server refused, or the connection is lost.
     #[error("the system catalogs could not be read")]
     Query(#[from] tokio_postgres::Error),
-    /// The server sent what this does not understand.
-    #[error("the server gave {text:?} where {expected} belongs")]
-    Unexpected {
+    /// The server sent something that is no snapshot.
+    #[error(transparent)]
+    Snapshot(#[from] ParseSnapshotError),
+    /// The server sent something that is no log position or transaction id.
+    #[error(transparent)]
+    Id(#[from] ParseIdError),
+    /// The server has a kind of table, persistence or replica identity that PostgreSQL 14 to 18 have not.
+    #[error("the server gave {code:?} where {expected} belongs")]
+    Unknown {
         /// What came.
-        text: String,
+        code: char,
         /// What should have come.
         expected: &'static str,
     },
 }
 
+impl CatalogError {
+    /// Whether the same may work when tried again: on a new connection, or when the server has what it lacked.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            CatalogError::Query(error) => error.code().is_none_or(is_transient),
+            CatalogError::Snapshot(_) | CatalogError::Id(_) | CatalogError::Unknown { .. } => false,
+        }
+    }
+}
+
+/// Whether an error with this code may pass by itself.
+pub(super) fn is_transient(code: &SqlState) -> bool {
+    // 08 and 57: the connection or the server goes away, or someone cancelled; 40: deadlock and the like; 53: out of some resource.
+    matches!(code.code().get(..2), Some("08" | "40" | "53" | "57")) || *code == SqlState::LOCK_NOT_AVAILABLE
+}
+
 /// Reads the catalog: a handful of queries, whatever the number of tables. Waits for no lock.
 pub async fn read(client: &mut Client, publication: &str) -> Result<Catalog, CatalogError> {
     let transaction = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await?;
-    let here = transaction.query_one(include_str!("../../sql/catalog/here.sql"), &[]).await?;
-    let server_version: i32 = here.try_get("version")?;
-    let role: Arc<str> = here.try_get::<_, &str>("role")?.into();
+    let Here { snapshot, lsn, fence, role, server_version, tells_ddl } = Here::read(transaction.client()).await?;
 
     let name: Arc<str> = publication.into();
     let found = transaction.query_opt(include_str!("../../sql/catalog/publication.sql"), &[&publication]).await?;
@@ -69,18 +95,40 @@ pub async fn read(client: &mut Client, publication: &str) -> Result<Catalog, Cat
         rows.iter().map(|row| read_table(row, &schemas)).collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
     judge(&mut tables, &facts, publication.as_ref(), &name, &role);
 
-    let (snapshot, lsn) = position(&here)?;
-    Ok(Catalog { snapshot, read_at_lsn: lsn, role, server_version, publication, tables })
+    Ok(Catalog { snapshot, read_at_lsn: lsn, fence, role, server_version, tells_ddl, publication, tables })
+}
+
+/// Where a transaction stands.
+pub(super) struct Here {
+    snapshot: Snapshot,
+    lsn: Lsn,
+    pub(super) fence: FullXid,
+    role: Arc<str>,
+    server_version: i32,
+    tells_ddl: bool,
+}
+
+impl Here {
+    pub(super) async fn read(client: &Client) -> Result<Self, CatalogError> {
+        let row = client.query_one(include_str!("../../sql/catalog/here.sql"), &[]).await?;
+        let (snapshot, lsn) = position(&row)?;
+        let youngest = row.try_get::<_, Option<i64>>("youngest")?.and_then(|xid| u32::try_from(xid).ok());
+        let fence = youngest.map_or(snapshot.xmin(), |xid| snapshot.xmax().closest(Xid(xid)).next());
+        Ok(Here {
+            snapshot,
+            lsn,
+            fence,
+            role: row.try_get::<_, &str>("role")?.into(),
+            server_version: row.try_get("version")?,
+            tells_ddl: row.try_get("tells_ddl")?,
+        })
+    }
 }
 
 /// The columns `snapshot` and `lsn` of a row.
 pub(super) fn position(row: &Row) -> Result<(Snapshot, Lsn), CatalogError> {
     let (snapshot, lsn): (&str, &str) = (row.try_get("snapshot")?, row.try_get("lsn")?);
-    let unexpected = |text: &str, expected| CatalogError::Unexpected { text: text.to_owned(), expected };
-    Ok((
-        snapshot.parse().map_err(|_| unexpected(snapshot, "a snapshot"))?,
-        lsn.parse().map_err(|_| unexpected(lsn, "a log position"))?,
-    ))
+    Ok((snapshot.parse()?, lsn.parse()?))
 }
 
 fn read_publication(row: &Row, name: Arc<str>) -> Result<Publication, tokio_postgres::Error> {
@@ -107,7 +155,7 @@ fn read_publication(row: &Row, name: Arc<str>) -> Result<Publication, tokio_post
 
 fn read_table(row: &Row, schemas: &FxHashSet<u32>) -> Result<(Table, Facts), CatalogError> {
     let letter = |column: &str| row.try_get::<_, i8>(column).map(|code| char::from(code.cast_unsigned()));
-    let unexpected = |code: char, expected| CatalogError::Unexpected { text: code.into(), expected };
+    let unexpected = |code, expected| CatalogError::Unknown { code, expected };
     let kind = match (letter("kind")?, row.try_get("is_partition")?) {
         ('r', false) => Kind::Table,
         ('r', true) => Kind::Partition,
@@ -175,7 +223,9 @@ fn judge(tables: &mut [Table], facts: &[Facts], publication: Option<&Publication
         if tables[this].kind != Kind::PartitionedTable && tables[this].coverage != Coverage::Covered {
             let reason = Reason::Partition(tables[this].sql_name());
             for above in ancestors(this) {
-                tables[above].coverage = Coverage::Uncovered(reason.clone());
+                if tables[above].coverage == Coverage::Covered {
+                    tables[above].coverage = Coverage::Uncovered(reason.clone());
+                }
             }
         }
     }

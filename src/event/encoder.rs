@@ -10,7 +10,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::block::{BlockBuilder, Kind, NewEvent, Operation, TableName};
+use super::block::{BlockBuilder, Kind, NewEvent, Operation, Operations, TableName, Touched};
 use super::json;
 use super::relation::{Column, Relation};
 use super::time::rfc3339;
@@ -49,6 +49,14 @@ pub struct TableTotals {
     pub count: Option<i64>,
 }
 
+impl TableTotals {
+    fn operations(&self) -> Operations {
+        let Self { inserts, updates, deletes, truncates, .. } = *self;
+        let done = [inserts, updates, deletes, truncates];
+        Operations::EACH.into_iter().zip(done).filter(|(_, times)| *times > 0).map(|(operation, _)| operation).collect()
+    }
+}
+
 /// A table or the publication was altered.
 #[derive(Clone, Copy, Debug)]
 pub struct Ddl<'a> {
@@ -60,19 +68,6 @@ pub struct Ddl<'a> {
     pub sql: Option<&'a str>,
     /// The table, if it is one.
     pub table: Option<&'a Arc<TableName>>,
-}
-
-/// Why what lies within a gap is not known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum GapReason {
-    /// The history no longer holds it.
-    Evicted,
-    /// The replication slot is gone, and what it held with it.
-    SlotLost,
-    /// pgvigil was started anew.
-    Restart,
-    /// It could not be read, and was passed over.
-    Skipped,
 }
 
 /// Writes events; one for a stream, used again and again.
@@ -98,25 +93,6 @@ struct Transaction {
     id: Vec<u8>,
     /// `"tx":{` up to the ordinal.
     tx: Vec<u8>,
-}
-
-impl GapReason {
-    /// As the stream names it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Evicted => "evicted",
-            Self::SlotLost => "slot_lost",
-            Self::Restart => "restart",
-            Self::Skipped => "skipped",
-        }
-    }
-}
-
-/// The JSON of a `gap`: what came after `from`, up to `to`, is not known.
-pub fn gap_json(from: Option<&EventId>, to: &EventId, reason: GapReason) -> String {
-    // Ids and reasons need no escape.
-    let from = from.map_or_else(|| "null".to_owned(), |id| format!("\"{id}\""));
-    format!(r#"{{"type":"gap","from":{from},"to":"{to}","reason":"{}"}}"#, reason.as_str())
 }
 
 impl Encoder {
@@ -180,7 +156,9 @@ impl Encoder {
     pub fn commit(&mut self, block: &mut BlockBuilder, totals: &[TableTotals]) {
         let event = self.transaction.next(Kind::Commit, None);
         let transaction = &self.transaction;
-        block.push(event, |out| {
+        let touched: Vec<Touched> =
+            totals.iter().map(|totals| Touched { table: block.table(&totals.table), operations: totals.operations() }).collect();
+        block.push_commit(event, touched, |out| {
             out.extend_from_slice(b"{\"type\":\"commit\",");
             transaction.id(out);
             out.push(b',');
@@ -242,12 +220,6 @@ impl Encoder {
             out.extend_from_slice(format!(r#"{{"type":"message","id":"{id}","tx":null"#).as_bytes());
             message_body(out, prefix, content, &self.encoding);
         });
-    }
-
-    /// Continuity was lost at `time` between `from`, if anything is known before it, and `to`, whose place the event takes.
-    pub fn gap(&mut self, block: &mut BlockBuilder, time: Timestamp, from: Option<&EventId>, to: &EventId, reason: GapReason) {
-        let event = NewEvent { kind: Kind::Gap, place: to.place, table: None, operation: None, xid: None, time };
-        block.push(event, |out| out.extend_from_slice(gap_json(from, to, reason).as_bytes()));
     }
 
     fn next_change(&mut self, block: &mut BlockBuilder, relation: &Relation, operation: Operation) -> NewEvent {

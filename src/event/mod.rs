@@ -4,18 +4,29 @@
 //! history and is read, as it is, by every client. The JSON is the promised one of the stream: what a value looks like is decided in
 //! `value.rs`, and nowhere else.
 
-#![warn(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation))]
 
 mod array;
 mod block;
+pub mod ddl;
 mod document;
 mod encoder;
+pub mod filter;
+#[cfg(test)]
+mod fixture;
+pub mod format;
+mod gap;
 mod json;
 mod number;
+pub mod received;
 mod relation;
+#[cfg(test)]
+mod tests;
 pub mod time;
 mod value;
 
-pub use block::{Block, BlockBuilder, Head, Kind, NewEvent, Operation, TableName};
-pub use encoder::{Ddl, Encoder, GapReason, TableTotals, TransactionHead, gap_json};
+pub use block::{Block, BlockBuilder, Head, Kind, NewEvent, Operation, Operations, TableName, Touched};
+pub use encoder::{Ddl, Encoder, TableTotals, TransactionHead};
+pub use gap::{Gap, GapReason};
 pub use relation::{Column, Domains, Relation};
+pub use value::write_text;
