@@ -8,6 +8,7 @@ pub mod lsn;
 // Floor 1
 pub mod encoding;
 pub mod pgoutput;
+pub mod wire;
 // Floor 2
 pub mod assembler;
 pub mod counts;
@@ -18,7 +19,17 @@ pub mod catalog;
 #[cfg(feature = "full")]
 pub mod cluster;
 #[cfg(feature = "full")]
+pub mod connection;
+#[cfg(feature = "full")]
 pub mod history;
+#[cfg(feature = "full")]
+pub mod replication;
 // Floor 5
 #[cfg(feature = "full")]
 pub mod pipeline;
+// Floor 6
+#[cfg(feature = "full")]
+pub mod server;
+// Floor 7
+#[cfg(feature = "full")]
+pub mod commands;

@@ -1,4 +1,6 @@
 //! Whatever bytes a server sends: the decoder refuses them, or reads a message that encodes to just these bytes.
+//!
+//! `cargo +nightly fuzz run pgoutput`
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -77,11 +77,15 @@ pub struct Totals {
 }
 
 impl Totals {
-    fn add(&mut self, other: Totals) {
-        self.inserts += other.inserts;
-        self.updates += other.updates;
-        self.deletes += other.deletes;
-        self.truncates += other.truncates;
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Totals) -> Totals {
+        Totals {
+            inserts: self.inserts + other.inserts,
+            updates: self.updates + other.updates,
+            deletes: self.deletes + other.deletes,
+            truncates: self.truncates + other.truncates,
+        }
     }
 }
 
@@ -265,7 +269,7 @@ impl Ledger {
         let mut touched = std::mem::take(&mut self.touched);
         for Touched { oid, totals, count, effect } in &mut touched {
             if let Some(entry) = self.entries.get_mut(oid) {
-                entry.totals.add(*totals);
+                entry.totals = entry.totals.and(*totals);
                 entry.touched = None;
                 if matches!(entry.count, Count::Exact(rows) if rows < 0) {
                     entry.count = Count::Unknown;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
+use serde::Deserialize;
 
 use crate::lsn::{Epoch, EventId, Lsn, Oid, Place, Xid};
 use crate::pgoutput::Timestamp;
@@ -29,7 +30,8 @@ pub enum Kind {
 }
 
 /// What was done to a row or a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Operation {
     /// `insert`
     Insert,

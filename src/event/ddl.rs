@@ -88,6 +88,14 @@ impl DdlMessage {
         }
     }
 
+    /// The table that it is about, if it is one.
+    pub fn table(&self) -> Option<Oid> {
+        match &self.change {
+            Change::Created(Table { oid, .. }) | Change::Altered(Table { oid, .. }) | Change::Dropped { oid, .. } => Some(*oid),
+            Change::Publication(_) | Change::Schema(_) => None,
+        }
+    }
+
     /// What the command changed, for a person: `public.User`, not quoted.
     pub fn object(&self) -> String {
         match &self.change {

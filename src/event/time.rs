@@ -21,6 +21,11 @@ pub fn unix_micros(time: Timestamp) -> i64 {
     time.0.saturating_add(POSTGRES_EPOCH)
 }
 
+/// The moment of a Unix time in microseconds.
+pub fn from_unix_micros(micros: i64) -> Timestamp {
+    Timestamp(micros.saturating_sub(POSTGRES_EPOCH))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

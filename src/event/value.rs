@@ -108,6 +108,18 @@ pub(super) fn write(out: &mut Vec<u8>, form: Form, bytes: &[u8], encoding: &Enco
     }
 }
 
+/// Appends a value that was read over SQL, in the text form of its type: the same JSON as an event would show.
+pub fn write_text(out: &mut Vec<u8>, type_oid: Oid, text: &str) {
+    match Form::of(type_oid) {
+        Form::Scalar(form) => scalar(out, form, text),
+        Form::Array(element) => {
+            if !array::embed(out, element, text, &mut String::new()) {
+                json::string(out, text);
+            }
+        }
+    }
+}
+
 /// Appends a single value.
 pub(super) fn scalar(out: &mut Vec<u8>, scalar: Scalar, text: &str) {
     let written = match scalar {

@@ -27,13 +27,14 @@ mod reader;
 mod ring;
 mod writer;
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use tokio::sync::{Notify, watch};
 
 pub use batch::{Batch, Event};
 pub use query::{Bound, Order, Page, Query, TransactionLookup};
-pub use reader::{Read, Reader, Start, StartError};
+pub use reader::{Read, Reader, Start};
 pub use ring::Usage;
 pub use writer::Writer;
 
@@ -61,6 +62,13 @@ pub fn ring(limit: usize) -> (Writer, History) {
 #[derive(Clone)]
 pub struct History {
     shared: Arc<Shared>,
+}
+
+/// Says nothing of what it holds.
+impl fmt::Debug for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("History").field("position", &self.position()).finish_non_exhaustive()
+    }
 }
 
 /// How far the history has come: what a reader waits for.

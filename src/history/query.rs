@@ -95,7 +95,8 @@ impl Query {
         Self { filter, since: None, until: None, xid: None, before: None, after: None, order, limit }
     }
 
-    fn asks_for(&self, head: &Head) -> bool {
+    /// Whether an event lies between the bounds, and in the transaction if one is asked for.
+    pub fn asks_for(&self, head: &Head) -> bool {
         let reached = |bound: Bound| match bound {
             Bound::Time(time) => head.time >= time,
             Bound::Lsn(lsn) => head.place.commit_lsn >= lsn,

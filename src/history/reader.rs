@@ -24,21 +24,9 @@ pub enum Start {
     Live,
     /// With the oldest event that is kept. The first transaction may have lost its beginning.
     Oldest,
-    /// With what came after this event. If not all of that is kept, the reader first yields a gap.
+    /// With what came after this event. If not all of that is kept, the reader first yields a gap. After an event (or a position of the
+    /// stream) that is still ahead of the newest, that is what is live.
     After(EventId),
-}
-
-/// A place where nobody can begin to read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StartError {
-    /// The id is of the current epoch, but of a place that has not been reached.
-    #[error("event {id} has not come yet: the newest is {newest}")]
-    Ahead {
-        /// What was asked for.
-        id: EventId,
-        /// The newest event there is.
-        newest: EventId,
-    },
 }
 
 /// Reads the history at its own pace, and goes on with what is live when it has caught up.
@@ -74,7 +62,7 @@ pub enum Read {
 
 impl History {
     /// A reader that begins at `start`. It holds its place from here on: nothing that comes is missed unless a gap says so.
-    pub fn read_from(&self, start: Start) -> Result<Reader, StartError> {
+    pub fn read_from(&self, start: Start) -> Reader {
         let (place, last, next, end) = {
             let ring = self.shared.ring();
             let (place, last) = match start {
@@ -83,18 +71,20 @@ impl History {
                     (At::Cursor(cursor), last)
                 }
                 Start::Oldest => (At::Cursor(Cursor::at(ring.first())), ring.floor().cloned()),
-                Start::After(id) => match (ring.locate(&id), ring.newest()) {
-                    (Located::Ahead, Some(newest)) => return Err(StartError::Ahead { id, newest: newest.clone() }),
-                    (Located::At(cursor), _) => (At::Cursor(cursor), Some(id)),
-                    (Located::Lost(reason), _) => (At::Lost(reason), Some(id)),
-                    (Located::Ahead, None) => (At::Lost(GapReason::Restart), Some(id)),
-                },
+                Start::After(id) => {
+                    let place = match ring.locate(&id) {
+                        Located::At(cursor) => At::Cursor(cursor),
+                        Located::Lost(reason) => At::Lost(reason),
+                        Located::Ahead => At::Cursor(ring.live().0),
+                    };
+                    (place, Some(id))
+                }
             };
             (place, last, place.next(ring.first()), ring.end())
         };
         let id = self.shared.readers().join(next, next == end);
         let head = self.shared.head.subscribe();
-        Ok(Reader { shared: Arc::clone(&self.shared), head, id, place, last, in_vain: false })
+        Reader { shared: Arc::clone(&self.shared), head, id, place, last, in_vain: false }
     }
 }
 
@@ -126,6 +116,11 @@ impl Reader {
     /// Takes what lies behind the cursor and passes `filter`: everything up to the head, or about `max_bytes` of JSON (but at least one
     /// event). After `Nothing` there may still be more to look through: [`Reader::ready`] knows.
     pub fn read(&mut self, filter: &Arc<Filter>, max_bytes: usize) -> Read {
+        self.read_until(u64::MAX, filter, max_bytes)
+    }
+
+    /// The same, from blocks before number `until` only: what belongs behind that block can be told in its place.
+    pub fn read_until(&mut self, until: u64, filter: &Arc<Filter>, max_bytes: usize) -> Read {
         let (blocks, end) = {
             let ring = self.shared.ring();
             let lost = match self.place {
@@ -145,7 +140,9 @@ impl Reader {
                 looked += kept.block.size();
                 more
             };
-            let blocks: Vec<_> = ring.from(self.place.next(0)).take_while(within).cloned().collect();
+            let next = self.place.next(0);
+            let most = usize::try_from(until.saturating_sub(next)).unwrap_or(usize::MAX);
+            let blocks: Vec<_> = ring.from(next).take(most).take_while(within).cloned().collect();
             (blocks, ring.end())
         };
         self.take(blocks, end, filter, max_bytes)

@@ -31,6 +31,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The message must end here.
+    #[inline]
     pub(super) fn end(&self) -> Result<(), DecodeError> {
         match self.left.len() {
             0 => Ok(()),
@@ -39,6 +40,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// All the bytes that `read` takes.
+    #[inline]
     pub(super) fn span(&mut self, read: impl FnOnce(&mut Self) -> Result<(), DecodeError>) -> Result<&'a [u8], DecodeError> {
         let whole = self.left;
         read(self)?;
@@ -46,6 +48,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next `N` bytes.
+    #[inline]
     fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], DecodeError> {
         let (array, left) = self.left.split_first_chunk().ok_or_else(|| self.error(field, DecodeErrorKind::UnexpectedEnd))?;
         self.left = left;
@@ -53,6 +56,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next `length` bytes.
+    #[inline]
     pub(super) fn bytes(&mut self, field: &'static str, length: usize) -> Result<&'a [u8], DecodeError> {
         let (bytes, left) =
             self.left.split_at_checked(length).ok_or_else(|| self.error(field, DecodeErrorKind::UnexpectedEnd))?;
@@ -61,21 +65,25 @@ impl<'a> Cursor<'a> {
     }
 
     /// One byte.
+    #[inline]
     pub(super) fn u8(&mut self, field: &'static str) -> Result<u8, DecodeError> {
         self.array(field).map(u8::from_be_bytes)
     }
 
     /// Two bytes: a count of columns.
+    #[inline]
     pub(super) fn u16(&mut self, field: &'static str) -> Result<u16, DecodeError> {
         self.array(field).map(u16::from_be_bytes)
     }
 
     /// Four bytes with a sign.
+    #[inline]
     pub(super) fn i32(&mut self, field: &'static str) -> Result<i32, DecodeError> {
         self.array(field).map(i32::from_be_bytes)
     }
 
     /// Four bytes that count something.
+    #[inline]
     pub(super) fn length(&mut self, field: &'static str) -> Result<usize, DecodeError> {
         let start = self.clone();
         let length = self.i32(field)?;
@@ -83,26 +91,31 @@ impl<'a> Cursor<'a> {
     }
 
     /// A transaction id.
+    #[inline]
     pub(super) fn xid(&mut self, field: &'static str) -> Result<Xid, DecodeError> {
         self.array(field).map(u32::from_be_bytes).map(Xid)
     }
 
     /// An object id.
+    #[inline]
     pub(super) fn oid(&mut self, field: &'static str) -> Result<Oid, DecodeError> {
         self.array(field).map(u32::from_be_bytes).map(Oid)
     }
 
     /// A log position.
+    #[inline]
     pub(super) fn lsn(&mut self, field: &'static str) -> Result<Lsn, DecodeError> {
         self.array(field).map(u64::from_be_bytes).map(Lsn)
     }
 
     /// A point in time.
+    #[inline]
     pub(super) fn timestamp(&mut self, field: &'static str) -> Result<Timestamp, DecodeError> {
         self.array(field).map(i64::from_be_bytes).map(Timestamp)
     }
 
     /// A byte of flags, of which only those in `known` may be set.
+    #[inline]
     pub(super) fn flags(&mut self, field: &'static str, known: u8) -> Result<u8, DecodeError> {
         let start = self.clone();
         let flags = self.u8(field)?;
@@ -113,6 +126,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A string up to the NUL that ends it.
+    #[inline]
     pub(super) fn text(&mut self, field: &'static str) -> Result<Text<'a>, DecodeError> {
         let end = memchr::memchr(0, self.left);
         let (text, left) = end

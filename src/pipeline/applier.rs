@@ -12,9 +12,10 @@ use crate::counts::{Ledger, Totals};
 use crate::encoding::Encoding;
 use super::published::Passed;
 use crate::event::ddl::DdlMessage;
-use crate::event::{BlockBuilder, Domains, Encoder, Operation, Relation, TableName, TableTotals, TransactionHead};
+use crate::event::time::from_unix_micros;
+use crate::event::{BlockBuilder, Ddl, Domains, Encoder, Operation, Relation, TableName, TableTotals, TransactionHead};
 use crate::history::Writer;
-use crate::lsn::{Epoch, Lsn, Oid};
+use crate::lsn::{Epoch, Lsn, Oid, Xid};
 use crate::pgoutput::{Logical, Message, Timestamp};
 
 /// A block is handed to the history when it has this much JSON, even within a transaction.
@@ -40,12 +41,12 @@ pub(super) struct Applier {
 /// What the stream said about tables since [`Applier::take_noticed`] was last called.
 #[derive(Debug, Default)]
 pub(super) struct Noticed {
-    /// Tables described by the stream, for the first time or again: something about them may have changed.
-    pub(super) described: Vec<Arc<TableName>>,
-    /// Tables whose rows or count changed, and when their last transaction was committed.
-    pub(super) touched: FxHashMap<Oid, Timestamp>,
-    /// What the DDL messages of `setup` say.
-    pub(super) ddl: Vec<DdlMessage>,
+    /// Tables described by the stream, for the first time or again, and the transaction that did: something may have changed.
+    pub(super) described: Vec<(Arc<TableName>, Xid)>,
+    /// Tables whose rows changed, and when that was last committed; or whose count became known.
+    pub(super) touched: FxHashMap<Oid, Option<Timestamp>>,
+    /// What the DDL messages of `setup` say, and the transaction that sent each.
+    pub(super) ddl: Vec<(DdlMessage, Xid)>,
 }
 
 impl Applier {
@@ -74,10 +75,6 @@ impl Applier {
         self.passed
     }
 
-    pub(super) fn assembler(&self) -> &Assembler {
-        &self.assembler
-    }
-
     /// The primary key of a table, from the catalog: the stream does not tell it under REPLICA IDENTITY FULL.
     pub(super) fn set_primary_key(&mut self, oid: Oid, columns: &[String]) {
         if let Some(relation) = self.relations.get_mut(&oid) {
@@ -101,7 +98,7 @@ impl Applier {
             Step::Pending => {}
             Step::Transaction(transaction) => self.transaction(transaction, history).await?,
             Step::Message(message) => {
-                        self.encoder.lone_message(&mut self.block, message.lsn, now(), message.prefix.0, message.content);
+                        self.encoder.lone_message(&mut self.block, message.lsn, from_unix_micros(super::unix_micros()), message.prefix.0, message.content);
             }
             Step::Reached(lsn) => self.reached(lsn),
         }
@@ -138,7 +135,7 @@ impl Applier {
         self.ledger.begin(xid);
         let mut announced = false;
         while let Some(message) = read(&mut transaction)? {
-            announced |= self.change(message);
+            announced |= self.change(xid, message);
             if self.block.len() >= BLOCK {
                 self.flush(history).await;
             }
@@ -150,7 +147,7 @@ impl Applier {
     }
 
     /// Applies one change; true when it belongs to what a commit should sum up.
-    fn change(&mut self, message: Message<'_>) -> bool {
+    fn change(&mut self, xid: Xid, message: Message<'_>) -> bool {
         let Self { ledger, encoder, block, relations, passed, .. } = self;
         match message {
             Message::Insert(insert) => {
@@ -189,7 +186,7 @@ impl Applier {
                 if let Some(columns) = self.primary_keys.get(&relation.oid) {
                     described.set_primary_key(columns);
                 }
-                self.noticed.described.push(Arc::clone(described.table()));
+                self.noticed.described.push((Arc::clone(described.table()), xid));
                 self.relations.insert(relation.oid, described);
                 return false;
             }
@@ -197,22 +194,22 @@ impl Applier {
                 self.domains.learn(&named);
                 return false;
             }
-            Message::Logical(message) => return self.logical(&message),
+            Message::Logical(message) => return self.logical(xid, &message),
             // An origin says nothing that a reader is told; the rest never reaches a transaction's log.
             _ => return false,
         }
         true
     }
 
-    fn logical(&mut self, message: &Logical<'_>) -> bool {
+    fn logical(&mut self, xid: Xid, message: &Logical<'_>) -> bool {
         let ddl = if message.prefix.0 == DdlMessage::PREFIX { DdlMessage::parse(message.content) } else { None };
         match ddl {
             Some(ddl) => {
-                if let Some((oid, rows)) = ddl.recount() {
-                    self.ledger.recount(oid, rows);
-                }
-                self.encoder.ddl(&mut self.block, &ddl);
-                self.noticed.ddl.push(ddl);
+                let object = ddl.object();
+                let (command, object, sql) = (ddl.command.as_str(), Some(object.as_str()), ddl.sql.as_deref());
+                let table = ddl.table().and_then(|oid| Some(self.relations.get(&oid)?.table()));
+                self.encoder.ddl(&mut self.block, &Ddl { command, object, sql, table });
+                self.noticed.ddl.push((ddl, xid));
                 true
             }
             None => {
@@ -226,7 +223,7 @@ impl Applier {
         let Self { ledger, relations, noticed, totals, .. } = self;
         totals.clear();
         for touched in ledger.commit() {
-            noticed.touched.insert(touched.oid, time);
+            noticed.touched.insert(touched.oid, Some(time));
             if let Some(relation) = relations.get(&touched.oid) {
                 let Totals { inserts, updates, deletes, truncates } = touched.totals;
                 let (table, count) = (Arc::clone(relation.table()), touched.count);

@@ -32,7 +32,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use error::PipelineError;
-pub use published::{CountState, Counts, Database, Passed, Slot, State, Status, Table, TableKind};
+pub use published::{CountState, Counts, Database, LIVE_FOR, Passed, STALE_AFTER, Slot, State, Status, Table, TableKind};
 
 use self::standing::Standing;
 use self::state::Phase;
@@ -63,7 +63,6 @@ pub struct Config {
 }
 
 /// The writer's ends of what it publishes.
-#[derive(Debug)]
 pub struct Pipeline {
     config: Config,
     history: Writer,
@@ -72,6 +71,10 @@ pub struct Pipeline {
     /// The first database that was watched; any other is refused from then on.
     pinned: Option<Arc<Database>>,
     epoch: Option<Epoch>,
+    /// Of the counts published last.
+    version: u64,
+    /// What the stream brought in the epochs before this one.
+    passed: Passed,
 }
 
 /// What the pipeline publishes.
@@ -89,7 +92,7 @@ impl Pipeline {
         let (status_sender, status) = watch::channel(Arc::new(standing::unknown(config.publication.clone())));
         let (counts, counts_receiver) = watch::channel(Arc::new(Counts::none()));
         let standing = Standing::new(config.publication.clone(), status_sender);
-        let pipeline = Self { config, history, counts, standing, pinned: None, epoch: None };
+        let pipeline = Self { config, history, counts, standing, pinned: None, epoch: None, version: 0, passed: Passed::default() };
         (pipeline, Published { status, counts: counts_receiver })
     }
 
@@ -120,7 +123,7 @@ impl Pipeline {
                 facts.reason = Some(error.advice().to_string());
                 facts.slot = None;
             });
-            let pause = backoff.next();
+            let pause = backoff.next_pause();
             if cancel.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 return Ok(());
             }

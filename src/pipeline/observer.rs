@@ -26,8 +26,8 @@ const SETTLE: Duration = Duration::from_secs(1);
 pub(super) enum Sight {
     /// Once a second.
     Pulse(Pulse),
-    /// The catalog. Surveys are numbered from 1; this one saw everything committed before it was begun.
-    Survey { number: u64, catalog: Catalog },
+    /// The catalog.
+    Survey(Catalog),
     /// The session is lost, and will be tried again.
     Lost(Problem),
 }
@@ -78,10 +78,9 @@ pub(super) struct Watch {
 
 /// Looks until cancelled or nobody listens.
 pub(super) async fn run(watch: Watch, survey: Survey, sights: mpsc::Sender<Sight>, cancel: CancellationToken) {
-    let mut number = 0;
     let look = async {
         loop {
-            let problem = match look(&watch, &survey, &sights, &mut number).await {
+            let problem = match look(&watch, &survey, &sights).await {
                 Ok(()) => return, // nobody listens
                 Err(problem) => problem,
             };
@@ -94,33 +93,32 @@ pub(super) async fn run(watch: Watch, survey: Survey, sights: mpsc::Sender<Sight
     cancel.run_until_cancelled(look).await;
 }
 
-async fn look(watch: &Watch, survey: &Survey, sights: &mpsc::Sender<Sight>, number: &mut u64) -> Result<(), Problem> {
+async fn look(watch: &Watch, survey: &Survey, sights: &mpsc::Sender<Sight>) -> Result<(), Problem> {
     let mut client = watch.target.sql("pgvigil observer").await?;
     let mut pulse = tokio::time::interval(PULSE);
     pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seen = catalog::fingerprint(&client, &watch.publication).await?;
-    let mut surveyed = Instant::now();
-    let mut due = true;
     loop {
-        if due {
-            (due, surveyed, *number) = (false, Instant::now(), *number + 1);
-            let catalog = catalog::read(&mut client, &watch.publication).await?;
-            if sights.send(Sight::Survey { number: *number, catalog }).await.is_err() {
-                return Ok(());
-            }
+        let surveyed = Instant::now();
+        let catalog = catalog::read(&mut client, &watch.publication).await?;
+        if sights.send(Sight::Survey(catalog)).await.is_err() {
+            return Ok(());
         }
-        tokio::select! {
-            _ = pulse.tick() => {
-                if sights.send(Sight::Pulse(take_pulse(&client, &watch.slot).await?)).await.is_err() {
-                    return Ok(());
+        let mut due = false;
+        while !due {
+            tokio::select! {
+                _ = pulse.tick() => {
+                    if sights.send(Sight::Pulse(take_pulse(&client, &watch.slot).await?)).await.is_err() {
+                        return Ok(());
+                    }
+                    let now = catalog::fingerprint(&client, &watch.publication).await?;
+                    due = now != seen || surveyed.elapsed() >= watch.reconcile;
+                    seen = now;
                 }
-                let now = catalog::fingerprint(&client, &watch.publication).await?;
-                due = now != seen || surveyed.elapsed() >= watch.reconcile;
-                seen = now;
-            }
-            () = survey.wanted.notified() => {
-                tokio::time::sleep_until(surveyed + SETTLE).await;
-                due = true;
+                () = survey.wanted.notified() => {
+                    tokio::time::sleep_until(surveyed + SETTLE).await;
+                    due = true;
+                }
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +21,7 @@ use crate::catalog::{self, Catalog, CountError};
 use crate::counts::FullXid;
 use crate::encoding::Encoding;
 use crate::event::GapReason;
-use crate::lsn::{Lsn, Oid};
+use crate::lsn::{Lsn, Oid, Xid};
 use crate::replication::{Frame, Progress, Replication, SlotOptions, StartOptions, Stream};
 
 /// Counts are published this often at most.
@@ -38,14 +39,15 @@ struct Session<'a> {
     counting: Counting,
     progress: Progress,
     survey: Survey,
-    surveys: u64,
     fence: FullXid,
+    /// Tables that went out of the log, if only for a moment, and the transaction that did it: in doubt until a look at the catalog sees it.
+    doubtful: FxHashMap<Oid, Xid>,
+    /// When the server last said how far the stream is.
+    proof: Option<std::time::Instant>,
     counted: bool,
     first_epoch: bool,
     publish_at: Option<Instant>,
     published: Instant,
-    /// The DDL messages of `setup` are installed: the stream itself tells of every rewrite.
-    tells_ddl: bool,
 }
 
 impl Pipeline {
@@ -67,25 +69,28 @@ impl Pipeline {
         tokio::spawn(observer::run(watch, survey.clone(), sight_sender, observing));
         let (counting, mut reports) = Counting::new(self.config.target.clone(), self.config.concurrent_counts);
 
+        let tables = Tables::after(self.version);
         let mut session = Session {
             pipeline: self,
             applier,
-            tables: Tables::default(),
+            tables,
             counting,
             progress,
             survey,
-            surveys: 0,
             fence,
+            doubtful: FxHashMap::default(),
+            proof: None,
             counted: false,
             first_epoch,
             publish_at: None,
             published: Instant::now(),
-            tells_ddl: false,
         };
-        session.surveyed(0, catalog)?;
+        session.surveyed(catalog)?;
         session.publish();
         let outcome = session.follow(&mut stream, &mut sights, &mut reports, cancel).await;
+        let passed = session.applier.passed();
         drop(session);
+        self.passed = self.passed.and(passed);
         if outcome.is_ok() {
             stream.end().await?;
         }
@@ -135,7 +140,7 @@ impl Pipeline {
             facts.phase = Phase::Streaming { first_epoch, counted: false };
             facts.reason = None;
             facts.epoch = Some(epoch.clone());
-            facts.slot = Some(Slot { name: slot.clone(), temporary: true, retained_bytes: 0 });
+            facts.slot = Some(Slot { name: slot.clone(), temporary: true, retained_bytes: 0, budget_bytes: None });
             facts.lag = super::state::Lag::default();
             facts.lag.stream_at(consistent_point);
             facts.last_proof = Some(std::time::Instant::now());
@@ -245,7 +250,10 @@ impl Session<'_> {
         while let Some(frame) = stream.next_frame()? {
             match frame {
                 Frame::Data { payload, .. } => self.applier.apply(payload, &mut self.pipeline.history).await?,
-                Frame::Keepalive { wal_end, .. } => self.applier.keepalive(wal_end),
+                Frame::Keepalive { wal_end, sent } => {
+                    self.applier.keepalive(wal_end);
+                    self.proof = self.proof.max(Some(sent));
+                }
                 Frame::Notice(notice) => {
                     tracing::info!(code = notice.code(), message = notice.message(), "the server notes");
                     // From 18 on the server goes on without a publication, and sends nothing.
@@ -258,7 +266,7 @@ impl Session<'_> {
         self.applier.flush(&mut self.pipeline.history).await;
         let position = self.applier.ledger().position();
         self.progress.flushed(position);
-        self.pipeline.standing.streamed(position);
+        self.pipeline.standing.streamed(position, self.proof);
         self.notice();
         Ok(())
     }
@@ -266,8 +274,8 @@ impl Session<'_> {
     /// Acts upon what the stream said about tables.
     fn notice(&mut self) {
         let noticed = self.applier.take_noticed();
-        for table in &noticed.described {
-            if self.tables.named(table, self.surveys + 1) {
+        for (table, xid) in &noticed.described {
+            if self.tables.named(table, *xid) {
                 self.soon();
             }
             // Described anew: altered, rewritten, covered otherwise, or just vacuumed. The catalog knows.
@@ -275,7 +283,7 @@ impl Session<'_> {
         }
         for (oid, time) in noticed.touched {
             if let Some(known) = self.tables.touch(oid) {
-                known.last_change = known.last_change.max(Some(time));
+                known.last_change = known.last_change.max(time);
             }
             self.soon();
         }
@@ -283,8 +291,15 @@ impl Session<'_> {
             tracing::error!(%oid, "a count fell below zero: something was missed; counting again");
             self.recount(oid, self.fence, "its count fell below zero, so it is counted again");
         }
-        if !noticed.ddl.is_empty() {
+        for (ddl, xid) in noticed.ddl {
             self.survey.ask();
+            if let Some(oid) = ddl.becomes_unlogged() {
+                self.doubtful.insert(oid, xid);
+                self.applier.ledger().doubt(oid);
+                if let Some(known) = self.tables.touch(oid) {
+                    known.note = Some("it was made unlogged, so its changes are not in the log".to_owned());
+                }
+            }
         }
     }
 
@@ -296,23 +311,24 @@ impl Session<'_> {
                     self.applier.ledger().prune(&pulse.snapshot);
                 }
             }
-            Sight::Survey { number, catalog } => self.surveyed(number, catalog)?,
+            Sight::Survey(catalog) => self.surveyed(catalog)?,
             Sight::Lost(problem) => tracing::warn!(%problem, "the observer's connection is lost; trying again"),
         }
         Ok(())
     }
 
-    fn surveyed(&mut self, number: u64, catalog: Catalog) -> Result<(), PipelineError> {
-        let Some(publication) = &catalog.publication else { return Err(self.publication_missing()) };
-        self.surveys = number;
-        self.tells_ddl = catalog.tells_ddl;
+    fn surveyed(&mut self, catalog: Catalog) -> Result<(), PipelineError> {
+        if catalog.publication.is_none() {
+            return Err(self.publication_missing());
+        }
         for table in &catalog.tables {
             self.applier.set_primary_key(table.oid, &table.primary_key);
         }
         // Transactions that were running when a table came under the publication may have changed it unseen by the stream; they have
         // ended for every snapshot that sees all of these.
         let fence = self.fence.max(catalog.snapshot.xmax());
-        for change in self.tables.survey(catalog.tables, number, publication.all_tables, self.tells_ddl) {
+        let resolved: Vec<Oid> = self.doubtful.extract_if(|_, xid| catalog.snapshot.sees(*xid)).map(|(oid, _)| oid).collect();
+        for change in self.tables.survey(catalog) {
             match change {
                 Change::Count { oid, fenced } => self.recount(oid, if fenced { fence } else { self.fence }, "waiting to be counted"),
                 Change::Uncovered(oid) => {
@@ -323,6 +339,11 @@ impl Session<'_> {
                     self.counting.forget(oid);
                     self.applier.forget(oid);
                 }
+            }
+        }
+        for oid in resolved {
+            if self.tables.is_counted(oid) {
+                self.recount(oid, self.fence, "it was unlogged for a while, so it is counted again");
             }
         }
         self.soon();
@@ -414,7 +435,7 @@ impl Session<'_> {
         self.publish_at = None;
         self.published = Instant::now();
         let position = self.pipeline.history.position();
-        let passed = self.applier.passed();
+        let passed = self.pipeline.passed.and(self.applier.passed());
         let ledger = self.applier.ledger();
         if !self.counted && self.tables.anything_counted(ledger) {
             self.counted = true;
@@ -422,6 +443,7 @@ impl Session<'_> {
             self.pipeline.standing.note(|facts| facts.phase = Phase::Streaming { first_epoch, counted: true });
         }
         if let Some(counts) = self.tables.publish(ledger, position, passed) {
+            self.pipeline.version = counts.version;
             self.pipeline.counts.send_replace(Arc::new(counts));
         }
     }

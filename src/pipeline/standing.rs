@@ -46,12 +46,12 @@ impl Standing {
         self.facts.send_modify(change);
     }
 
-    /// Notes that the stream stands at `lsn` and that the server has just spoken. This goes with the next second's status.
-    pub(super) fn streamed(&self, lsn: Lsn) {
+    /// Notes that the stream stands at `lsn`, and when the server last said that this is all. It goes with the next second's status.
+    pub(super) fn streamed(&self, lsn: Lsn, proof: Option<Instant>) {
         self.facts.send_if_modified(|facts| {
             facts.lag.stream_at(lsn);
             let silent_for = facts.last_proof.map(|proof| proof.elapsed());
-            facts.last_proof = Some(Instant::now());
+            facts.last_proof = facts.last_proof.max(proof);
             silent_for.is_none_or(|silent| silent >= state::STALE)
         });
     }

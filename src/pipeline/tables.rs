@@ -9,11 +9,11 @@ use std::time::Instant;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::published::{CountState, Counts, Passed, Table, TableKind};
-use crate::catalog::{self, Coverage, Kind, Persistence, Reason, ReplicaIdentity};
+use crate::catalog::{self, Catalog, Coverage, Kind, Persistence, Reason, ReplicaIdentity};
 use crate::counts::{Ledger, Standing};
 use crate::event::TableName;
 use crate::event::time::rfc3339;
-use crate::lsn::Oid;
+use crate::lsn::{Oid, Xid};
 use crate::pgoutput::Timestamp;
 
 /// All tables known.
@@ -33,8 +33,8 @@ pub(super) struct Tables {
 #[derive(Debug)]
 pub(super) struct Known {
     pub(super) table: Arc<catalog::Table>,
-    /// The survey before which it was first named by the stream: an older one cannot have seen it.
-    since_survey: u64,
+    /// The transaction in which the stream first named it: a look at the catalog that does not see it cannot know the table.
+    named_by: Option<Xid>,
     /// Why it is not counted yet, or cannot be.
     pub(super) note: Option<String>,
     pub(super) progress: Option<u8>,
@@ -44,8 +44,8 @@ pub(super) struct Known {
 }
 
 impl Known {
-    fn new(table: Arc<catalog::Table>, since_survey: u64) -> Self {
-        Known { table, since_survey, note: None, progress: None, verified_at: None, last_change: None, published: None }
+    fn new(table: Arc<catalog::Table>, named_by: Option<Xid>) -> Self {
+        Known { table, named_by, note: None, progress: None, verified_at: None, last_change: None, published: None }
     }
 
     /// It turned out that it cannot be counted.
@@ -71,8 +71,14 @@ pub(super) enum Change {
 }
 
 impl Tables {
-    pub(super) fn get(&self, oid: Oid) -> Option<&Known> {
-        self.known.get(&oid)
+    /// No table yet. Counts published from here on are later than `version`, and not a change of it: they are of another epoch.
+    pub(super) fn after(version: u64) -> Self {
+        Self { version: version + 1, ..Self::default() }
+    }
+
+    /// Whether the table has a count of its own to be kept.
+    pub(super) fn is_counted(&self, oid: Oid) -> bool {
+        self.known.get(&oid).is_some_and(Known::is_counted)
     }
 
     /// To change what is known of a table; it is published anew.
@@ -92,29 +98,24 @@ impl Tables {
         }
     }
 
-    /// Whether anything has changed since it was last published.
-    pub(super) fn is_dirty(&self) -> bool {
-        !self.removed.is_empty() || !self.dirty.is_empty()
-    }
-
     /// The stream names a table; true when it was not known, or by another name.
-    pub(super) fn named(&mut self, name: &TableName, survey: u64) -> bool {
+    pub(super) fn named(&mut self, name: &TableName, by: Xid) -> bool {
         match self.known.get(&name.oid) {
             Some(known) if known.table.schema == name.schema && known.table.name == name.name => false,
             Some(known) => {
                 let (schema, name) = (name.schema.clone(), name.name.clone());
                 let table = catalog::Table { schema, name, ..catalog::Table::clone(&known.table) };
-                self.enter(table, survey);
+                self.enter(table, Some(by));
                 true
             }
             None => {
-                self.enter(streamed(name), survey);
+                self.enter(streamed(name), Some(by));
                 true
             }
         }
     }
 
-    fn enter(&mut self, table: catalog::Table, survey: u64) {
+    fn enter(&mut self, table: catalog::Table, named_by: Option<Xid>) {
         let (oid, table) = (table.oid, Arc::new(table));
         let key = (table.schema.clone(), table.name.clone(), oid);
         match self.known.get_mut(&oid) {
@@ -123,7 +124,7 @@ impl Tables {
                 known.table = table;
             }
             None => {
-                self.known.insert(oid, Known::new(table, survey));
+                self.known.insert(oid, Known::new(table, named_by));
             }
         }
         self.order.insert(key, ());
@@ -139,17 +140,20 @@ impl Tables {
         }
     }
 
-    /// Takes up a look at the catalog, the `survey`-th. `trusts_ddl`: the server tells of every rewrite itself, so one seen here is no news.
-    pub(super) fn survey(&mut self, tables: Vec<catalog::Table>, survey: u64, all_tables: bool, trusts_ddl: bool) -> Vec<Change> {
+    /// Takes up a look at the catalog.
+    pub(super) fn survey(&mut self, catalog: Catalog) -> Vec<Change> {
+        let Catalog { snapshot, tells_ddl, publication, tables, .. } = catalog;
+        let all_tables = publication.is_some_and(|publication| publication.all_tables);
         let mut changes = Vec::new();
-        let mut gone: FxHashSet<Oid> =
-            self.known.iter().filter(|(_, known)| known.since_survey < survey).map(|(oid, _)| *oid).collect();
+        let can_tell = |known: &Known| known.named_by.is_none_or(|xid| snapshot.sees(xid));
+        let mut gone: FxHashSet<Oid> = self.known.iter().filter(|(_, known)| can_tell(known)).map(|(oid, _)| *oid).collect();
         for table in tables {
             let oid = table.oid;
             gone.remove(&oid);
             let before = self.known.get(&oid);
             let was_covered = before.is_some_and(|known| known.table.coverage == Coverage::Covered);
-            let rewritten = !trusts_ddl && before.is_some_and(|known| was_rewritten(&known.table, &table));
+            // Where the server tells of DDL, a new file is no news.
+            let rewritten = !tells_ddl && before.is_some_and(|known| was_rewritten(&known.table, &table));
             match &table.coverage {
                 Coverage::Covered if table.has_rows() && (!was_covered || rewritten) => {
                     // With FOR ALL TABLES a table is published from its first row on.
@@ -161,7 +165,7 @@ impl Tables {
                 _ => {}
             }
             if before.is_none_or(|known| *known.table != table) {
-                self.enter(table, survey);
+                self.enter(table, None);
             }
         }
         for oid in gone {
@@ -189,7 +193,7 @@ impl Tables {
             }
         }
         let removed = std::mem::take(&mut self.removed);
-        if changed.is_empty() && removed.is_empty() && self.version > 0 {
+        if changed.is_empty() && removed.is_empty() {
             return None;
         }
         self.version += 1;
