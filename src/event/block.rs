@@ -3,10 +3,13 @@
 //! A block holds events of one transaction or of several small ones, in commit order, and never changes once built. What a filter
 //! must look at on the way (kind, table, operation, xid, time) stands beside the JSON, so most filters never read it.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rustc_hash::FxHashMap;
+use serde::Deserialize;
 
 use crate::lsn::{Epoch, EventId, Lsn, Oid, Place, Xid};
 use crate::pgoutput::Timestamp;
@@ -27,7 +30,8 @@ pub enum Kind {
 }
 
 /// What was done to a row or a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Operation {
     /// `insert`
     Insert,
@@ -37,6 +41,61 @@ pub enum Operation {
     Delete,
     /// `truncate`
     Truncate,
+}
+
+/// A set of [`Operation`]s.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Operations(u8);
+
+impl Operations {
+    /// All four.
+    pub const ALL: Operations = Operations(0b1111);
+
+    /// Every operation, in the order of the names.
+    pub const EACH: [Operation; 4] = [Operation::Insert, Operation::Update, Operation::Delete, Operation::Truncate];
+
+    /// Adds one.
+    pub fn insert(&mut self, operation: Operation) {
+        self.0 |= 1 << operation as u8;
+    }
+
+    /// Whether `operation` is one of them.
+    pub fn contains(self, operation: Operation) -> bool {
+        self.0 & (1 << operation as u8) != 0
+    }
+
+    /// Whether both sets have one in common.
+    pub fn intersects(self, other: Operations) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl FromIterator<Operation> for Operations {
+    fn from_iter<I: IntoIterator<Item = Operation>>(operations: I) -> Self {
+        let mut set = Operations::default();
+        operations.into_iter().for_each(|operation| set.insert(operation));
+        set
+    }
+}
+
+impl fmt::Debug for Operations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(Self::EACH.into_iter().filter(|operation| self.contains(*operation))).finish()
+    }
+}
+
+/// A table that a transaction changed, beside its commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Touched {
+    /// Which of the block's tables ([`Block::tables`]).
+    pub table: u32,
+    /// What was done to it.
+    pub operations: Operations,
 }
 
 /// A table as an event names it: as it was called at that place in the stream.
@@ -72,11 +131,12 @@ pub struct Head {
 }
 
 /// Events with their JSON, immutable.
-#[derive(Debug)]
 pub struct Block {
     epoch: Epoch,
     heads: Box<[Head]>,
     tables: Box<[Arc<TableName>]>,
+    /// By the index of the commit's head, in order.
+    touched: Box<[(u32, Touched)]>,
     json: Bytes,
     end_lsn: Lsn,
 }
@@ -92,7 +152,7 @@ impl Block {
         &self.heads
     }
 
-    /// The tables that the heads refer to. A commit refers to none: its tables are those of the changes before it.
+    /// The tables that the heads and [`Block::touched`] refer to.
     pub fn tables(&self) -> &[Arc<TableName>] {
         &self.tables
     }
@@ -102,9 +162,21 @@ impl Block {
         self.tables.get(head.table? as usize)
     }
 
+    /// The tables that the transaction changed whose commit is the event at `index`; empty for any other event.
+    pub fn touched(&self, index: usize) -> impl Iterator<Item = Touched> + '_ {
+        let from = self.touched.partition_point(|(event, _)| (*event as usize) < index);
+        let of_event = self.touched.iter().skip(from).take_while(move |(event, _)| *event as usize == index);
+        of_event.map(|(_, touched)| *touched)
+    }
+
     /// The JSON of one event: one object, without a line end. Shares the block's memory.
     pub fn json(&self, head: &Head) -> Bytes {
         self.json.slice(head.range())
+    }
+
+    /// The same JSON, borrowed.
+    pub fn bytes(&self, head: &Head) -> &[u8] {
+        self.json.get(head.range()).unwrap_or_default()
     }
 
     /// The identity of one event.
@@ -114,7 +186,8 @@ impl Block {
 
     /// Bytes that the block holds in memory, its own bookkeeping included.
     pub fn size(&self) -> usize {
-        self.json.len() + size_of_val(&*self.heads) + size_of_val(&*self.tables) + size_of::<Self>()
+        let beside = size_of_val(&*self.heads) + size_of_val(&*self.tables) + size_of_val(&*self.touched);
+        self.json.len() + beside + size_of::<Self>()
     }
 
     /// The end of the last commit in it: the stream stands here once the block is applied.
@@ -123,18 +196,39 @@ impl Block {
     }
 }
 
+/// Says how much it holds, never what: rows must not reach a log.
+impl fmt::Debug for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { epoch, heads, json, end_lsn, .. } = self;
+        let mut block = f.debug_struct("Block");
+        block.field("epoch", epoch).field("events", &heads.len()).field("bytes", &json.len()).field("end_lsn", end_lsn).finish()
+    }
+}
+
 impl Head {
+    /// Bytes of its JSON.
+    pub fn len(&self) -> usize {
+        self.range().len()
+    }
+
+    /// Whether it has no JSON, which no event of the pipeline's is like.
+    pub fn is_empty(&self) -> bool {
+        self.range().is_empty()
+    }
+
     fn range(&self) -> Range<usize> {
         self.start as usize..self.end as usize
     }
 }
 
 /// Collects events into a [`Block`]. Reused: [`BlockBuilder::finish`] leaves it empty.
-#[derive(Debug)]
 pub struct BlockBuilder {
     epoch: Epoch,
     heads: Vec<Head>,
     tables: Vec<Arc<TableName>>,
+    /// Where in `tables` a table stands, by its address: that of an `Arc` in the list belongs to nobody else.
+    indices: FxHashMap<usize, u32>,
+    touched: Vec<(u32, Touched)>,
     json: Vec<u8>,
     end_lsn: Lsn,
 }
@@ -142,7 +236,15 @@ pub struct BlockBuilder {
 impl BlockBuilder {
     /// An empty block of this epoch.
     pub fn new(epoch: Epoch) -> Self {
-        Self { epoch, heads: Vec::new(), tables: Vec::new(), json: Vec::new(), end_lsn: Lsn::ZERO }
+        Self {
+            epoch,
+            heads: Vec::new(),
+            tables: Vec::new(),
+            indices: FxHashMap::default(),
+            touched: Vec::new(),
+            json: Vec::new(),
+            end_lsn: Lsn::ZERO,
+        }
     }
 
     /// The epoch of the events.
@@ -162,13 +264,11 @@ impl BlockBuilder {
 
     /// The index of `table` in this block, entering it if need be.
     pub fn table(&mut self, table: &Arc<TableName>) -> u32 {
-        // The last table is nearly always the one asked for.
-        let known = self.tables.iter().rposition(|t| Arc::ptr_eq(t, table));
-        let index = known.unwrap_or_else(|| {
+        *self.indices.entry(Arc::as_ptr(table).addr()).or_insert_with(|| {
+            let index = u32::try_from(self.tables.len()).unwrap_or(u32::MAX);
             self.tables.push(Arc::clone(table));
-            self.tables.len() - 1
-        });
-        u32::try_from(index).unwrap_or(u32::MAX)
+            index
+        })
     }
 
     /// Adds an event whose JSON `write` appends to the buffer it is given.
@@ -181,20 +281,44 @@ impl BlockBuilder {
         self.heads.push(Head { kind, place, table, operation, xid, time, start, end });
     }
 
+    /// Adds a commit, and which tables its transaction changed: a filter by table or operation lets it pass by these.
+    pub fn push_commit(&mut self, event: NewEvent, touched: impl IntoIterator<Item = Touched>, write: impl FnOnce(&mut Vec<u8>)) {
+        let index = u32::try_from(self.heads.len()).unwrap_or(u32::MAX);
+        self.touched.extend(touched.into_iter().map(|touched| (index, touched)));
+        self.push(event, write);
+    }
+
     /// Notes that the stream stands at `end_lsn` with what was pushed so far.
     pub fn reached(&mut self, end_lsn: Lsn) {
         self.end_lsn = end_lsn;
     }
 
-    /// The block, leaving this empty.
+    /// The block, leaving this empty. What was gathered is copied, so that the block holds no spare capacity, which nobody would
+    /// account for, and this keeps its buffers for the next.
     pub fn finish(&mut self) -> Block {
-        Block {
+        let block = Block {
             epoch: self.epoch.clone(),
-            heads: std::mem::take(&mut self.heads).into(),
-            tables: std::mem::take(&mut self.tables).into(),
-            json: std::mem::take(&mut self.json).into(),
+            heads: self.heads.as_slice().into(),
+            tables: self.tables.as_slice().into(),
+            touched: self.touched.as_slice().into(),
+            json: Bytes::copy_from_slice(&self.json),
             end_lsn: self.end_lsn,
-        }
+        };
+        self.heads.clear();
+        self.tables.clear();
+        self.indices.clear();
+        self.touched.clear();
+        self.json.clear();
+        block
+    }
+}
+
+/// Says how much it holds, never what.
+impl fmt::Debug for BlockBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { epoch, heads, json, .. } = self;
+        let mut builder = f.debug_struct("BlockBuilder");
+        builder.field("epoch", epoch).field("events", &heads.len()).field("bytes", &json.len()).finish_non_exhaustive()
     }
 }
 

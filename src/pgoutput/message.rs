@@ -92,7 +92,7 @@ pub struct Origin<'a> {
 /// `pg_logical_emit_message`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Logical<'a> {
-    /// Sub-transaction, within a stream block; `Xid(0)` there for a message that is not transactional.
+    /// Sub-transaction, within a stream block. A message that is not transactional never stands within one.
     pub xid: Option<Xid>,
     /// Part of a transaction, or sent at once and for good.
     pub transactional: bool,

@@ -3,11 +3,24 @@
 //! Floor 1, pure. A [`Message`] borrows from the bytes given to [`decode`], which checks every message to its last byte; nothing is
 //! copied and nothing is allocated, and no input panics.
 
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation))]
+
+mod cursor;
+mod decode;
+pub mod encode;
+mod error;
 mod message;
+mod tag;
+#[cfg(test)]
+mod tests;
 mod tuple;
 
+pub use decode::decode;
+pub use encode::encode;
+pub use error::{DecodeError, DecodeErrorKind};
 pub use message::{
     Begin, Column, Columns, Commit, CommitPrepared, Delete, Insert, Logical, Message, Oids, Old, Origin, Prepare, Relation,
     ReplicaIdentity, RollbackPrepared, StreamAbort, StreamCommit, StreamStart, Text, Timestamp, Truncate, Type, Update,
 };
+pub use tag::{Context, Peek, Tag, peek};
 pub use tuple::{Tuple, Value};

@@ -32,6 +32,7 @@ impl<'a> Tuple<'a> {
     }
 
     /// Each column, in order.
+    #[inline]
     pub fn iter(&self) -> impl Iterator<Item = Value<'a>> + Clone + use<'a> {
         let mut left = self.bytes;
         std::iter::from_fn(move || {

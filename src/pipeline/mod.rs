@@ -1,7 +1,147 @@
 //! The one writer: stream → assembler → counts → event → history.
 //!
-//! One task owns all state that changes; everything else reads what it publishes.
+//! One task owns all state that changes; everything else reads what it publishes: blocks in the history, and the [`Status`] and the
+//! [`Counts`] behind watch channels.
+//!
+//! ```text
+//!               ┌──────────── transient error: back-off, jitter ────────────┐
+//!               ▼                                                           │
+//!   connect ─▶ identify ─▶ publication? ─▶ slot ─▶ fence ─▶ stream ─▶ new epoch: gap, ask every table ─▶ follow
+//!               │ another database: WrongDatabase, no data                  │
+//!               └ definite error: before the first stream the process ends with advice; later it is shown and tried again
+//! ```
+//!
+//! The slot is temporary: with the connection it is gone, and with it the certainty that nothing was missed. So every connection is an
+//! epoch of its own, with its own slot, its own ledger, and baselines taken anew; nothing is carried over but the history.
 
+mod applier;
+mod counting;
+mod error;
+mod observer;
 mod published;
+mod session;
+mod standing;
+mod state;
+mod tables;
 
-pub use published::{CountState, Counts, Database, Slot, State, Status, Table, TableKind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+pub use error::PipelineError;
+pub use published::{CountState, Counts, Database, LIVE_FOR, Passed, STALE_AFTER, Slot, State, Status, Table, TableKind};
+
+use self::standing::Standing;
+use self::state::Phase;
+use crate::connection::Target;
+use crate::history::Writer;
+use crate::lsn::Epoch;
+use crate::replication::Backoff;
+
+/// What to watch, and within which bounds.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the database is.
+    pub target: Target,
+    /// The publication to read. It must exist.
+    pub publication: String,
+    /// Refuse any database of another name.
+    pub expect_database: Option<String>,
+    /// Bytes of unfinished transactions kept in memory; what exceeds it goes to an unlinked file.
+    pub max_transaction_memory: usize,
+    /// Where such files are made.
+    pub spill_dir: PathBuf,
+    /// Have large transactions sent while they run, where the server can.
+    pub streaming: bool,
+    /// Tables counted at the same time.
+    pub concurrent_counts: usize,
+    /// The catalog is read again after this long, also when nothing asks for it.
+    pub reconcile: Duration,
+}
+
+/// The writer's ends of what it publishes.
+pub struct Pipeline {
+    config: Config,
+    history: Writer,
+    counts: watch::Sender<Arc<Counts>>,
+    standing: Standing,
+    /// The first database that was watched; any other is refused from then on.
+    pinned: Option<Arc<Database>>,
+    epoch: Option<Epoch>,
+    /// Of the counts published last.
+    version: u64,
+    /// What the stream brought in the epochs before this one.
+    passed: Passed,
+}
+
+/// What the pipeline publishes.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// How far what is shown can be trusted.
+    pub status: watch::Receiver<Arc<Status>>,
+    /// The counts.
+    pub counts: watch::Receiver<Arc<Counts>>,
+}
+
+impl Pipeline {
+    /// A pipeline that has not connected yet. Must be called within a tokio runtime.
+    pub fn new(config: Config, history: Writer) -> (Self, Published) {
+        let (status_sender, status) = watch::channel(Arc::new(standing::unknown(config.publication.clone())));
+        let (counts, counts_receiver) = watch::channel(Arc::new(Counts::none()));
+        let standing = Standing::new(config.publication.clone(), status_sender);
+        let pipeline = Self { config, history, counts, standing, pinned: None, epoch: None, version: 0, passed: Passed::default() };
+        (pipeline, Published { status, counts: counts_receiver })
+    }
+
+    /// Watches until cancelled. An error is one that no retry can mend, before anything was ever streamed.
+    pub async fn run(mut self, cancel: CancellationToken) -> Result<(), PipelineError> {
+        let mut backoff = Backoff::default();
+        loop {
+            let started = tokio::time::Instant::now();
+            let error = match self.session(&cancel).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            if self.epoch.is_none() && !error.is_transient() {
+                return Err(error);
+            }
+            if started.elapsed() > Duration::from_secs(60) {
+                backoff = Backoff::default();
+            }
+            tracing::warn!(error = %error, advice = %error.advice(), "the stream is interrupted");
+            let phase = match &error {
+                PipelineError::WrongDatabase { .. } => Phase::WrongDatabase,
+                PipelineError::PublicationMissing { .. } => Phase::Resyncing,
+                _ if self.epoch.is_none() => Phase::Connecting,
+                _ => Phase::Disconnected,
+            };
+            self.standing.note(|facts| {
+                facts.phase = phase;
+                facts.reason = Some(error.advice().to_string());
+                facts.slot = None;
+            });
+            let pause = backoff.next_pause();
+            if cancel.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// A new epoch, later than any before it in this process.
+    fn next_epoch(&self) -> Epoch {
+        let mut millis = u64::try_from(unix_micros() / 1000).unwrap_or(0);
+        while self.epoch.as_ref().is_some_and(|last| *last >= Epoch::at_millis(millis)) {
+            millis += 1;
+        }
+        Epoch::at_millis(millis)
+    }
+}
+
+/// Microseconds of Unix time, by this machine's clock. For people to read; nothing is decided by it.
+fn unix_micros() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}

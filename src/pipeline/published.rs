@@ -3,12 +3,17 @@
 //! Shapes as promised for `GET /api/v1/status` and `GET /api/v1/tables`. Every reader gets the same `Arc`.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde::Serialize;
 
 use crate::lsn::Lsn;
+
+/// Older than this, the last proof no longer makes what is shown live.
+pub const LIVE_FOR: Duration = Duration::from_secs(5);
+/// Older than this, it is stale.
+pub const STALE_AFTER: Duration = Duration::from_secs(15);
 
 /// How far what is shown can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -55,6 +60,18 @@ pub struct Status {
     pub publication: String,
 }
 
+impl Status {
+    /// The state at this moment. It ages by itself: whatever stopped the pipeline from saying so, an old proof is never live.
+    pub fn state_at(&self, now: Instant) -> State {
+        let age = self.last_proof.map_or(Duration::MAX, |proof| now.saturating_duration_since(proof));
+        match self.state {
+            State::Live | State::Lagging if age >= STALE_AFTER => State::Stale,
+            State::Live if age >= LIVE_FOR => State::Lagging,
+            state => state,
+        }
+    }
+}
+
 /// The database that is watched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Database {
@@ -81,6 +98,8 @@ pub struct Slot {
     pub temporary: bool,
     /// WAL the server keeps for it, in bytes.
     pub retained_bytes: u64,
+    /// How much it may keep before we let go of it. A temporary slot has no budget: it goes with its connection.
+    pub budget_bytes: Option<u64>,
 }
 
 /// The counts at one position, immutable: `GET /api/v1/tables`.
@@ -100,12 +119,65 @@ pub struct Counts {
     pub tables: Arc<[Arc<Table>]>,
     /// The tables that differ from version - 1.
     pub changed: Vec<Arc<Table>>,
+    /// The tables of version - 1 that are no more, by oid.
+    pub removed: Vec<u32>,
+    /// What went by up to here.
+    pub passed: Passed,
     /// Sum over all watched tables; `None` while any of them is not exact.
     pub total_rows: Option<i64>,
-    /// The `counts` event with every table, made when first asked for.
+    /// The `counts` event with every table, made when first asked for (the server's).
     pub whole_json: OnceLock<Bytes>,
-    /// The `counts` event with what changed, made when first asked for.
+    /// The `counts` event with what changed since version - 1, made when first asked for (the server's).
     pub changed_json: OnceLock<Bytes>,
+}
+
+/// What the stream brought since the process began: never falls, whatever becomes of the tables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Passed {
+    /// Transactions with at least one event.
+    pub transactions: u64,
+    /// Rows inserted.
+    pub inserts: u64,
+    /// Rows updated.
+    pub updates: u64,
+    /// Rows deleted.
+    pub deletes: u64,
+    /// Tables truncated.
+    pub truncates: u64,
+}
+
+impl Passed {
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Passed) -> Passed {
+        Passed {
+            transactions: self.transactions + other.transactions,
+            inserts: self.inserts + other.inserts,
+            updates: self.updates + other.updates,
+            deletes: self.deletes + other.deletes,
+            truncates: self.truncates + other.truncates,
+        }
+    }
+}
+
+impl Counts {
+    /// Before anything is known.
+    pub(super) fn none() -> Self {
+        Counts {
+            version: 0,
+            after_block: 0,
+            lsn: Lsn::ZERO,
+            time: Instant::now(),
+            unix_time: super::unix_micros(),
+            tables: Arc::default(),
+            changed: Vec::new(),
+            removed: Vec::new(),
+            passed: Passed::default(),
+            total_rows: None,
+            whole_json: OnceLock::new(),
+            changed_json: OnceLock::new(),
+        }
+    }
 }
 
 /// One table of [`Counts`].

@@ -1,0 +1,122 @@
+//! What a change costs on its way from a row to its JSON, and what it allocates.
+//!
+//! Run with `cargo bench --bench json`. Goals (`PERFORMANCE.md`): 120 ns a small change, 150 ns with rows of 110 bytes, decoding
+//! included; no allocation per change, but for the block's memory, which grows with it.
+
+use std::hint::black_box;
+
+use divan::counter::ItemsCount;
+use divan::{AllocProfiler, Bencher};
+use pgvigil::encoding::Encoding;
+use pgvigil::event::{BlockBuilder, Encoder, Operation, Relation, TransactionHead};
+use pgvigil::lsn::{Epoch, Lsn, Oid, Xid};
+use pgvigil::pgoutput::encode::{ColumnsBuf, TupleBuf};
+use pgvigil::pgoutput::{self, Column, Old, ReplicaIdentity, Text, Timestamp, Value};
+
+#[global_allocator]
+static ALLOCATOR: AllocProfiler = AllocProfiler::system();
+
+/// Changes in a block: as many as one of the pipeline's holds.
+const CHANGES: usize = 1_000;
+
+/// Name, type and text of a column; the first is the key.
+type Row = &'static [(&'static str, u32, &'static str)];
+
+const SMALL: Row = &[("id", 23, "4711"), ("balance", 23, "-250")];
+
+const WIDE: Row = &[
+    ("id", 20, "1234567"),
+    ("user_id", 23, "4711"),
+    ("status", 25, "scheduled"),
+    ("title", 25, "Friday night, the long campaign, part 12 of many"),
+    ("starts_at", 1184, "2026-11-22 19:30:00+00"),
+    ("price", 1700, "19.90"),
+    ("public", 16, "t"),
+];
+
+const NESTED: Row = &[
+    ("id", 20, "1234567"),
+    ("profile", 3802, r#"{"level": 12, "tags": ["coop", "retro"]}"#),
+    ("scores", 1007, "{12,7,NULL,44}"),
+];
+
+const ESCAPED: Row =
+    &[("id", 20, "1234567"), ("body", 25, "Zeile 1: \"größer\"\nZeile 2: C:\\spiele\\neu\nZeile 3: ende, wirklich")];
+
+fn main() {
+    divan::main();
+}
+
+fn relation(row: Row) -> Relation {
+    let columns: ColumnsBuf = row
+        .iter()
+        .enumerate()
+        .map(|(index, (name, oid, _))| Column { key: index == 0, name: Text(name.as_bytes()), type_oid: Oid(*oid), typmod: -1 })
+        .collect();
+    let message = pgoutput::Relation {
+        xid: None,
+        oid: Oid(16402),
+        schema: Text(b"public"),
+        name: Text(b"ScheduledSession"),
+        identity: ReplicaIdentity::Default,
+        columns: columns.as_columns(),
+    };
+    Relation::new(&message, &Encoding::Utf8)
+}
+
+fn encode(bencher: Bencher<'_, '_>, row: Row, operation: Operation) {
+    let relation = relation(row);
+    let tuple: TupleBuf = row.iter().map(|(_, _, text)| Value::Text(text.as_bytes())).collect();
+    let tuple = tuple.as_tuple();
+    let key = Old::Key(tuple);
+    let (old, new) = match operation {
+        Operation::Delete => (Some(&key), None),
+        _ => (None, Some(&tuple)),
+    };
+    let epoch = Epoch::at_millis(1_795_356_131_204);
+    let head = TransactionHead {
+        epoch: epoch.clone(),
+        xid: Xid(771),
+        commit_lsn: Lsn(0x1A2_B3C8),
+        time: Timestamp(848_671_331_204_113),
+    };
+    let mut encoder = Encoder::new(Encoding::Utf8);
+    let mut block = BlockBuilder::new(epoch);
+    bencher.counter(ItemsCount::new(CHANGES)).bench_local(|| {
+        encoder.begin(&head);
+        for count in 0..CHANGES as i64 {
+            encoder.change(&mut block, black_box(&relation), operation, old, new, Some(count));
+        }
+        block.finish()
+    });
+}
+
+#[divan::bench]
+fn insert_small(bencher: Bencher<'_, '_>) {
+    encode(bencher, SMALL, Operation::Insert);
+}
+
+#[divan::bench]
+fn delete_small(bencher: Bencher<'_, '_>) {
+    encode(bencher, SMALL, Operation::Delete);
+}
+
+#[divan::bench]
+fn insert_110_bytes(bencher: Bencher<'_, '_>) {
+    encode(bencher, WIDE, Operation::Insert);
+}
+
+#[divan::bench]
+fn update_110_bytes(bencher: Bencher<'_, '_>) {
+    encode(bencher, WIDE, Operation::Update);
+}
+
+#[divan::bench]
+fn insert_nested(bencher: Bencher<'_, '_>) {
+    encode(bencher, NESTED, Operation::Insert);
+}
+
+#[divan::bench]
+fn insert_escaped(bencher: Bencher<'_, '_>) {
+    encode(bencher, ESCAPED, Operation::Insert);
+}

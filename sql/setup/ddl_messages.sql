@@ -1,0 +1,118 @@
+-- DDL messages: what happens to tables and publications, told in the stream itself, at the place in the transaction where it happened.
+--
+-- Without them pgvigil finds out by looking at the system catalogs every second. With them it knows at the very position.
+--
+-- A message has the prefix `pgvigil.ddl` and is one JSON object in UTF-8, whatever the encoding of the database:
+--
+--   {"event": "created" | "altered" | "dropped", "command": "ALTER TABLE", "sql": "alter table …",
+--    "table": {"oid": 16402, "schema": "public", "name": "User",
+--              "kind": "r",              -- pg_class.relkind: r p f m                  (this and the rest not for "dropped")
+--              "persistence": "p",       -- pg_class.relpersistence: p u
+--              "parent": 16400,          -- the partitioned table that it is attached to, or null
+--              "partitions": [16402]}}   -- of a partitioned table those attached to it, else null
+--   {"event": "publication", "command": "ALTER PUBLICATION", "sql": "…", "publication": "pgvigil"}
+--   {"event": "schema", "command": "ALTER SCHEMA", "sql": "…", "schema": "shop"}
+--
+-- "altered" carries the state after the command: a new name is a rename, a new parent an ATTACH, an oid gone from "partitions" a DETACH,
+-- another persistence SET LOGGED or SET UNLOGGED. "sql" is the start of what the client sent, and null where that is not wanted:
+-- ALTER DATABASE … SET pgvigil.ddl_sql = off.
+--
+-- A message says that something changed, and where. It is never believed beyond that, since every role may call
+-- pg_logical_emit_message; what is true is then read from the catalogs.
+--
+-- The functions cannot make the user's statement fail: an error inside them becomes a line in the server's log. They take no lock on any
+-- table, so they wait for nobody. They run with their owner's rights, since the user may have none, and the owner is a superuser, since
+-- whoever owns the code of an event trigger may become whoever runs DDL. Their search_path is fixed and they build no SQL.
+
+CREATE SCHEMA IF NOT EXISTS pgvigil;
+COMMENT ON SCHEMA pgvigil IS 'Made by pgvigil setup; pgvigil cleanup removes it.';
+
+CREATE OR REPLACE FUNCTION pgvigil.tell_change() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  message jsonb;
+  context jsonb;
+BEGIN
+  context := jsonb_build_object(
+    'sql', CASE WHEN current_setting('pgvigil.ddl_sql', true) IS DISTINCT FROM 'off' THEN left(current_query(), 1000) END);
+  FOR message IN
+    -- One message a table, however many parts the command had.
+    SELECT jsonb_build_object(
+             'event', CASE WHEN bool_or(d.command_tag LIKE 'CREATE %' OR d.command_tag = 'SELECT INTO')
+                           THEN 'created' ELSE 'altered' END,
+             'command', tg_tag,
+             'table', jsonb_build_object(
+               'oid', c.oid::bigint, 'schema', n.nspname, 'name', c.relname,
+               'kind', c.relkind, 'persistence', c.relpersistence,
+               'parent', (SELECT i.inhparent::bigint FROM pg_inherits i WHERE c.relispartition AND i.inhrelid = c.oid),
+               'partitions', (SELECT jsonb_agg(i.inhrelid::bigint) FROM pg_inherits i
+                               WHERE c.relkind = 'p' AND i.inhparent = c.oid)))
+      FROM pg_event_trigger_ddl_commands() d
+      JOIN pg_class c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid
+      JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE c.relkind IN ('r', 'p', 'f', 'm') AND c.relpersistence <> 't'
+     GROUP BY c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relispartition
+    UNION ALL
+    SELECT DISTINCT jsonb_build_object(
+             'event', 'publication',
+             'command', tg_tag,
+             'publication', CASE d.object_type WHEN 'publication' THEN a.object_names[1] ELSE a.object_args[1] END)
+      FROM pg_event_trigger_ddl_commands() d, pg_identify_object_as_address(d.classid, d.objid, d.objsubid) a
+     WHERE d.object_type IN ('publication', 'publication relation', 'publication namespace')
+    UNION ALL
+    SELECT jsonb_build_object('event', 'schema', 'command', tg_tag, 'schema', n.nspname)
+      FROM pg_event_trigger_ddl_commands() d
+      JOIN pg_namespace n ON d.classid = 'pg_namespace'::regclass AND n.oid = d.objid
+     WHERE tg_tag = 'ALTER SCHEMA'
+  LOOP
+    PERFORM pg_logical_emit_message(true, 'pgvigil.ddl', convert_to((message || context)::text, 'UTF8'));
+  END LOOP;
+EXCEPTION WHEN OTHERS THEN
+  RAISE LOG 'pgvigil: % is not told in the stream: SQLSTATE %', tg_tag, SQLSTATE;
+END $$;
+COMMENT ON FUNCTION pgvigil.tell_change() IS 'Tells pgvigil of tables and publications that were made or altered.';
+
+CREATE OR REPLACE FUNCTION pgvigil.tell_drop() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  message jsonb;
+  context jsonb;
+BEGIN
+  context := jsonb_build_object(
+    'sql', CASE WHEN current_setting('pgvigil.ddl_sql', true) IS DISTINCT FROM 'off' THEN left(current_query(), 1000) END);
+  FOR message IN
+    SELECT jsonb_build_object(
+             'event', 'dropped',
+             'command', tg_tag,
+             'table', jsonb_build_object('oid', d.objid::bigint, 'schema', d.schema_name, 'name', d.object_name))
+      FROM pg_event_trigger_dropped_objects() d
+     WHERE d.object_type IN ('table', 'foreign table', 'materialized view') AND NOT d.is_temporary
+    UNION ALL
+    SELECT DISTINCT jsonb_build_object(
+             'event', 'publication',
+             'command', tg_tag,
+             'publication', CASE d.object_type WHEN 'publication' THEN d.address_names[1] ELSE d.address_args[1] END)
+      FROM pg_event_trigger_dropped_objects() d
+     WHERE d.object_type IN ('publication', 'publication relation', 'publication namespace')
+  LOOP
+    PERFORM pg_logical_emit_message(true, 'pgvigil.ddl', convert_to((message || context)::text, 'UTF8'));
+  END LOOP;
+EXCEPTION WHEN OTHERS THEN
+  RAISE LOG 'pgvigil: % is not told in the stream: SQLSTATE %', tg_tag, SQLSTATE;
+END $$;
+COMMENT ON FUNCTION pgvigil.tell_drop() IS 'Tells pgvigil of tables and publications that were dropped.';
+
+-- Made anew, so that running this twice is the same as once. ALWAYS: also for sessions that apply changes from elsewhere.
+DROP EVENT TRIGGER IF EXISTS pgvigil_change;
+CREATE EVENT TRIGGER pgvigil_change ON ddl_command_end
+  WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'ALTER TABLE',
+               'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE', 'IMPORT FOREIGN SCHEMA',
+               'CREATE MATERIALIZED VIEW', 'ALTER MATERIALIZED VIEW',
+               'CREATE SCHEMA', 'ALTER SCHEMA', 'CREATE EXTENSION', 'ALTER EXTENSION',
+               'CREATE PUBLICATION', 'ALTER PUBLICATION')
+  EXECUTE FUNCTION pgvigil.tell_change();
+ALTER EVENT TRIGGER pgvigil_change ENABLE ALWAYS;
+
+DROP EVENT TRIGGER IF EXISTS pgvigil_drop;
+CREATE EVENT TRIGGER pgvigil_drop ON sql_drop EXECUTE FUNCTION pgvigil.tell_drop();
+ALTER EVENT TRIGGER pgvigil_drop ENABLE ALWAYS;

@@ -1,0 +1,24 @@
+//! What the database itself says: its tables, what the publication covers of them, and how many rows a table has in one snapshot.
+//!
+//! Floor 4. Everything here reads over an ordinary SQL connection and changes nothing. The data is never polled: [`count`] runs once a
+//! table, and again only when something about that table is in doubt. Metadata is cheap to watch: [`fingerprint`] answers from two system
+//! catalogs whether [`read`] would find anything new.
+//!
+//! No query here waits behind the application. System catalogs are read directly, and not through `pg_publication_tables` or
+//! `pg_relation_size`, which open every table and so would stand in the queue behind an `ALTER TABLE`.
+
+mod baseline;
+mod coverage;
+mod fingerprint;
+mod read;
+mod running;
+mod table;
+
+pub use baseline::{Baseline, CountError, Progress, count};
+pub use coverage::{Coverage, Operation, Publication, Reason};
+pub use fingerprint::{Fingerprint, fingerprint};
+pub use read::{Catalog, CatalogError, read};
+pub use running::{RunningTransaction, fence, oldest_transaction};
+pub use table::{Kind, Persistence, Table};
+
+pub use crate::pgoutput::ReplicaIdentity;

@@ -1,0 +1,111 @@
+//! The commands, a file each. Floor 7: wires the floors below together and talks to the person at the terminal.
+
+pub mod cleanup;
+pub mod connection;
+mod script;
+pub mod serve;
+pub mod setup;
+
+use std::fmt;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use crate::connection::Advice;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Watch one database: serve its exact counts and every change, to a browser and to other tools
+    Serve(serve::ServeArgs),
+    /// Print, and with --apply run, the SQL that prepares a database to be watched: role, publication, DDL messages
+    Setup(setup::SetupArgs),
+    /// Print, and with --apply run, the SQL that removes all that setup made
+    Cleanup(cleanup::CleanupArgs),
+}
+
+impl Command {
+    /// Runs to its end, or until SIGINT or SIGTERM asks it to come to one.
+    pub fn run(self) -> Result<(), Failure> {
+        log();
+        // One thread may be busy applying a large transaction; another must always be there to answer the server.
+        let threads = std::thread::available_parallelism().map_or(2, usize::from).max(2);
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::other(format!("the runtime cannot be started: {error}")))?;
+        runtime.block_on(async {
+            let cancel = cancelled_by_signals()?;
+            match self {
+                Command::Serve(args) => serve::run(args, cancel).await,
+                Command::Setup(args) => setup::run(args, &mut std::io::stdout()).await,
+                Command::Cleanup(args) => cleanup::run(args, &mut std::io::stdout()).await,
+            }
+        })
+    }
+}
+
+/// How a command failed.
+#[derive(Debug)]
+pub struct Failure {
+    text: String,
+    code: u8,
+}
+
+impl Failure {
+    /// Anything that has no code of its own.
+    pub fn other(text: impl fmt::Display) -> Self {
+        Self { text: format!("pgvigil: {text}"), code: 1 }
+    }
+
+    /// With an exit code that others rely on.
+    pub fn with_code(code: u8, text: impl fmt::Display) -> Self {
+        Self { text: format!("pgvigil: {text}"), code }
+    }
+
+    /// What happened, what it means, what to do.
+    pub fn advised(code: u8, advice: &Advice) -> Self {
+        Self::with_code(code, advice)
+    }
+
+    /// For the shell.
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.code)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// To standard error, at the level that `PGVIGIL_LOG` asks for.
+fn log() {
+    let filter = EnvFilter::try_from_env("PGVIGIL_LOG").unwrap_or_else(|_| EnvFilter::new("pgvigil=info,warn"));
+    // A second subscriber is refused; the first one stays.
+    drop(tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).try_init());
+}
+
+fn cancelled_by_signals() -> Result<CancellationToken, Failure> {
+    let cannot = |error| Failure::other(format!("signals cannot be received: {error}"));
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
+    let cancel = CancellationToken::new();
+    let cancelled = cancel.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        cancelled.cancel();
+        // Asked twice, do not wait for anything.
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        std::process::exit(130);
+    });
+    Ok(cancel)
+}

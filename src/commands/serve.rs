@@ -1,0 +1,136 @@
+//! `pgvigil serve`: the pipeline and the server, side by side.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+
+use super::Failure;
+use super::connection::ConnectionArgs;
+use crate::connection::Target;
+use crate::history;
+use crate::pipeline::{self, Pipeline, PipelineError, Published};
+use crate::server::{self, Bound, Origin, Sources};
+
+/// What `serve` is told.
+#[derive(Args, Clone, Debug)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    connection: ConnectionArgs,
+    #[command(flatten)]
+    watch: WatchArgs,
+}
+
+/// What `serve` and `demo` have in common.
+#[derive(Args, Clone, Debug)]
+pub struct WatchArgs {
+    /// Where to serve the page and the API. Anyone who can connect there can read the data
+    #[arg(long, env = "PGVIGIL_LISTEN", default_value = "127.0.0.1:7777", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+
+    /// The publication to read; `pgvigil setup` makes it
+    #[arg(long, env = "PGVIGIL_PUBLICATION", default_value = "pgvigil", value_name = "NAME")]
+    pub publication: String,
+
+    /// Refuse any database that is not called this
+    #[arg(long, env = "PGVIGIL_EXPECT_DATABASE", value_name = "NAME")]
+    pub expect_database: Option<String>,
+
+    /// Let pages of this origin, such as https://vigil.example.org, use the API, and be reached by its host name. Repeatable
+    #[arg(long, env = "PGVIGIL_ALLOW_ORIGIN", value_delimiter = ',', value_name = "ORIGIN")]
+    pub allow_origin: Vec<Origin>,
+
+    /// Memory for the history of changes
+    #[arg(long, env = "PGVIGIL_HISTORY_MEMORY", default_value = "64MiB", value_name = "BYTES")]
+    pub history_memory: ByteSize,
+
+    /// Memory for unfinished transactions; what exceeds it goes to a temporary file
+    #[arg(long, env = "PGVIGIL_MAX_TRANSACTION_MEMORY", default_value = "64MiB", value_name = "BYTES")]
+    pub max_transaction_memory: ByteSize,
+
+    /// Have the server send large transactions while they run: it spares it the temporary files it would write otherwise
+    #[arg(long, env = "PGVIGIL_STREAMING", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub streaming: bool,
+
+    /// Tables counted at the same time
+    #[arg(long, env = "PGVIGIL_CONCURRENT_COUNTS", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=32), value_name = "N")]
+    pub concurrent_counts: u8,
+
+    /// Read the catalog again after this long, also when nothing seems to have changed
+    #[arg(long, env = "PGVIGIL_RECONCILE", default_value = "30s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub reconcile: Duration,
+}
+
+impl WatchArgs {
+    fn pipeline(&self, target: Target) -> pipeline::Config {
+        pipeline::Config {
+            target,
+            publication: self.publication.clone(),
+            expect_database: self.expect_database.clone(),
+            max_transaction_memory: bytes(self.max_transaction_memory),
+            spill_dir: std::env::temp_dir(),
+            streaming: self.streaming,
+            concurrent_counts: usize::from(self.concurrent_counts),
+            reconcile: self.reconcile,
+        }
+    }
+
+    /// Takes the address, so that it is known before anything else is begun.
+    pub async fn bind(&self) -> Result<Bound, Failure> {
+        let mut config = server::Config::new(self.listen);
+        config.allow_origins.clone_from(&self.allow_origin);
+        server::bind(config).await.map_err(Failure::other)
+    }
+}
+
+fn bytes(size: ByteSize) -> usize {
+    usize::try_from(size.as_u64()).unwrap_or(usize::MAX)
+}
+
+/// Watches until cancelled.
+pub async fn run(args: ServeArgs, cancel: CancellationToken) -> Result<(), Failure> {
+    let target = args.connection.target()?;
+    let bound = args.watch.bind().await?;
+    watch(&args.watch, target, bound, cancel).await
+}
+
+/// Runs pipeline and server until cancelled, or until the pipeline finds that it can never begin.
+pub async fn watch(args: &WatchArgs, target: Target, bound: Bound, cancel: CancellationToken) -> Result<(), Failure> {
+    let (writer, history) = history::ring(bytes(args.history_memory));
+    let (pipeline, published) = Pipeline::new(args.pipeline(target.clone()), writer);
+    let Published { status, counts } = published.clone();
+    let address = bound.local_addr();
+    let sources = Sources { history, status, counts, database: Some(target) };
+
+    let stop = cancel.child_token();
+    let serving = tokio::spawn(bound.serve(sources, stop.clone()));
+    let announcing = tokio::spawn(announce(published, address));
+    let outcome = pipeline.run(stop.clone()).await;
+    announcing.abort();
+    stop.cancel();
+    // Clients are said good-bye to before the process ends.
+    drop(serving.await);
+    outcome.map_err(|error| failure(&error))
+}
+
+/// Prints the line that says that everything is there, once it is.
+async fn announce(published: Published, address: SocketAddr) {
+    let mut status = published.status;
+    let Ok(held) = status.wait_for(|status| status.epoch.is_some()).await else { return };
+    if let Some(database) = &held.database {
+        let pipeline::Database { name, host, port, .. } = &**database;
+        println!("pgvigil: watching {name} on {host}:{port} at http://{address}");
+    }
+}
+
+fn failure(error: &PipelineError) -> Failure {
+    let code = match error {
+        PipelineError::WrongDatabase { .. } => 3,
+        error if error.is_preflight() => 4,
+        _ => 1,
+    };
+    Failure::advised(code, &error.advice())
+}
+

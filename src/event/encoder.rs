@@ -1,0 +1,431 @@
+//! Changes and notices → JSON, once, into a [`BlockBuilder`].
+//!
+//! Everything that is the same for all events of a transaction, or of a table, is made beforehand; what is left for a change is to copy
+//! a few pieces and the values. It allocates nothing as long as the text is UTF-8 and holds no array with escapes.
+//!
+//! Ordinals: every event of a transaction takes the next one from 1, its `commit` the last.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use super::block::{BlockBuilder, Kind, NewEvent, Operation, Operations, TableName, Touched};
+use super::json;
+use super::relation::{Column, Relation};
+use super::time::rfc3339;
+use super::value;
+use crate::encoding::Encoding;
+use crate::lsn::{Epoch, EventId, Lsn, Place, TransactionId, Xid};
+use crate::pgoutput::{Old, Timestamp, Tuple, Value};
+
+/// The transaction that the next events belong to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransactionHead {
+    /// The unbroken stretch of stream.
+    pub epoch: Epoch,
+    /// Top-level transaction id.
+    pub xid: Xid,
+    /// Where the commit record stands.
+    pub commit_lsn: Lsn,
+    /// When it was committed.
+    pub time: Timestamp,
+}
+
+/// What a transaction did to one table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableTotals {
+    /// The table.
+    pub table: Arc<TableName>,
+    /// Rows inserted.
+    pub inserts: u64,
+    /// Rows updated.
+    pub updates: u64,
+    /// Rows deleted, not counting those lost by a truncate.
+    pub deletes: u64,
+    /// Times truncated.
+    pub truncates: u64,
+    /// Rows after the transaction; `None` unless exact.
+    pub count: Option<i64>,
+}
+
+impl TableTotals {
+    fn operations(&self) -> Operations {
+        let Self { inserts, updates, deletes, truncates, .. } = *self;
+        let done = [inserts, updates, deletes, truncates];
+        Operations::EACH.into_iter().zip(done).filter(|(_, times)| *times > 0).map(|(operation, _)| operation).collect()
+    }
+}
+
+/// A table or the publication was altered.
+#[derive(Clone, Copy, Debug)]
+pub struct Ddl<'a> {
+    /// The command's tag, as in `ALTER TABLE`.
+    pub command: &'a str,
+    /// What it altered, quoted as SQL wants it.
+    pub object: Option<&'a str>,
+    /// The statement, if it is known.
+    pub sql: Option<&'a str>,
+    /// The table, if it is one.
+    pub table: Option<&'a Arc<TableName>>,
+}
+
+/// Writes events; one for a stream, used again and again.
+#[derive(Debug)]
+pub struct Encoder {
+    encoding: Encoding,
+    transaction: Transaction,
+    /// Columns of the change at hand whose large value was not sent.
+    unchanged: Vec<usize>,
+    /// Columns of it with bytes that mean nothing.
+    invalid: Vec<usize>,
+    scratch: String,
+}
+
+/// The pieces of JSON that all events of a transaction share.
+#[derive(Debug, Default)]
+struct Transaction {
+    xid: Xid,
+    time: Timestamp,
+    place: Place,
+    changes: u64,
+    /// `"id":"` and the id up to its ordinal.
+    id: Vec<u8>,
+    /// `"tx":{` up to the ordinal.
+    tx: Vec<u8>,
+}
+
+impl Encoder {
+    /// An encoder for a database of this encoding.
+    pub fn new(encoding: Encoding) -> Self {
+        Self { encoding, transaction: Transaction::default(), unchanged: Vec::new(), invalid: Vec::new(), scratch: String::new() }
+    }
+
+    /// The events from here on belong to this transaction.
+    pub fn begin(&mut self, head: &TransactionHead) {
+        let TransactionHead { epoch, xid, commit_lsn, time } = head;
+        let transaction = &mut self.transaction;
+        transaction.xid = *xid;
+        transaction.time = *time;
+        transaction.place = Place { commit_lsn: *commit_lsn, ordinal: 0 };
+        transaction.changes = 0;
+        let any = EventId { epoch: epoch.clone(), place: transaction.place }.to_string();
+        let id = TransactionId { epoch: epoch.clone(), commit_lsn: *commit_lsn };
+        transaction.id.clear();
+        transaction.id.extend_from_slice(b"\"id\":\"");
+        transaction.id.extend_from_slice(any.trim_end_matches('0').as_bytes());
+        transaction.tx.clear();
+        let tx = format!(r#""tx":{{"id":"{id}","xid":{xid},"lsn":"{commit_lsn}","time":"{}","ordinal":"#, rfc3339(*time));
+        transaction.tx.extend_from_slice(tx.as_bytes());
+    }
+
+    /// A row was inserted, updated or deleted. `count` is the table's count after it, if exact.
+    pub fn change(
+        &mut self,
+        block: &mut BlockBuilder,
+        relation: &Relation,
+        operation: Operation,
+        old: Option<&Old<'_>>,
+        new: Option<&Tuple<'_>>,
+        count: Option<i64>,
+    ) {
+        let event = self.next_change(block, relation, operation);
+        block.push(event, |out| {
+            self.change_start(out, relation, operation);
+            self.rows(out, relation, operation, old, new);
+            out.extend_from_slice(b",\"count\":");
+            json::maybe_integer(out, count);
+            out.push(b'}');
+        });
+    }
+
+    /// A table was emptied of `rows_lost` rows, if that is known, and has `count` rows after it.
+    pub fn truncate(&mut self, block: &mut BlockBuilder, relation: &Relation, rows_lost: Option<i64>, count: Option<i64>) {
+        let event = self.next_change(block, relation, Operation::Truncate);
+        block.push(event, |out| {
+            self.change_start(out, relation, Operation::Truncate);
+            out.extend_from_slice(br#","key":null,"old":null,"new":null,"old_complete":false,"unchanged":[],"count":"#);
+            json::maybe_integer(out, count);
+            out.extend_from_slice(b",\"rows_lost\":");
+            json::maybe_integer(out, rows_lost);
+            out.push(b'}');
+        });
+    }
+
+    /// The transaction is complete.
+    pub fn commit(&mut self, block: &mut BlockBuilder, totals: &[TableTotals]) {
+        let event = self.transaction.next(Kind::Commit, None);
+        let transaction = &self.transaction;
+        let touched: Vec<Touched> =
+            totals.iter().map(|totals| Touched { table: block.table(&totals.table), operations: totals.operations() }).collect();
+        block.push_commit(event, touched, |out| {
+            out.extend_from_slice(b"{\"type\":\"commit\",");
+            transaction.id(out);
+            out.push(b',');
+            transaction.tx(out);
+            out.extend_from_slice(b",\"changes\":");
+            json::integer(out, transaction.changes);
+            out.extend_from_slice(b",\"actor\":null},\"tables\":[");
+            for (index, totals) in totals.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                table_totals(out, totals);
+            }
+            out.extend_from_slice(b"]}");
+        });
+    }
+
+    /// Something was altered.
+    pub fn ddl(&mut self, block: &mut BlockBuilder, ddl: &Ddl<'_>) {
+        let table = ddl.table.map(|table| block.table(table));
+        let event = self.transaction.next(Kind::Ddl, table);
+        let transaction = &self.transaction;
+        block.push(event, |out| {
+            out.extend_from_slice(b"{\"type\":\"ddl\",");
+            transaction.id(out);
+            out.push(b',');
+            transaction.tx(out);
+            out.extend_from_slice(b"},\"command\":");
+            json::string(out, ddl.command);
+            out.extend_from_slice(b",\"object\":");
+            json::maybe_string(out, ddl.object);
+            out.extend_from_slice(b",\"sql\":");
+            json::maybe_string(out, ddl.sql);
+            out.push(b'}');
+        });
+    }
+
+    /// A logical message of the transaction.
+    pub fn message(&mut self, block: &mut BlockBuilder, prefix: &[u8], content: &[u8]) {
+        let event = self.transaction.next(Kind::Message, None);
+        let (transaction, encoding) = (&self.transaction, &self.encoding);
+        block.push(event, |out| {
+            out.extend_from_slice(b"{\"type\":\"message\",");
+            transaction.id(out);
+            out.push(b',');
+            transaction.tx(out);
+            out.push(b'}');
+            message_body(out, prefix, content, encoding);
+        });
+    }
+
+    /// A logical message that stands at `lsn`, outside of any transaction, and came at `time`. Its place is that of its record, which
+    /// no commit shares.
+    pub fn lone_message(&mut self, block: &mut BlockBuilder, lsn: Lsn, time: Timestamp, prefix: &[u8], content: &[u8]) {
+        let place = Place { commit_lsn: lsn, ordinal: 1 };
+        let id = EventId { epoch: block.epoch().clone(), place };
+        let event = NewEvent { kind: Kind::Message, place, table: None, operation: None, xid: None, time };
+        block.push(event, |out| {
+            out.extend_from_slice(format!(r#"{{"type":"message","id":"{id}","tx":null"#).as_bytes());
+            message_body(out, prefix, content, &self.encoding);
+        });
+    }
+
+    fn next_change(&mut self, block: &mut BlockBuilder, relation: &Relation, operation: Operation) -> NewEvent {
+        self.transaction.changes += 1;
+        let table = block.table(relation.table());
+        NewEvent { operation: Some(operation), ..self.transaction.next(Kind::Change, Some(table)) }
+    }
+
+    /// All that stands before the rows.
+    fn change_start(&self, out: &mut Vec<u8>, relation: &Relation, operation: Operation) {
+        out.extend_from_slice(b"{\"type\":\"change\",");
+        self.transaction.id(out);
+        out.extend_from_slice(match operation {
+            Operation::Insert => b",\"op\":\"insert\"",
+            Operation::Update => b",\"op\":\"update\"",
+            Operation::Delete => b",\"op\":\"delete\"",
+            Operation::Truncate => b",\"op\":\"truncate\"",
+        });
+        out.extend_from_slice(&relation.naming);
+        out.push(b',');
+        self.transaction.tx(out);
+        out.push(b'}');
+    }
+
+    fn rows(
+        &mut self,
+        out: &mut Vec<u8>,
+        relation: &Relation,
+        operation: Operation,
+        old: Option<&Old<'_>>,
+        new: Option<&Tuple<'_>>,
+    ) {
+        self.unchanged.clear();
+        self.invalid.clear();
+        let (old_row, whole) = match old {
+            Some(Old::Full(row)) => (Some(row), true),
+            Some(Old::Key(row)) => (Some(row), false),
+            None => (None, false),
+        };
+        out.extend_from_slice(b",\"key\":");
+        self.key(out, relation, new.or(old_row), old_row);
+        out.extend_from_slice(b",\"old\":");
+        let missing = match old_row {
+            None => {
+                out.extend_from_slice(b"null");
+                operation != Operation::Insert
+            }
+            Some(row) => {
+                let known = |column: &Column| whole || column.in_identity();
+                self.row(out, relation, row, None, known);
+                !relation.columns().iter().all(known) || !self.unchanged.is_empty()
+            }
+        };
+        self.unchanged.clear();
+        out.extend_from_slice(b",\"new\":");
+        match new {
+            None => out.extend_from_slice(b"null"),
+            Some(row) => self.row(out, relation, row, old_row.filter(|_| whole), |_| true),
+        }
+        out.extend_from_slice(if missing { b",\"old_complete\":false" } else { b",\"old_complete\":true" });
+        out.extend_from_slice(b",\"unchanged\":");
+        names(out, relation, &self.unchanged);
+        if !self.invalid.is_empty() {
+            self.invalid.sort_unstable();
+            self.invalid.dedup();
+            out.extend_from_slice(b",\"invalid\":");
+            names(out, relation, &self.invalid);
+        }
+    }
+
+    /// The columns that name the row, from `row`, or, where it leaves a large one out, from `old`: the key has not changed then.
+    fn key(&mut self, out: &mut Vec<u8>, relation: &Relation, row: Option<&Tuple<'_>>, old: Option<&Tuple<'_>>) {
+        let Some(row) = row.filter(|_| relation.key().len() > 0) else { return out.extend_from_slice(b"null") };
+        let start = out.len();
+        for index in relation.key() {
+            let value = sent(row, index).or_else(|| old.and_then(|row| sent(row, index)));
+            if let Some((column, value)) = relation.columns().get(index).zip(value) {
+                self.member(out, index, column, value);
+            }
+        }
+        close(out, start);
+    }
+
+    /// A row, but for the columns that are not `known`; a large value that was not sent comes from `fill`, if it is there.
+    fn row(
+        &mut self,
+        out: &mut Vec<u8>,
+        relation: &Relation,
+        row: &Tuple<'_>,
+        fill: Option<&Tuple<'_>>,
+        known: impl Fn(&Column) -> bool,
+    ) {
+        let start = out.len();
+        for (index, (column, value)) in relation.columns().iter().zip(row.iter()).enumerate() {
+            if !known(column) {
+                continue;
+            }
+            if value != Value::Unchanged {
+                self.member(out, index, column, value);
+                continue;
+            }
+            self.unchanged.push(index);
+            if let Some(value) = fill.and_then(|row| sent(row, index)) {
+                self.member(out, index, column, value);
+            }
+        }
+        close(out, start);
+    }
+
+    /// A comma, the column's name, and its value.
+    fn member(&mut self, out: &mut Vec<u8>, index: usize, column: &Column, value: Value<'_>) {
+        out.extend_from_slice(&column.member);
+        match value {
+            Value::Text(bytes) => {
+                if !value::write(out, column.form, bytes, &self.encoding, &mut self.scratch) {
+                    self.invalid.push(index);
+                }
+            }
+            // The stream never asks for the binary form; were it to come, it is shown as a bytea would be.
+            Value::Binary(bytes) => {
+                out.extend_from_slice(b"\"\\\\x");
+                json::hex(out, bytes);
+                out.push(b'"');
+            }
+            Value::Null | Value::Unchanged => out.extend_from_slice(b"null"),
+        }
+    }
+}
+
+impl Transaction {
+    fn next(&mut self, kind: Kind, table: Option<u32>) -> NewEvent {
+        self.place.ordinal += 1;
+        NewEvent { kind, place: self.place, table, operation: None, xid: Some(self.xid), time: self.time }
+    }
+
+    fn id(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.id);
+        json::integer(out, self.place.ordinal);
+        out.push(b'"');
+    }
+
+    /// Leaves the object open.
+    fn tx(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.tx);
+        json::integer(out, self.place.ordinal);
+    }
+}
+
+/// A column of a row, unless it is a large value that was not sent.
+fn sent<'a>(row: &Tuple<'a>, index: usize) -> Option<Value<'a>> {
+    row.iter().nth(index).filter(|value| *value != Value::Unchanged)
+}
+
+/// Makes an object of the members written since `start`, each behind a comma.
+fn close(out: &mut Vec<u8>, start: usize) {
+    match out.get_mut(start) {
+        Some(comma) => *comma = b'{',
+        None => out.push(b'{'),
+    }
+    out.push(b'}');
+}
+
+fn names(out: &mut Vec<u8>, relation: &Relation, indices: &[usize]) {
+    out.push(b'[');
+    for (nth, index) in indices.iter().enumerate() {
+        if nth > 0 {
+            out.push(b',');
+        }
+        json::string(out, relation.columns().get(*index).map_or("", Column::name));
+    }
+    out.push(b']');
+}
+
+fn table_totals(out: &mut Vec<u8>, totals: &TableTotals) {
+    out.extend_from_slice(b"{\"oid\":");
+    json::integer(out, totals.table.oid.0);
+    out.extend_from_slice(b",\"schema\":");
+    json::string(out, &totals.table.schema);
+    out.extend_from_slice(b",\"name\":");
+    json::string(out, &totals.table.name);
+    let numbers = [
+        (&b",\"inserts\":"[..], totals.inserts),
+        (b",\"updates\":", totals.updates),
+        (b",\"deletes\":", totals.deletes),
+        (b",\"truncates\":", totals.truncates),
+    ];
+    for (member, number) in numbers {
+        out.extend_from_slice(member);
+        json::integer(out, number);
+    }
+    out.extend_from_slice(b",\"count\":");
+    json::maybe_integer(out, totals.count);
+    out.push(b'}');
+}
+
+/// The content as text if it can be; else in base64, and said so. A NUL means that it never was text to PostgreSQL.
+fn message_body(out: &mut Vec<u8>, prefix: &[u8], content: &[u8], encoding: &Encoding) {
+    out.extend_from_slice(b",\"prefix\":");
+    value::text(out, prefix, encoding);
+    out.extend_from_slice(b",\"content\":");
+    match encoding.decode(content) {
+        (text, true) if !content.contains(&0) => json::string(out, &text),
+        _ => {
+            json::string(out, &BASE64.encode(content));
+            out.extend_from_slice(b",\"content_encoding\":\"base64\"");
+        }
+    }
+    out.push(b'}');
+}

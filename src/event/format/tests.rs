@@ -1,0 +1,79 @@
+//! Every shape of the stream in every form.
+
+use super::*;
+use crate::event::fixture;
+
+const HELLO: &str =
+    r#"{"type":"hello","protocol":1,"epoch":"k3","database":{"name":"my app","oid":16384},"lsn":"0/0","oldest":null}"#;
+const GAP: &str = r#"{"type":"gap","from":"k3.0-10.2","to":"k3.0-20.1","reason":"evicted"}"#;
+const ERROR: &str = r#"{"type":"error","code":"bad_filter","message":"no such operator"}"#;
+const LONE_MESSAGE: &str = r#"{"type":"message","id":"k3.0-ABC.1","tx":null,"prefix":"","content":"hi"}"#;
+const COUNTS: &str = r#"{"type":"counts","as_of":{},"tables":[]}"#;
+
+/// What one connection's objects become.
+fn formatted(format: Format, colour: bool) -> String {
+    let mut formatter = Formatter::new(format, colour);
+    let transaction = fixture::lines(&fixture::every_shape());
+    let objects = [HELLO, COUNTS].into_iter().chain(transaction.iter().map(String::as_str)).chain([LONE_MESSAGE, GAP, ERROR]);
+    let lines = objects.filter_map(|json| match formatter.format(json).unwrap() {
+        Output::Lines(lines) => Some(lines),
+        Output::Notice(notice) => Some(format!("(notice) {notice}")),
+        Output::Nothing => None,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn pretty() {
+    insta::assert_snapshot!(formatted(Format::Pretty, false));
+}
+
+#[test]
+fn pretty_in_colour() {
+    insta::assert_snapshot!(formatted(Format::Pretty, true).replace('\u{1b}', "␛"));
+}
+
+#[test]
+fn debezium() {
+    insta::assert_snapshot!(formatted(Format::Debezium, false));
+}
+
+#[test]
+fn wal2json() {
+    insta::assert_snapshot!(formatted(Format::Wal2json, false));
+}
+
+#[test]
+fn cloudevents() {
+    insta::assert_snapshot!(formatted(Format::Cloudevents, false));
+}
+
+#[test]
+fn json_is_the_stream_itself() {
+    let mut formatter = Formatter::new(Format::Json, false);
+    assert_eq!(formatter.format(GAP).unwrap(), Output::Lines(GAP.to_owned()));
+}
+
+#[test]
+fn every_line_of_a_machine_format_is_json() {
+    for format in [Format::Debezium, Format::Wal2json, Format::Cloudevents] {
+        for line in formatted(format, false).lines().filter(|line| !line.starts_with("(notice)")) {
+            assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_terminal_is_given_nothing_to_obey() {
+    let hostile = r#"{"type":"message","id":"k3.0-ABC.1","tx":null,"prefix":"\u001b[2J","content":"\u009b31m\u0007"}"#;
+    let Output::Lines(line) = Formatter::new(Format::Pretty, false).format(hostile).unwrap() else { panic!("no line") };
+    assert!(!line.contains(char::is_control), "{line:?}");
+}
+
+#[test]
+fn formats_are_known_by_name() {
+    for format in Format::ALL {
+        assert_eq!(format.as_str().parse(), Ok(format));
+    }
+    assert!("xml".parse::<Format>().unwrap_err().to_string().contains("debezium"));
+}

@@ -1,0 +1,251 @@
+//! The stream's JSON, read back into typed events by those who receive it.
+//!
+//! Rows keep the order of their columns and the text of their values ([`RawValue`]), so that nothing is lost on the way into another
+//! format: a parsed number would be `1.1` where the stream said `1.10`.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::block::Operation;
+
+/// One object of the stream; those that say nothing about the data are [`Event::Other`].
+#[derive(Clone, Debug)]
+pub enum Event<'a> {
+    /// The first of every connection.
+    Hello(Hello),
+    /// A row changed, or a table was truncated.
+    Change(Change<'a>),
+    /// A transaction's changes are complete.
+    Commit(Commit<'a>),
+    /// Something was altered.
+    Ddl(Ddl<'a>),
+    /// A logical message.
+    Message(Message<'a>),
+    /// Continuity was lost.
+    Gap(Gap<'a>),
+    /// The server refuses something.
+    Error(Refusal),
+    /// Counts, status, alerts, answers.
+    Other,
+}
+
+/// `hello`, as far as a format needs it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Hello {
+    /// What is watched.
+    pub database: Option<Database>,
+}
+
+/// The watched database.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Database {
+    /// Name.
+    pub name: String,
+}
+
+/// The transaction of an event.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Tx<'a> {
+    /// The transaction's identity.
+    pub id: &'a str,
+    /// Top-level transaction id.
+    pub xid: u32,
+    /// Where its commit stands.
+    pub lsn: &'a str,
+    /// When it was committed, RFC 3339.
+    pub time: &'a str,
+    /// The event's place in it, from 1.
+    pub ordinal: u64,
+    /// Changes of the whole transaction; a commit has it.
+    pub changes: Option<u64>,
+}
+
+/// `change`
+#[derive(Clone, Debug, Deserialize)]
+pub struct Change<'a> {
+    /// Its identity.
+    pub id: &'a str,
+    /// What was done.
+    pub op: Operation,
+    /// The table's schema.
+    #[serde(borrow)]
+    pub schema: Cow<'a, str>,
+    /// The table's name.
+    #[serde(borrow)]
+    pub table: Cow<'a, str>,
+    /// Its transaction.
+    #[serde(borrow)]
+    pub tx: Tx<'a>,
+    /// What names the row.
+    #[serde(borrow)]
+    pub key: Option<Row<'a>>,
+    /// What is known of the old row.
+    #[serde(borrow)]
+    pub old: Option<Row<'a>>,
+    /// The new row.
+    #[serde(borrow)]
+    pub new: Option<Row<'a>>,
+    /// Columns whose large value was not sent.
+    pub unchanged: Vec<String>,
+    /// The table's count after it.
+    pub count: Option<i64>,
+    /// Rows that a truncate removed.
+    pub rows_lost: Option<i64>,
+}
+
+/// `commit`
+#[derive(Clone, Debug, Deserialize)]
+pub struct Commit<'a> {
+    /// Its identity.
+    pub id: &'a str,
+    /// The transaction.
+    #[serde(borrow)]
+    pub tx: Tx<'a>,
+    /// What it did to each table.
+    #[serde(borrow)]
+    pub tables: Vec<Totals<'a>>,
+}
+
+/// What a transaction did to one table.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Totals<'a> {
+    /// The table's schema.
+    #[serde(borrow)]
+    pub schema: Cow<'a, str>,
+    /// The table's name.
+    #[serde(borrow)]
+    pub name: Cow<'a, str>,
+    /// Rows inserted.
+    pub inserts: u64,
+    /// Rows updated.
+    pub updates: u64,
+    /// Rows deleted.
+    pub deletes: u64,
+    /// Times truncated.
+    pub truncates: u64,
+}
+
+/// `ddl`
+#[derive(Clone, Debug, Deserialize)]
+pub struct Ddl<'a> {
+    /// Its identity.
+    pub id: &'a str,
+    /// The transaction.
+    #[serde(borrow)]
+    pub tx: Tx<'a>,
+    /// The command's tag.
+    #[serde(borrow)]
+    pub command: Cow<'a, str>,
+    /// What was altered.
+    pub object: Option<String>,
+}
+
+/// `message`
+#[derive(Clone, Debug, Deserialize)]
+pub struct Message<'a> {
+    /// Its identity.
+    pub id: &'a str,
+    /// Its transaction, if it has one.
+    #[serde(borrow)]
+    pub tx: Option<Tx<'a>>,
+    /// What kind of message it is.
+    #[serde(borrow)]
+    pub prefix: Cow<'a, str>,
+    /// Text, or what `content_encoding` says.
+    #[serde(borrow)]
+    pub content: Cow<'a, str>,
+    /// `base64`, or nothing for plain text.
+    pub content_encoding: Option<String>,
+}
+
+/// `gap`
+#[derive(Clone, Debug, Deserialize)]
+pub struct Gap<'a> {
+    /// The last event known before it.
+    pub from: Option<&'a str>,
+    /// The first place known after it.
+    pub to: &'a str,
+    /// Why.
+    pub reason: &'a str,
+}
+
+/// `error`
+#[derive(Clone, Debug, Deserialize)]
+pub struct Refusal {
+    /// For programs.
+    pub code: String,
+    /// For people.
+    pub message: String,
+}
+
+impl<'a> Event<'a> {
+    /// Reads one object of the stream.
+    ///
+    /// # Errors
+    /// If it is not JSON, or not of the promised shape.
+    pub fn read(json: &'a str) -> Result<Self, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Typed<'a> {
+            #[serde(borrow)]
+            r#type: Cow<'a, str>,
+        }
+        let Typed { r#type } = serde_json::from_str(json)?;
+        Ok(match &*r#type {
+            "hello" => Self::Hello(serde_json::from_str(json)?),
+            "change" => Self::Change(serde_json::from_str(json)?),
+            "commit" => Self::Commit(serde_json::from_str(json)?),
+            "ddl" => Self::Ddl(serde_json::from_str(json)?),
+            "message" => Self::Message(serde_json::from_str(json)?),
+            "gap" => Self::Gap(serde_json::from_str(json)?),
+            "error" => Self::Error(serde_json::from_str(json)?),
+            _ => Self::Other,
+        })
+    }
+}
+
+/// A row, or the part of it that is known: columns in the table's order, values as the stream has them.
+#[derive(Clone, Debug, Default)]
+pub struct Row<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'a> Row<'a> {
+    /// Each column with its value.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> + '_ {
+        self.0.iter().map(|(name, value)| (&**name, *value))
+    }
+
+    /// The value of a column, if it is known.
+    pub fn get(&self, column: &str) -> Option<&'a RawValue> {
+        self.iter().find(|(name, _)| *name == column).map(|(_, value)| value)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Row<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Columns;
+
+        #[derive(Deserialize)]
+        struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+        impl<'de> Visitor<'de> for Columns {
+            type Value = Row<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of columns")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Row<'de>, A::Error> {
+                let mut columns = Vec::with_capacity(map.size_hint().unwrap_or_default());
+                while let Some((Name(name), value)) = map.next_entry()? {
+                    columns.push((name, value));
+                }
+                Ok(Row(columns))
+            }
+        }
+
+        deserializer.deserialize_map(Columns)
+    }
+}

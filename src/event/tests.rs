@@ -1,0 +1,203 @@
+//! What the encoder writes, to the byte: the shapes are promised.
+
+use proptest::prelude::*;
+use serde_json::{Value as Json, json};
+
+use super::fixture::{self, INT4, JSONB, TEXT, encoded, head, relation, row, text, users};
+use super::*;
+use crate::encoding::Encoding;
+use crate::lsn::{EventId, Lsn, Oid, Place};
+use crate::pgoutput::{self, Old, ReplicaIdentity, Text, Timestamp, Value};
+
+fn json(line: &str) -> Json {
+    serde_json::from_str(line).unwrap()
+}
+
+/// One change of `relation`, as JSON.
+fn change(relation: &Relation, operation: Operation, old: Option<&Old<'_>>, new: Option<&pgoutput::Tuple<'_>>) -> Json {
+    let lines = encoded(Encoding::Utf8, |encoder, block| encoder.change(block, relation, operation, old, new, None));
+    json(&lines[0])
+}
+
+#[test]
+fn every_shape_is_the_promised_one() {
+    insta::assert_snapshot!(fixture::lines(&fixture::every_shape()).join("\n"));
+}
+
+#[test]
+fn heads_say_what_the_json_says() {
+    let block = fixture::every_shape();
+    for (nth, head) in block.heads().iter().enumerate() {
+        let event = json(std::str::from_utf8(&block.json(head)).unwrap());
+        assert_eq!(event["id"], json!(block.id(head).to_string()));
+        assert_eq!(head.place, Place { commit_lsn: Lsn(0x1A2_B3C8), ordinal: nth as u64 + 1 });
+        assert_eq!(event["tx"]["ordinal"], json!(head.place.ordinal));
+        assert_eq!(event["tx"]["xid"], json!(head.xid.unwrap().0));
+        assert_eq!(head.operation.is_some(), event["type"] == "change");
+        assert_eq!(head.table.is_some(), event["type"] == "change" || event["type"] == "ddl");
+    }
+}
+
+#[test]
+fn ordinals_begin_anew_with_each_transaction() {
+    let users = users(ReplicaIdentity::Default);
+    let row = row(&[text("1"), Value::Null, Value::Null]);
+    let lines = encoded(Encoding::Utf8, |encoder, block| {
+        encoder.change(block, &users, Operation::Insert, None, Some(&row.as_tuple()), None);
+        encoder.commit(block, &[]);
+        encoder.begin(&TransactionHead { commit_lsn: Lsn(0x10), ..head() });
+        encoder.commit(block, &[]);
+    });
+    let ids: Vec<_> = lines.iter().map(|line| json(line)["id"].clone()).collect();
+    assert_eq!(ids, ["k3.0-1A2B3C8.1", "k3.0-1A2B3C8.2", "k3.0-10.1"]);
+    assert_eq!((&json(&lines[1])["tx"]["changes"], &json(&lines[2])["tx"]["changes"]), (&json!(1), &json!(0)));
+}
+
+#[test]
+fn the_key_is_of_the_new_row_and_of_the_old_one_when_there_is_no_other() {
+    let users = users(ReplicaIdentity::Default);
+    let (old, new) = (row(&[text("7"), Value::Null, Value::Null]), row(&[text("8"), text("a"), Value::Null]));
+    let old = Old::Key(old.as_tuple());
+    let update = change(&users, Operation::Update, Some(&old), Some(&new.as_tuple()));
+    assert_eq!((&update["key"], &update["old"]), (&json!({"id": 8}), &json!({"id": 7})));
+    assert_eq!(change(&users, Operation::Delete, Some(&old), None)["key"], json!({"id": 7}));
+}
+
+#[test]
+fn identity_full_has_the_key_it_is_told() {
+    let mut users = users(ReplicaIdentity::Full);
+    let ann = row(&[text("7"), text("ann"), Value::Null]);
+    let delete = |users: &Relation| change(users, Operation::Delete, Some(&Old::Full(ann.as_tuple())), None);
+    assert_eq!(delete(&users)["key"], json!(null));
+    users.set_primary_key(&["email", "id"]);
+    assert_eq!(delete(&users)["key"], json!({"email": "ann", "id": 7}));
+    users.set_primary_key(&["id", "not published"]);
+    assert_eq!(delete(&users)["key"], json!(null));
+}
+
+#[test]
+fn an_old_key_is_the_whole_row_when_every_column_is_in_it() {
+    let pairs = relation(ReplicaIdentity::Default, &[(true, "a", INT4), (true, "b", INT4)], &Encoding::Utf8);
+    let old = row(&[text("1"), text("2")]);
+    let delete = change(&pairs, Operation::Delete, Some(&Old::Key(old.as_tuple())), None);
+    assert_eq!((&delete["old"], &delete["old_complete"]), (&json!({"a": 1, "b": 2}), &json!(true)));
+}
+
+#[test]
+fn a_large_value_that_was_not_sent_is_listed_and_filled_from_the_old_row() {
+    let (old, new) = (row(&[text("7"), text("a"), text("[1]")]), row(&[text("7"), text("b"), Value::Unchanged]));
+    let filled =
+        change(&users(ReplicaIdentity::Full), Operation::Update, Some(&Old::Full(old.as_tuple())), Some(&new.as_tuple()));
+    assert_eq!(filled["new"], json!({"id": 7, "email": "b", "profile": [1]}));
+    assert_eq!((&filled["unchanged"], &filled["old_complete"]), (&json!(["profile"]), &json!(true)));
+    let missing = change(&users(ReplicaIdentity::Default), Operation::Update, None, Some(&new.as_tuple()));
+    assert_eq!(missing["new"], json!({"id": 7, "email": "b"}));
+    assert_eq!((&missing["unchanged"], &missing["old_complete"]), (&json!(["profile"]), &json!(false)));
+}
+
+#[test]
+fn a_key_that_was_not_sent_comes_from_the_old_row() {
+    let pages = relation(ReplicaIdentity::Default, &[(true, "path", TEXT), (false, "n", INT4)], &Encoding::Utf8);
+    let (old, new) = (row(&[text("long"), Value::Null]), row(&[Value::Unchanged, text("1")]));
+    let update = change(&pages, Operation::Update, Some(&Old::Key(old.as_tuple())), Some(&new.as_tuple()));
+    assert_eq!(update["key"], json!({"path": "long"}));
+}
+
+#[test]
+fn bytes_that_mean_nothing_are_replaced_and_their_columns_named_once() {
+    let users = users(ReplicaIdentity::Full);
+    let bad = row(&[text("7"), Value::Text(b"a\xFFb"), Value::Null]);
+    let event = change(&users, Operation::Update, Some(&Old::Full(bad.as_tuple())), Some(&bad.as_tuple()));
+    assert_eq!((&event["new"]["email"], &event["invalid"]), (&json!("a\u{FFFD}b"), &json!(["email"])));
+}
+
+#[test]
+fn names_are_converted_and_escaped() {
+    let columns: pgoutput::encode::ColumnsBuf =
+        [pgoutput::Column { key: true, name: Text(b"caf\xE9 \"x\""), type_oid: Oid(INT4), typmod: -1 }].into_iter().collect();
+    let message = pgoutput::Relation {
+        xid: None,
+        oid: Oid(1),
+        schema: Text(b""),
+        name: Text(b"a\\b"),
+        identity: ReplicaIdentity::Index,
+        columns: columns.as_columns(),
+    };
+    let event = change(&Relation::new(&message, &Encoding::Latin1), Operation::Insert, None, Some(&row(&[text("1")]).as_tuple()));
+    assert_eq!((&event["schema"], &event["table"]), (&json!("pg_catalog"), &json!("a\\b")));
+    assert_eq!(event["new"], json!({"café \"x\"": 1}));
+}
+
+#[test]
+fn a_domain_is_written_as_its_base_type() {
+    let mut domains = Domains::default();
+    let learn = |schema, name| pgoutput::Type { xid: None, oid: Oid(70_000), schema: Text(schema), name: Text(name) };
+    let ages = || relation(ReplicaIdentity::Default, &[(true, "age", 70_000)], &Encoding::Utf8);
+    let written = |relation: &Relation| {
+        change(relation, Operation::Insert, None, Some(&row(&[text("7")]).as_tuple()))["new"]["age"].clone()
+    };
+    domains.learn(&learn(b"", b"int4"));
+    assert_eq!(written(&ages().with_domains(&domains)), json!(7));
+    // The oid was used again, for an enum that happens to be called so.
+    domains.learn(&learn(b"public", b"int4"));
+    assert_eq!(written(&ages().with_domains(&domains)), json!("7"));
+}
+
+#[test]
+fn a_table_without_columns_has_rows_too() {
+    let empty = relation(ReplicaIdentity::Default, &[], &Encoding::Utf8);
+    let event = change(&empty, Operation::Insert, None, Some(&row(&[]).as_tuple()));
+    assert_eq!((&event["new"], &event["key"]), (&json!({}), &json!(null)));
+}
+
+#[test]
+fn a_message_outside_of_any_transaction_has_an_id_and_no_tx() {
+    let lines = encoded(Encoding::Utf8, |encoder, block| {
+        encoder.lone_message(block, Lsn(0xABC), Timestamp(0), b"app", "žluť".as_bytes());
+    });
+    assert_eq!(lines, [r#"{"type":"message","id":"k3.0-ABC.1","tx":null,"prefix":"app","content":"žluť"}"#]);
+}
+
+#[test]
+fn a_gap_says_from_where_to_where_and_why() {
+    let id = |ordinal| EventId { epoch: head().epoch, place: Place { commit_lsn: Lsn(0x10), ordinal } };
+    let gap = Gap { from: Some(id(2)), to: id(9), reason: GapReason::SlotLost };
+    assert_eq!(gap.json(), r#"{"type":"gap","from":"k3.0-10.2","to":"k3.0-10.9","reason":"slot_lost"}"#);
+    let from_nothing = Gap { from: None, to: id(9), reason: GapReason::Evicted };
+    assert_eq!(from_nothing.json(), r#"{"type":"gap","from":null,"to":"k3.0-10.9","reason":"evicted"}"#);
+}
+
+fn value() -> impl Strategy<Value = Option<Vec<u8>>> {
+    prop::option::weighted(0.9, prop::collection::vec(any::<u8>(), 0..30))
+}
+
+proptest! {
+    /// Whatever a row holds, its event is JSON on one line, with every column in its place.
+    #[test]
+    fn any_row_becomes_json(values in prop::collection::vec(value(), 3), unsent in 0usize..5, names in prop::array::uniform3("[^\0]{1,8}")) {
+        let types = [INT4, TEXT, JSONB];
+        let columns: Vec<_> = names.iter().zip(types).map(|(name, oid)| (true, name.as_str(), oid)).collect();
+        let relation = relation(ReplicaIdentity::Default, &columns, &Encoding::Utf8);
+        let values: Vec<_> = values.iter().enumerate().map(|(index, value)| match value {
+            _ if index == unsent => Value::Unchanged,
+            Some(bytes) => Value::Text(bytes),
+            None => Value::Null,
+        }).collect();
+        let row = row(&values);
+        let lines = encoded(Encoding::Utf8, |encoder, block| {
+            let old = Old::Key(row.as_tuple());
+            encoder.change(block, &relation, Operation::Update, Some(&old), Some(&row.as_tuple()), Some(-1));
+        });
+        prop_assert!(!lines[0].contains(['\n', '\r']));
+        let event = serde_json::from_str::<Json>(&lines[0]);
+        prop_assert!(event.is_ok(), "{}", lines[0]);
+        let event = event.unwrap();
+        for (index, (name, value)) in names.iter().zip(&values).enumerate() {
+            prop_assert_eq!(event["new"].get(name).is_some() || names[..].iter().filter(|n| *n == name).count() > 1, index != unsent);
+            if *value == Value::Null {
+                prop_assert!(event["new"][name].is_null() || names[..].iter().filter(|n| *n == name).count() > 1);
+            }
+        }
+        prop_assert!(received::Event::read(&lines[0]).is_ok());
+    }
+}

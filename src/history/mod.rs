@@ -1,0 +1,129 @@
+//! The history in memory: one writer appends blocks, any number of readers follow with cursors of their own.
+//!
+//! Floor 4.
+//!
+//! ```text
+//!             floor                                         newest
+//!               │  ┌───────┬───────┬───────┬───────┬───────┐  │
+//!   evicted ──▶ │  │block 7│block 8│block 9│  10   │  11   │  │ ◀── Writer::append
+//!               │  └───────┴───▲───┴───────┴───────┴───────┘  │
+//!                              └ a Reader: sequence number of its next block, index of the next event in it
+//! ```
+//!
+//! Invariants:
+//! - History and live are one path: a reader that catches up waits for the head to move, so "replay, then subscribe" has no race.
+//! - Everything that came after the *floor* is kept. Whoever must read on from before it is told a [`Gap`] up to the floor first; the
+//!   floor is an event id, and reading on after it loses nothing.
+//! - Within an epoch, places only go up. Blocks are found by sequence number and events by place, both by bisection.
+//! - Blocks and what is remembered about them never take more than the limit. A [`Batch`] keeps the blocks of its events alive for as
+//!   long as it exists: it is to be written or copied at once, not kept.
+//! - Nobody who does not read holds up anybody who does ([`Writer::make_room`]).
+
+mod batch;
+mod block;
+mod courtesy;
+mod query;
+mod reader;
+mod ring;
+mod writer;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+
+use tokio::sync::{Notify, watch};
+
+pub use batch::{Batch, Event};
+pub use query::{Bound, Order, Page, Query, TransactionLookup};
+pub use reader::{Read, Reader, Start};
+pub use ring::Usage;
+pub use writer::Writer;
+
+use crate::event::filter::{Filter, Filters};
+use crate::lsn::EventId;
+use block::Account;
+use courtesy::Readers;
+use ring::Ring;
+
+/// A history that takes at most `limit` bytes: the one end that writes, and the one that everybody reads.
+pub fn ring(limit: usize) -> (Writer, History) {
+    let account = Arc::new(Account::new(limit));
+    let shared = Arc::new(Shared {
+        ring: RwLock::new(Ring::new(Arc::clone(&account))),
+        account,
+        head: watch::Sender::new(Head::default()),
+        readers: Mutex::default(),
+        progress: Notify::new(),
+        filters: Filters::default(),
+    });
+    (Writer::new(Arc::clone(&shared)), History { shared })
+}
+
+/// The history, for everybody who reads. Cheap to clone.
+#[derive(Clone)]
+pub struct History {
+    shared: Arc<Shared>,
+}
+
+/// Says nothing of what it holds.
+impl fmt::Debug for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("History").field("position", &self.position()).finish_non_exhaustive()
+    }
+}
+
+/// How far the history has come: what a reader waits for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Head {
+    /// Blocks ever appended.
+    blocks: u64,
+    /// The first epoch has begun, so there is a floor.
+    begun: bool,
+}
+
+struct Shared {
+    ring: RwLock<Ring>,
+    account: Arc<Account>,
+    head: watch::Sender<Head>,
+    readers: Mutex<Readers>,
+    /// Told when a reader has come past the block that the writer waits for.
+    progress: Notify,
+    filters: Filters,
+}
+
+impl Shared {
+    fn ring(&self) -> RwLockReadGuard<'_, Ring> {
+        self.ring.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn readers(&self) -> MutexGuard<'_, Readers> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl History {
+    /// The one filter that asks for what `filter` asks for: clients that share it share the work.
+    pub fn intern(&self, filter: Filter) -> Arc<Filter> {
+        self.shared.filters.intern(filter)
+    }
+
+    /// The oldest event that is kept.
+    pub fn oldest(&self) -> Option<EventId> {
+        self.shared.ring().oldest()
+    }
+
+    /// The newest event, or where the epoch began if there is none yet; `None` before the first epoch.
+    pub fn newest(&self) -> Option<EventId> {
+        self.shared.ring().newest().cloned()
+    }
+
+    /// Blocks ever appended.
+    pub fn position(&self) -> u64 {
+        self.shared.head.borrow().blocks
+    }
+
+    /// What it takes and keeps.
+    pub fn usage(&self) -> Usage {
+        let readers = self.shared.readers().len();
+        Usage { readers, ..self.shared.ring().usage() }
+    }
+}

@@ -1,0 +1,91 @@
+//! The one end that writes.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::block::Kept;
+use super::courtesy::Patience;
+use super::{Head, Shared};
+use crate::event::{Block, BlockBuilder, Gap, GapReason, Kind, NewEvent};
+use crate::lsn::{Epoch, EventId, Lsn, Place};
+use crate::pgoutput::Timestamp;
+
+/// Appends to the history. There is one.
+pub struct Writer {
+    shared: Arc<Shared>,
+    patience: Patience,
+    /// When the last event came about that has a time.
+    time: Timestamp,
+}
+
+impl Writer {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, patience: Patience::new(), time: Timestamp::default() }
+    }
+
+    /// A new unbroken stretch of the stream begins: what comes now stands behind `start`. With a reason, every reader is told a gap from
+    /// the last event up to there; without one nothing was lost, as at the very first.
+    pub fn begin_epoch(&mut self, epoch: Epoch, start: Lsn, reason: Option<GapReason>) {
+        let from = {
+            let mut ring = self.shared.ring.write().unwrap_or_else(PoisonError::into_inner);
+            let from = ring.newest().cloned();
+            ring.begin_epoch(&epoch, start);
+            from
+        };
+        self.shared.head.send_modify(|head| head.begun = true);
+        let Some(reason) = reason else { return };
+        let place = Place { commit_lsn: start, ordinal: 0 };
+        let gap = Gap { from, to: EventId { epoch: epoch.clone(), place }, reason };
+        let event = NewEvent { kind: Kind::Gap, place, table: None, operation: None, xid: None, time: self.time };
+        let mut builder = BlockBuilder::new(epoch);
+        builder.push(event, |json| json.extend_from_slice(&gap.json()));
+        builder.reached(start);
+        self.append(builder.finish());
+    }
+
+    /// Appends a block of the current epoch and wakes the readers; gives the number of blocks ever appended. Never waits: whoever still
+    /// needs a block that has to go for it will be told a gap.
+    pub fn append(&mut self, block: Block) -> u64 {
+        let Some(last) = block.heads().last() else { return self.position() };
+        self.time = last.time;
+        let (evicted, blocks) = {
+            let mut ring = self.shared.ring.write().unwrap_or_else(PoisonError::into_inner);
+            (ring.push(Kept::new(block)), ring.end())
+        };
+        self.shared.head.send_modify(|head| *head = Head { blocks, ..*head });
+        drop(evicted);
+        blocks
+    }
+
+    /// Blocks ever appended.
+    pub fn position(&self) -> u64 {
+        self.shared.head.borrow().blocks
+    }
+
+    /// Waits, for a strictly bounded time, until no reader in good standing needs the blocks that have to go for `block`. To be called
+    /// before [`Writer::append`]; see [`courtesy`](super::courtesy). Cancel-safe.
+    pub async fn make_room(&mut self, block: &Block) {
+        let mut waited = Duration::ZERO;
+        loop {
+            let now = Instant::now();
+            let Some(until) = self.held_up_until(block, waited, now) else { return };
+            let until = until.min(now + self.patience.left(now));
+            if until <= now {
+                return;
+            }
+            // Woken or timed out, the loop looks again.
+            let _ = timeout_at(until, self.shared.progress.notified()).await;
+            waited = now.elapsed();
+            self.patience.spend(waited);
+        }
+    }
+
+    fn held_up_until(&self, block: &Block, waited: Duration, now: Instant) -> Option<Instant> {
+        let ring = self.shared.ring();
+        let keep_from = ring.first_after(block);
+        let due = |sequence| ring.get(sequence).map(|kept| kept.appended);
+        if keep_from > ring.first() { self.shared.readers().held_up_until(keep_from, waited, due, now) } else { None }
+    }
+}

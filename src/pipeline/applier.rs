@@ -1,0 +1,243 @@
+//! From the stream's bytes to blocks of events: assembler → ledger → encoder, one transaction after the other.
+//!
+//! All that one epoch has learnt of the stream lives here and goes with it. A transaction is applied in one piece, once it is committed;
+//! only one too large for a block reaches the history in several, and then its commit is already known.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use crate::assembler::{self, Assembler, Step, Transaction};
+use crate::counts::{Ledger, Totals};
+use crate::encoding::Encoding;
+use super::published::Passed;
+use crate::event::ddl::DdlMessage;
+use crate::event::time::from_unix_micros;
+use crate::event::{BlockBuilder, Ddl, Domains, Encoder, Operation, Relation, TableName, TableTotals, TransactionHead};
+use crate::history::Writer;
+use crate::lsn::{Epoch, Lsn, Oid, Xid};
+use crate::pgoutput::{Logical, Message, Timestamp};
+
+/// A block is handed to the history when it has this much JSON, even within a transaction.
+const BLOCK: usize = 256 << 10;
+
+/// Applies the stream of one epoch.
+pub(super) struct Applier {
+    assembler: Assembler,
+    ledger: Ledger,
+    encoding: Encoding,
+    relations: FxHashMap<Oid, Relation>,
+    domains: Domains,
+    primary_keys: FxHashMap<Oid, Vec<String>>,
+    encoder: Encoder,
+    epoch: Epoch,
+    block: BlockBuilder,
+    noticed: Noticed,
+    passed: Passed,
+    /// Kept for its memory.
+    totals: Vec<TableTotals>,
+}
+
+/// What the stream said about tables since [`Applier::take_noticed`] was last called.
+#[derive(Debug, Default)]
+pub(super) struct Noticed {
+    /// Tables described by the stream, for the first time or again, and the transaction that did: something may have changed.
+    pub(super) described: Vec<(Arc<TableName>, Xid)>,
+    /// Tables whose rows changed, and when that was last committed; or whose count became known.
+    pub(super) touched: FxHashMap<Oid, Option<Timestamp>>,
+    /// What the DDL messages of `setup` say, and the transaction that sent each.
+    pub(super) ddl: Vec<(DdlMessage, Xid)>,
+}
+
+impl Applier {
+    pub(super) fn new(epoch: Epoch, assembler: Assembler, encoding: Encoding) -> Self {
+        Self {
+            assembler,
+            ledger: Ledger::default(),
+            encoder: Encoder::new(encoding.clone()),
+            encoding,
+            relations: FxHashMap::default(),
+            domains: Domains::default(),
+            primary_keys: FxHashMap::default(),
+            block: BlockBuilder::new(epoch.clone()),
+            epoch,
+            noticed: Noticed::default(),
+            passed: Passed::default(),
+            totals: Vec::new(),
+        }
+    }
+
+    pub(super) fn ledger(&mut self) -> &mut Ledger {
+        &mut self.ledger
+    }
+
+    pub(super) fn passed(&self) -> Passed {
+        self.passed
+    }
+
+    /// The primary key of a table, from the catalog: the stream does not tell it under REPLICA IDENTITY FULL.
+    pub(super) fn set_primary_key(&mut self, oid: Oid, columns: &[String]) {
+        if let Some(relation) = self.relations.get_mut(&oid) {
+            relation.set_primary_key(columns);
+        }
+        self.primary_keys.insert(oid, columns.to_vec());
+    }
+
+    pub(super) fn forget(&mut self, oid: Oid) {
+        self.ledger.forget(oid);
+        self.primary_keys.remove(&oid);
+    }
+
+    pub(super) fn take_noticed(&mut self) -> Noticed {
+        std::mem::take(&mut self.noticed)
+    }
+
+    /// Applies one message of the stream. What it completes waits in the current block for [`Self::flush`].
+    pub(super) async fn apply(&mut self, payload: &[u8], history: &mut Writer) -> Result<(), assembler::Error> {
+        match self.assembler.push(payload)? {
+            Step::Pending => {}
+            Step::Transaction(transaction) => self.transaction(transaction, history).await?,
+            Step::Message(message) => {
+                        self.encoder.lone_message(&mut self.block, message.lsn, from_unix_micros(super::unix_micros()), message.prefix.0, message.content);
+            }
+            Step::Reached(lsn) => self.reached(lsn),
+        }
+        Ok(())
+    }
+
+    /// Everything committed before `lsn` has been applied, or has nothing to apply.
+    pub(super) fn keepalive(&mut self, lsn: Lsn) {
+        // Within a transaction the server may already stand behind a commit that has come only in part.
+        if self.assembler.is_between_transactions() {
+            self.reached(lsn);
+        }
+    }
+
+    fn reached(&mut self, lsn: Lsn) {
+        for oid in self.ledger.reached(lsn) {
+            self.noticed.touched.entry(oid).or_default();
+        }
+    }
+
+    /// Hands what was applied to the readers.
+    pub(super) async fn flush(&mut self, history: &mut Writer) {
+        if !self.block.is_empty() {
+            self.block.reached(self.ledger.position());
+            let block = self.block.finish();
+            history.make_room(&block).await;
+            history.append(block);
+        }
+    }
+
+    async fn transaction(&mut self, mut transaction: Transaction, history: &mut Writer) -> Result<(), assembler::Error> {
+        let Transaction { xid, commit_lsn, end_lsn, time, .. } = transaction;
+        self.encoder.begin(&TransactionHead { epoch: self.epoch.clone(), xid, commit_lsn, time });
+        self.ledger.begin(xid);
+        let mut announced = false;
+        while let Some(message) = read(&mut transaction)? {
+            announced |= self.change(xid, message);
+            if self.block.len() >= BLOCK {
+                self.flush(history).await;
+            }
+        }
+        self.passed.transactions += 1;
+        self.commit(end_lsn, time, announced);
+        self.assembler.recycle(transaction);
+        Ok(())
+    }
+
+    /// Applies one change; true when it belongs to what a commit should sum up.
+    fn change(&mut self, xid: Xid, message: Message<'_>) -> bool {
+        let Self { ledger, encoder, block, relations, passed, .. } = self;
+        match message {
+            Message::Insert(insert) => {
+                passed.inserts += 1;
+                let count = ledger.insert(insert.oid);
+                if let Some(relation) = relations.get(&insert.oid) {
+                    encoder.change(block, relation, Operation::Insert, None, Some(&insert.new), count);
+                }
+            }
+            Message::Update(update) => {
+                passed.updates += 1;
+                let count = ledger.update(update.oid);
+                if let Some(relation) = relations.get(&update.oid) {
+                    encoder.change(block, relation, Operation::Update, update.old.as_ref(), Some(&update.new), count);
+                }
+            }
+            Message::Delete(delete) => {
+                passed.deletes += 1;
+                let count = ledger.delete(delete.oid);
+                if let Some(relation) = relations.get(&delete.oid) {
+                    encoder.change(block, relation, Operation::Delete, Some(&delete.old), None, count);
+                }
+            }
+            Message::Truncate(truncate) => {
+                // One message for all the tables that the statement reached.
+                for oid in truncate.oids.iter() {
+                    passed.truncates += 1;
+                    let rows_lost = ledger.truncate(oid);
+                    if let Some(relation) = relations.get(&oid) {
+                        encoder.truncate(block, relation, rows_lost, ledger.exact(oid));
+                    }
+                }
+            }
+            Message::Relation(relation) => {
+                let mut described = Relation::new(&relation, &self.encoding).with_domains(&self.domains);
+                if let Some(columns) = self.primary_keys.get(&relation.oid) {
+                    described.set_primary_key(columns);
+                }
+                self.noticed.described.push((Arc::clone(described.table()), xid));
+                self.relations.insert(relation.oid, described);
+                return false;
+            }
+            Message::Type(named) => {
+                self.domains.learn(&named);
+                return false;
+            }
+            Message::Logical(message) => return self.logical(xid, &message),
+            // An origin says nothing that a reader is told; the rest never reaches a transaction's log.
+            _ => return false,
+        }
+        true
+    }
+
+    fn logical(&mut self, xid: Xid, message: &Logical<'_>) -> bool {
+        let ddl = if message.prefix.0 == DdlMessage::PREFIX { DdlMessage::parse(message.content) } else { None };
+        match ddl {
+            Some(ddl) => {
+                let object = ddl.object();
+                let (command, object, sql) = (ddl.command.as_str(), Some(object.as_str()), ddl.sql.as_deref());
+                let table = ddl.table().and_then(|oid| Some(self.relations.get(&oid)?.table()));
+                self.encoder.ddl(&mut self.block, &Ddl { command, object, sql, table });
+                self.noticed.ddl.push((ddl, xid));
+                true
+            }
+            None => {
+                self.encoder.message(&mut self.block, message.prefix.0, message.content);
+                false
+            }
+        }
+    }
+
+    fn commit(&mut self, end_lsn: Lsn, time: Timestamp, announced: bool) {
+        let Self { ledger, relations, noticed, totals, .. } = self;
+        totals.clear();
+        for touched in ledger.commit() {
+            noticed.touched.insert(touched.oid, Some(time));
+            if let Some(relation) = relations.get(&touched.oid) {
+                let Totals { inserts, updates, deletes, truncates } = touched.totals;
+                let (table, count) = (Arc::clone(relation.table()), touched.count);
+                totals.push(TableTotals { table, inserts, updates, deletes, truncates, count });
+            }
+        }
+        if announced {
+            self.encoder.commit(&mut self.block, &self.totals);
+        }
+        self.reached(end_lsn);
+    }
+}
+
+/// The next message of `transaction`; where that may block on a file, other tasks of this thread are moved away first.
+fn read(transaction: &mut Transaction) -> Result<Option<Message<'_>>, assembler::Error> {
+    if transaction.reads_file_next() { tokio::task::block_in_place(|| transaction.next()) } else { transaction.next() }
+}

@@ -1,0 +1,177 @@
+//! Baselines: which table is counted next, and by whom.
+//!
+//! Few at a time, smallest tables first, each on an ordinary SQL session of its own. A count that cannot be taken now (the table is locked,
+//! a transaction that must end first has not ended) goes back into the queue and is tried again a little later.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_postgres::Client;
+use tokio_util::sync::CancellationToken;
+
+use crate::catalog::{self, Baseline, CountError, Progress};
+use crate::connection::{ConnectError, Target};
+use crate::counts::{FullXid, Snapshot};
+use crate::lsn::{Lsn, Oid};
+
+/// A table to be counted.
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    pub(super) table: Arc<catalog::Table>,
+    /// Transactions below this one must have ended: the stream may not hold all that they did.
+    pub(super) fence: Option<FullXid>,
+}
+
+impl Job {
+    fn oid(&self) -> Oid {
+        self.table.oid
+    }
+
+    fn rank(&self) -> (u32, Oid) {
+        (self.table.pages, self.table.oid)
+    }
+}
+
+/// What a count under way has to say.
+#[derive(Debug)]
+pub(super) enum Report {
+    /// It has its snapshot, taken before the log reached this position.
+    Began { oid: Oid, snapshot: Snapshot, lsn: Lsn },
+    /// So much of it is done.
+    Percent { oid: Oid, percent: u8 },
+    /// It is over.
+    Done { job: Job, outcome: Result<Baseline, Failure>, session: Option<Client> },
+}
+
+/// Why a table could not be counted.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error(transparent)]
+    Count(#[from] CountError),
+}
+
+/// The queue and the sessions that work it off.
+#[derive(Debug)]
+pub(super) struct Counting {
+    target: Target,
+    limit: usize,
+    /// By the catalog's estimate of their size: small ones first.
+    queue: BTreeSet<(u32, Oid)>,
+    jobs: FxHashMap<Oid, Job>,
+    later: Vec<(Instant, Job)>,
+    running: FxHashSet<Oid>,
+    reports: mpsc::UnboundedSender<Report>,
+    idle: Vec<Client>,
+    cancel: CancellationToken,
+}
+
+/// A table that could not be counted now is tried again after this long.
+const AGAIN: Duration = Duration::from_millis(250);
+
+impl Counting {
+    /// Counts at most `limit` tables at a time.
+    pub(super) fn new(target: Target, limit: usize) -> (Self, mpsc::UnboundedReceiver<Report>) {
+        let (reports, receiver) = mpsc::unbounded_channel();
+        let counting = Counting {
+            target,
+            limit,
+            queue: BTreeSet::new(),
+            jobs: FxHashMap::default(),
+            later: Vec::new(),
+            running: FxHashSet::default(),
+            reports,
+            idle: Vec::new(),
+            cancel: CancellationToken::new(),
+        };
+        (counting, receiver)
+    }
+
+    /// Enters a table; if it is being counted already, it will be counted once more.
+    pub(super) fn ask(&mut self, job: Job) {
+        self.forget(job.oid());
+        self.queue.insert(job.rank());
+        self.jobs.insert(job.oid(), job);
+    }
+
+    /// Enters a table that could not be counted now.
+    pub(super) fn ask_later(&mut self, job: Job) {
+        self.later.push((Instant::now() + AGAIN, job));
+    }
+
+    /// Strikes a table out.
+    pub(super) fn forget(&mut self, oid: Oid) {
+        self.later.retain(|(_, job)| job.oid() != oid);
+        if let Some(job) = self.jobs.remove(&oid) {
+            self.queue.remove(&job.rank());
+        }
+    }
+
+    /// When a table that had to wait is to be tried again.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.later.iter().map(|(due, _)| *due).min()
+    }
+
+    /// Starts as many counts as may run; `starting` is told of each before its snapshot is taken.
+    pub(super) fn start(&mut self, mut starting: impl FnMut(&Job)) {
+        let now = Instant::now();
+        for (_, job) in self.later.extract_if(.., |(due, _)| *due <= now).collect::<Vec<_>>() {
+            self.ask(job);
+        }
+        while self.running.len() < self.limit {
+            // A table that is asked for again while it is being counted waits for that count to end.
+            let Some(next) = self.queue.iter().find(|(_, oid)| !self.running.contains(oid)).copied() else { return };
+            self.queue.remove(&next);
+            let Some(job) = self.jobs.remove(&next.1) else { continue };
+            self.running.insert(job.oid());
+            starting(&job);
+            let work = count(job, self.target.clone(), self.idle.pop(), self.reports.clone());
+            let cancel = self.cancel.clone();
+            tokio::spawn(async move { cancel.run_until_cancelled(work).await });
+        }
+    }
+
+    /// Takes back the session of a count that has ended. True when nobody asked for the table again meanwhile, so that its result counts.
+    pub(super) fn ended(&mut self, oid: Oid, session: Option<Client>) -> bool {
+        self.idle.extend(session);
+        if self.queue.is_empty() {
+            // Quiet for now: no session is kept open for nothing.
+            self.idle.clear();
+        }
+        self.running.remove(&oid) && !self.jobs.contains_key(&oid)
+    }
+}
+
+impl Drop for Counting {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}
+
+/// Counts one table, reporting on the way, and hands its session back if it is still good.
+async fn count(job: Job, target: Target, session: Option<Client>, reports: mpsc::UnboundedSender<Report>) {
+    let oid = job.oid();
+    let mut session = session;
+    let outcome = async {
+        let client = match &mut session {
+            Some(client) if !client.is_closed() => client,
+            other => other.insert(target.sql("pgvigil count").await?),
+        };
+        let progress = |progress: Progress<'_>| {
+            // Nobody listens any more once the epoch is over; then the count is of no use either.
+            drop(reports.send(match progress {
+                Progress::Began { snapshot, lsn } => Report::Began { oid, snapshot: snapshot.clone(), lsn },
+                Progress::Percent(percent) => Report::Percent { oid, percent },
+            }));
+        };
+        Ok(catalog::count(client, &job.table, job.fence, progress).await?)
+    }
+    .await;
+    let session = session.filter(|client| !client.is_closed());
+    drop(reports.send(Report::Done { job, outcome, session }));
+}

@@ -1,0 +1,104 @@
+//! What ends an epoch, and what it means to a person.
+
+use crate::assembler;
+use crate::catalog::CatalogError;
+use crate::connection::ConnectError;
+use crate::encoding::UnknownEncoding;
+use crate::replication::{self, Advice};
+
+/// What ended an epoch.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// The replication connection.
+    #[error(transparent)]
+    Replication(#[from] replication::Error),
+    /// An ordinary connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The system catalogs.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The stream made no sense.
+    #[error(transparent)]
+    Stream(#[from] assembler::Error),
+    /// Text of this server cannot be read.
+    #[error(transparent)]
+    Encoding(#[from] UnknownEncoding),
+    /// There is nothing to read.
+    #[error("there is no publication {name:?} in database {database:?}")]
+    PublicationMissing {
+        /// The publication.
+        name: String,
+        /// Where it should be.
+        database: String,
+    },
+    /// Another database answers.
+    #[error("expected {expected}, but this is {actual}")]
+    WrongDatabase {
+        /// What was asked for, or watched before.
+        expected: String,
+        /// What answers.
+        actual: String,
+    },
+    /// The server is too old.
+    #[error("PostgreSQL {version} is too old")]
+    ServerTooOld {
+        /// Its version.
+        version: String,
+    },
+}
+
+impl PipelineError {
+    /// Whether the same may work when tried again, without anyone doing anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            PipelineError::Replication(error) => error.is_transient(),
+            PipelineError::Connect(error) => error.is_transient(),
+            PipelineError::Catalog(error) => error.is_transient(),
+            // A fresh stream may be whole again.
+            PipelineError::Stream(_) => true,
+            PipelineError::Encoding(_)
+            | PipelineError::PublicationMissing { .. }
+            | PipelineError::WrongDatabase { .. }
+            | PipelineError::ServerTooOld { .. } => false,
+        }
+    }
+
+    /// Whether the database was reached, but is not set up to be watched.
+    pub fn is_preflight(&self) -> bool {
+        match self {
+            PipelineError::Encoding(_) | PipelineError::PublicationMissing { .. } | PipelineError::ServerTooOld { .. } => true,
+            PipelineError::Replication(error) => matches!(error, replication::Error::Server { .. }) && !error.is_transient(),
+            _ => false,
+        }
+    }
+
+    /// For a person: what happened, what it means, what to do.
+    pub fn advice(&self) -> Advice {
+        let advice = |meaning: &str, action: String| Advice::new(self.to_string(), meaning, action);
+        match self {
+            PipelineError::Replication(error) => error.advice(),
+            PipelineError::Connect(error) => error.advice(),
+            PipelineError::Catalog(_) => advice(
+                "without its catalogs it is not known what the stream covers",
+                "nothing, if it passes; else see the server's log".to_owned(),
+            ),
+            PipelineError::Stream(_) => advice(
+                "what the server sent cannot be followed, so nothing is shown of it; a new stream is begun",
+                "if it comes again, report it with the server's version".to_owned(),
+            ),
+            PipelineError::Encoding(_) => advice("text of this database cannot be read", "report the encoding's name".to_owned()),
+            PipelineError::PublicationMissing { name, .. } => advice(
+                "without a publication there is nothing to stream",
+                format!("make it: pgvigil setup --publication {name} --apply"),
+            ),
+            PipelineError::WrongDatabase { .. } => advice(
+                "numbers of another database would be shown as this one's, so nothing is shown",
+                "check the connection's host, port and database name".to_owned(),
+            ),
+            PipelineError::ServerTooOld { .. } => {
+                advice("logical replication as it is used here needs PostgreSQL 14 or later", "upgrade the server".to_owned())
+            }
+        }
+    }
+}

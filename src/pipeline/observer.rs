@@ -1,0 +1,142 @@
+//! The observer: an ordinary SQL session beside the stream that looks, once a second, at what the stream cannot tell: where the server's
+//! log ends, what our slot holds, whether the publication is still the same; and that reads the catalog when asked or after a while.
+//!
+//! It reads metadata only, never a row. It sends what it sees to the pipeline and keeps nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_postgres::Client;
+use tokio_util::sync::CancellationToken;
+
+use crate::catalog::{self, Catalog, CatalogError};
+use crate::connection::{ConnectError, Target};
+use crate::counts::Snapshot;
+use crate::lsn::Lsn;
+
+/// Between two looks.
+const PULSE: Duration = Duration::from_secs(1);
+/// Surveys that are asked for only because a table was described again are this far apart at least.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// What was seen.
+#[derive(Debug)]
+pub(super) enum Sight {
+    /// Once a second.
+    Pulse(Pulse),
+    /// The catalog.
+    Survey(Catalog),
+    /// The session is lost, and will be tried again.
+    Lost(Problem),
+}
+
+/// A look at the server.
+#[derive(Debug)]
+pub(super) struct Pulse {
+    /// The end of the server's flushed log: nothing behind it can be streamed yet.
+    pub(super) server_lsn: Lsn,
+    /// WAL held by our slot, in bytes.
+    pub(super) retained: u64,
+    /// What every later snapshot sees too.
+    pub(super) snapshot: Snapshot,
+}
+
+/// Why the observer sees nothing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Problem {
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error("the server's state cannot be read: {0}")]
+    Query(#[from] tokio_postgres::Error),
+}
+
+/// Asks the observer for a survey.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Survey {
+    wanted: Arc<Notify>,
+}
+
+impl Survey {
+    /// The catalog is to be read soon.
+    pub(super) fn ask(&self) {
+        self.wanted.notify_one();
+    }
+}
+
+/// What to look at.
+#[derive(Clone, Debug)]
+pub(super) struct Watch {
+    pub(super) target: Target,
+    pub(super) publication: String,
+    pub(super) slot: String,
+    pub(super) reconcile: Duration,
+}
+
+/// Looks until cancelled or nobody listens.
+pub(super) async fn run(watch: Watch, survey: Survey, sights: mpsc::Sender<Sight>, cancel: CancellationToken) {
+    let look = async {
+        loop {
+            let problem = match look(&watch, &survey, &sights).await {
+                Ok(()) => return, // nobody listens
+                Err(problem) => problem,
+            };
+            if sights.send(Sight::Lost(problem)).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(PULSE).await;
+        }
+    };
+    cancel.run_until_cancelled(look).await;
+}
+
+async fn look(watch: &Watch, survey: &Survey, sights: &mpsc::Sender<Sight>) -> Result<(), Problem> {
+    let mut client = watch.target.sql("pgvigil observer").await?;
+    let mut pulse = tokio::time::interval(PULSE);
+    pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut seen = catalog::fingerprint(&client, &watch.publication).await?;
+    loop {
+        let surveyed = Instant::now();
+        let catalog = catalog::read(&mut client, &watch.publication).await?;
+        if sights.send(Sight::Survey(catalog)).await.is_err() {
+            return Ok(());
+        }
+        let mut due = false;
+        while !due {
+            tokio::select! {
+                _ = pulse.tick() => {
+                    if sights.send(Sight::Pulse(take_pulse(&client, &watch.slot).await?)).await.is_err() {
+                        return Ok(());
+                    }
+                    let now = catalog::fingerprint(&client, &watch.publication).await?;
+                    due = now != seen || surveyed.elapsed() >= watch.reconcile;
+                    seen = now;
+                }
+                () = survey.wanted.notified() => {
+                    tokio::time::sleep_until(surveyed + SETTLE).await;
+                    due = true;
+                }
+            }
+        }
+    }
+}
+
+async fn take_pulse(client: &Client, slot: &str) -> Result<Pulse, Problem> {
+    let row = client
+        .query_one(
+            "SELECT pg_current_wal_flush_lsn()::text, pg_current_snapshot()::text, \
+                    coalesce((SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) \
+                                FROM pg_replication_slots WHERE slot_name = $1), 0)::int8",
+            &[&slot],
+        )
+        .await?;
+    let retained: i64 = row.try_get(2)?;
+    Ok(Pulse {
+        server_lsn: row.try_get::<_, &str>(0)?.parse().unwrap_or_default(),
+        retained: u64::try_from(retained).unwrap_or(0),
+        snapshot: row.try_get::<_, &str>(1)?.parse().map_err(CatalogError::from)?,
+    })
+}

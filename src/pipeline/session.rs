@@ -1,0 +1,457 @@
+//! One epoch: from the connection to its loss.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::applier::Applier;
+use super::counting::{Counting, Failure, Job, Report};
+use super::error::PipelineError;
+use super::observer::{self, Sight, Survey, Watch};
+use super::published::{Database, Slot};
+use super::state::Phase;
+use super::tables::{Change, Tables};
+use super::{Pipeline, unix_micros};
+use crate::assembler::Assembler;
+use crate::catalog::{self, Catalog, CountError};
+use crate::counts::FullXid;
+use crate::encoding::Encoding;
+use crate::event::GapReason;
+use crate::lsn::{Lsn, Oid, Xid};
+use crate::replication::{Frame, Progress, Replication, SlotOptions, StartOptions, Stream};
+
+/// Counts are published this often at most.
+const PUBLISH: Duration = Duration::from_millis(100);
+/// With more effects than this remembered for baselines, those known to be visible are dropped.
+const PRUNE: usize = 1 << 14;
+/// How long the creation of the slot may wait for running transactions to end, before it is tried anew.
+const SLOT_WAIT: Duration = Duration::from_secs(60);
+
+/// All that lives as long as one connection.
+struct Session<'a> {
+    pipeline: &'a mut Pipeline,
+    applier: Applier,
+    tables: Tables,
+    counting: Counting,
+    progress: Progress,
+    survey: Survey,
+    fence: FullXid,
+    /// Tables that went out of the log, if only for a moment, and the transaction that did it: in doubt until a look at the catalog sees it.
+    doubtful: FxHashMap<Oid, Xid>,
+    /// When the server last said how far the stream is.
+    proof: Option<std::time::Instant>,
+    counted: bool,
+    first_epoch: bool,
+    publish_at: Option<Instant>,
+    published: Instant,
+}
+
+impl Pipeline {
+    /// Connects, follows the stream until it ends. `Ok` only when cancelled.
+    pub(super) async fn session(&mut self, cancel: &CancellationToken) -> Result<(), PipelineError> {
+        let Some(opened) = cancel.run_until_cancelled(self.open()).await else { return Ok(()) };
+        let Opened { mut stream, progress, applier, catalog, fence, slot, first_epoch } = opened?;
+
+        let (sight_sender, mut sights) = mpsc::channel(16);
+        let observing = cancel.child_token();
+        let _stop_observing = observing.clone().drop_guard();
+        let survey = Survey::default();
+        let watch = Watch {
+            target: self.config.target.clone(),
+            publication: self.config.publication.clone(),
+            slot,
+            reconcile: self.config.reconcile,
+        };
+        tokio::spawn(observer::run(watch, survey.clone(), sight_sender, observing));
+        let (counting, mut reports) = Counting::new(self.config.target.clone(), self.config.concurrent_counts);
+
+        let tables = Tables::after(self.version);
+        let mut session = Session {
+            pipeline: self,
+            applier,
+            tables,
+            counting,
+            progress,
+            survey,
+            fence,
+            doubtful: FxHashMap::default(),
+            proof: None,
+            counted: false,
+            first_epoch,
+            publish_at: None,
+            published: Instant::now(),
+        };
+        session.surveyed(catalog)?;
+        session.publish();
+        let outcome = session.follow(&mut stream, &mut sights, &mut reports, cancel).await;
+        let passed = session.applier.passed();
+        drop(session);
+        self.passed = self.passed.and(passed);
+        if outcome.is_ok() {
+            stream.end().await?;
+        }
+        outcome
+    }
+}
+
+/// What [`Pipeline::open`] brings together.
+struct Opened {
+    stream: Stream,
+    progress: Progress,
+    applier: Applier,
+    catalog: Catalog,
+    fence: FullXid,
+    slot: String,
+    first_epoch: bool,
+}
+
+impl Pipeline {
+    /// Connects, checks that this is the right database, makes the slot, and starts the stream and with it a new epoch.
+    async fn open(&mut self) -> Result<Opened, PipelineError> {
+        let config = self.config.clone();
+        let mut walsender = Replication::connect(&config.target, "pgvigil").await?;
+        let mut sql = config.target.sql("pgvigil").await?;
+        let database = self.identify(&mut walsender, &sql).await?;
+
+        // The publication comes before the slot: what it covers is judged at each position of the log, by the catalog as it was there.
+        let catalog = catalog::read(&mut sql, &config.publication).await?;
+        if catalog.publication.is_none() {
+            let (name, database) = (config.publication, database.name.clone());
+            return Err(PipelineError::PublicationMissing { name, database });
+        }
+        let encoding = Encoding::from_name(walsender.parameter("server_encoding").unwrap_or("UTF8"))?;
+        let epoch = self.next_epoch();
+        let slot = format!("pgvigil_{epoch}_{:04x}", rand::random::<u16>());
+        let consistent_point = self.create_slot(&mut walsender, &sql, &slot).await?;
+        let fence = catalog::fence(&sql).await?;
+
+        let options = StartOptions { publication: config.publication.clone(), streaming: config.streaming, ..StartOptions::default() };
+        let (stream, progress) = walsender.start(&slot, consistent_point, options).await?;
+
+        let first_epoch = self.epoch.is_none();
+        let reason = (!first_epoch).then_some(GapReason::SlotLost);
+        self.history.begin_epoch(epoch.clone(), consistent_point, reason);
+        self.epoch = Some(epoch.clone());
+        self.standing.note(|facts| {
+            facts.phase = Phase::Streaming { first_epoch, counted: false };
+            facts.reason = None;
+            facts.epoch = Some(epoch.clone());
+            facts.slot = Some(Slot { name: slot.clone(), temporary: true, retained_bytes: 0, budget_bytes: None });
+            facts.lag = super::state::Lag::default();
+            facts.lag.stream_at(consistent_point);
+            facts.last_proof = Some(std::time::Instant::now());
+        });
+        tracing::info!(%epoch, slot, %consistent_point, "the stream is held");
+
+        let spill_dir = config.spill_dir.clone();
+        let create_file = Box::new(move || tempfile::tempfile_in(&spill_dir));
+        let assembler = Assembler::new(config.max_transaction_memory, create_file);
+        let applier = Applier::new(epoch, assembler, encoding);
+        Ok(Opened { stream, progress, applier, catalog, fence, slot, first_epoch })
+    }
+
+    /// Which database this is; an error when it is not the one that it should be.
+    async fn identify(&mut self, walsender: &mut Replication, sql: &tokio_postgres::Client) -> Result<Arc<Database>, PipelineError> {
+        let system = walsender.identify().await?;
+        let row = sql
+            .query_one(
+                "SELECT current_database()::text, d.oid, current_setting('server_version'), current_setting('server_version_num')::int4 \
+                   FROM pg_database d WHERE d.datname = current_database()",
+                &[],
+            )
+            .await
+            .map_err(catalog::CatalogError::from)?;
+        let column = catalog::CatalogError::from;
+        let server_version: String = row.try_get(2).map_err(column)?;
+        if row.try_get::<_, i32>(3).map_err(column)? < 140_000 {
+            return Err(PipelineError::ServerTooOld { version: server_version });
+        }
+        let (host, port) = walsender.peer();
+        let database = Database {
+            name: row.try_get(0).map_err(column)?,
+            oid: row.try_get(1).map_err(column)?,
+            system_identifier: system.system_identifier,
+            host,
+            port,
+            // "15.18 (Debian 15.18-0+deb12u1)"
+            server_version: server_version.split(' ').next().unwrap_or_default().to_owned(),
+        };
+        if let Some(expected) = self.config.expect_database.as_ref().filter(|expected| **expected != database.name) {
+            let actual = format!("database {:?} at {}:{}", database.name, database.host, database.port);
+            return Err(PipelineError::WrongDatabase { expected: format!("database {expected:?}"), actual });
+        }
+        let database = Arc::new(database);
+        let pinned = self.pinned.get_or_insert_with(|| Arc::clone(&database));
+        let same = pinned.name == database.name && pinned.oid == database.oid && pinned.system_identifier == database.system_identifier;
+        if !same {
+            let describe = |d: &Database| format!("database {:?} (oid {}) of system {}", d.name, d.oid, d.system_identifier);
+            return Err(PipelineError::WrongDatabase { expected: describe(pinned), actual: describe(&database) });
+        }
+        self.standing.note(|facts| facts.database = Some(Arc::clone(&database)));
+        Ok(database)
+    }
+
+    /// Makes the slot. It waits for every transaction that is running now; meanwhile the status says for which.
+    async fn create_slot(
+        &mut self,
+        walsender: &mut Replication,
+        sql: &tokio_postgres::Client,
+        slot: &str,
+    ) -> Result<Lsn, PipelineError> {
+        let create = walsender.create_slot(slot, SlotOptions { temporary: true, ..SlotOptions::default() }, SLOT_WAIT);
+        tokio::pin!(create);
+        loop {
+            tokio::select! {
+                created = &mut create => return Ok(created?.consistent_point),
+                () = tokio::time::sleep(Duration::from_secs(2)) => {
+                    if let Some(waiting_for) = catalog::oldest_transaction(sql).await? {
+                        self.standing.note(|facts| {
+                            facts.reason = Some(format!("the replication slot can be made once {waiting_for} has ended"));
+                        });
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Session<'_> {
+    async fn follow(
+        &mut self,
+        stream: &mut Stream,
+        sights: &mut mpsc::Receiver<Sight>,
+        reports: &mut mpsc::UnboundedReceiver<Report>,
+        cancel: &CancellationToken,
+    ) -> Result<(), PipelineError> {
+        loop {
+            let ledger = self.applier.ledger();
+            self.counting.start(|job| ledger.ask(job.table.oid));
+            let publish_at = self.publish_at;
+            tokio::select! {
+                () = cancel.cancelled() => return Ok(()),
+                filled = stream.fill() => {
+                    filled?;
+                    self.drain(stream).await?;
+                }
+                Some(sight) = sights.recv() => self.sight(sight)?,
+                Some(report) = reports.recv() => self.report(report),
+                () = tokio::time::sleep_until(publish_at.unwrap_or_else(Instant::now)), if publish_at.is_some() => self.publish(),
+                () = sleep_until(self.counting.next_due()) => {}
+            }
+        }
+    }
+
+    /// Applies everything that has arrived, then hands it to the readers at once.
+    async fn drain(&mut self, stream: &mut Stream) -> Result<(), PipelineError> {
+        while let Some(frame) = stream.next_frame()? {
+            match frame {
+                Frame::Data { payload, .. } => self.applier.apply(payload, &mut self.pipeline.history).await?,
+                Frame::Keepalive { wal_end, sent } => {
+                    self.applier.keepalive(wal_end);
+                    self.proof = self.proof.max(Some(sent));
+                }
+                Frame::Notice(notice) => {
+                    tracing::info!(code = notice.code(), message = notice.message(), "the server notes");
+                    // From 18 on the server goes on without a publication, and sends nothing.
+                    if notice.publication_missing() {
+                        return Err(self.publication_missing());
+                    }
+                }
+            }
+        }
+        self.applier.flush(&mut self.pipeline.history).await;
+        let position = self.applier.ledger().position();
+        self.progress.flushed(position);
+        self.pipeline.standing.streamed(position, self.proof);
+        self.notice();
+        Ok(())
+    }
+
+    /// Acts upon what the stream said about tables.
+    fn notice(&mut self) {
+        let noticed = self.applier.take_noticed();
+        for (table, xid) in &noticed.described {
+            if self.tables.named(table, *xid) {
+                self.soon();
+            }
+            // Described anew: altered, rewritten, covered otherwise, or just vacuumed. The catalog knows.
+            self.survey.ask();
+        }
+        for (oid, time) in noticed.touched {
+            if let Some(known) = self.tables.touch(oid) {
+                known.last_change = known.last_change.max(time);
+            }
+            self.soon();
+        }
+        for oid in self.applier.ledger().take_impossible() {
+            tracing::error!(%oid, "a count fell below zero: something was missed; counting again");
+            self.recount(oid, self.fence, "its count fell below zero, so it is counted again");
+        }
+        for (ddl, xid) in noticed.ddl {
+            self.survey.ask();
+            if let Some(oid) = ddl.becomes_unlogged() {
+                self.doubtful.insert(oid, xid);
+                self.applier.ledger().doubt(oid);
+                if let Some(known) = self.tables.touch(oid) {
+                    known.note = Some("it was made unlogged, so its changes are not in the log".to_owned());
+                }
+            }
+        }
+    }
+
+    fn sight(&mut self, sight: Sight) -> Result<(), PipelineError> {
+        match sight {
+            Sight::Pulse(pulse) => {
+                self.pipeline.standing.looked(pulse.server_lsn, pulse.retained);
+                if self.applier.ledger().recent() > PRUNE {
+                    self.applier.ledger().prune(&pulse.snapshot);
+                }
+            }
+            Sight::Survey(catalog) => self.surveyed(catalog)?,
+            Sight::Lost(problem) => tracing::warn!(%problem, "the observer's connection is lost; trying again"),
+        }
+        Ok(())
+    }
+
+    fn surveyed(&mut self, catalog: Catalog) -> Result<(), PipelineError> {
+        if catalog.publication.is_none() {
+            return Err(self.publication_missing());
+        }
+        for table in &catalog.tables {
+            self.applier.set_primary_key(table.oid, &table.primary_key);
+        }
+        // Transactions that were running when a table came under the publication may have changed it unseen by the stream; they have
+        // ended for every snapshot that sees all of these.
+        let fence = self.fence.max(catalog.snapshot.xmax());
+        let resolved: Vec<Oid> = self.doubtful.extract_if(|_, xid| catalog.snapshot.sees(*xid)).map(|(oid, _)| oid).collect();
+        for change in self.tables.survey(catalog) {
+            match change {
+                Change::Count { oid, fenced } => self.recount(oid, if fenced { fence } else { self.fence }, "waiting to be counted"),
+                Change::Uncovered(oid) => {
+                    self.counting.forget(oid);
+                    self.applier.ledger().doubt(oid);
+                }
+                Change::Gone(oid) => {
+                    self.counting.forget(oid);
+                    self.applier.forget(oid);
+                }
+            }
+        }
+        for oid in resolved {
+            if self.tables.is_counted(oid) {
+                self.recount(oid, self.fence, "it was unlogged for a while, so it is counted again");
+            }
+        }
+        self.soon();
+        Ok(())
+    }
+
+    /// Has a table counted, whatever is known of its count.
+    fn recount(&mut self, oid: Oid, fence: FullXid, why: &str) {
+        self.applier.ledger().ask(oid);
+        if let Some(known) = self.tables.touch(oid) {
+            known.note = Some(why.to_owned());
+            known.progress = None;
+            let table = Arc::clone(&known.table);
+            self.counting.ask(Job { table, fence: Some(fence) });
+        }
+        self.soon();
+    }
+
+    fn report(&mut self, report: Report) {
+        match report {
+            Report::Began { oid, snapshot, lsn } => {
+                if let Some(known) = self.tables.touch(oid) {
+                    known.note = None;
+                }
+                if let Err(error) = self.applier.ledger().began(oid, snapshot, lsn) {
+                    tracing::info!(%oid, %error, "counting again");
+                }
+            }
+            Report::Percent { oid, percent } => {
+                if let Some(known) = self.tables.touch(oid) {
+                    known.progress = Some(percent);
+                }
+            }
+            Report::Done { job, outcome, session } => {
+                let oid = job.table.oid;
+                if self.counting.ended(oid, session) {
+                    self.counted(job, outcome);
+                }
+            }
+        }
+        self.soon();
+    }
+
+    fn counted(&mut self, job: Job, outcome: Result<catalog::Baseline, Failure>) {
+        let oid = job.table.oid;
+        let Some(known) = self.tables.touch(oid) else { return };
+        known.progress = None;
+        known.note = None;
+        match outcome {
+            Ok(baseline) => {
+                known.verified_at = Some(crate::event::time::rfc3339_unix(unix_micros()));
+                if self.applier.ledger().counted(oid, baseline.count) {
+                    // Exact once the stream has passed it: ask where the stream stands, rather than wait for the next second.
+                    self.progress.request_reply();
+                } else {
+                    self.applier.ledger().ask(oid);
+                    self.counting.ask_later(job);
+                }
+            }
+            Err(Failure::Count(CountError::Uncovered(reason))) => {
+                known.uncover(reason);
+                self.applier.ledger().doubt(oid);
+            }
+            Err(Failure::Count(CountError::Changed { .. })) => {
+                self.survey.ask();
+                self.applier.ledger().ask(oid);
+                self.counting.ask_later(job);
+            }
+            Err(failure) => {
+                tracing::debug!(%oid, %failure, "a count has to wait");
+                known.note = Some(failure.to_string());
+                self.applier.ledger().ask(oid);
+                self.counting.ask_later(job);
+            }
+        }
+    }
+
+    fn publication_missing(&self) -> PipelineError {
+        let database = self.pipeline.pinned.as_ref().map_or_else(String::new, |database| database.name.clone());
+        PipelineError::PublicationMissing { name: self.pipeline.config.publication.clone(), database }
+    }
+
+    /// Something that is shown has changed: publish at once when it has been quiet, else a little later together with what is to come.
+    fn soon(&mut self) {
+        self.publish_at.get_or_insert_with(|| (self.published + PUBLISH).max(Instant::now()));
+    }
+
+    fn publish(&mut self) {
+        self.publish_at = None;
+        self.published = Instant::now();
+        let position = self.pipeline.history.position();
+        let passed = self.pipeline.passed.and(self.applier.passed());
+        let ledger = self.applier.ledger();
+        if !self.counted && self.tables.anything_counted(ledger) {
+            self.counted = true;
+            let first_epoch = self.first_epoch;
+            self.pipeline.standing.note(|facts| facts.phase = Phase::Streaming { first_epoch, counted: true });
+        }
+        if let Some(counts) = self.tables.publish(ledger, position, passed) {
+            self.pipeline.version = counts.version;
+            self.pipeline.counts.send_replace(Arc::new(counts));
+        }
+    }
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,124 @@
+//! What is known of the connection, and the status that is published of it.
+//!
+//! The pipeline notes facts; a task of its own turns them into a [`Status`] once a second and whenever a fact changes that a person would
+//! want to know at once. So the status tells the truth also while the pipeline is busy for a long time, or stuck.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+use super::published::{Database, Slot, State, Status};
+use super::state::{self, Lag, Phase};
+use crate::lsn::{Epoch, Lsn};
+
+/// Facts, as the pipeline sees them.
+#[derive(Clone, Debug)]
+pub(super) struct Facts {
+    pub(super) phase: Phase,
+    pub(super) reason: Option<String>,
+    pub(super) database: Option<Arc<Database>>,
+    pub(super) epoch: Option<Epoch>,
+    pub(super) slot: Option<Slot>,
+    pub(super) publication: String,
+    pub(super) lag: Lag,
+    pub(super) last_proof: Option<Instant>,
+}
+
+/// The pipeline's hand on the facts.
+#[derive(Debug)]
+pub(super) struct Standing {
+    facts: watch::Sender<Facts>,
+}
+
+impl Standing {
+    /// Nothing known yet. The status goes to `status` for as long as the pipeline lives.
+    pub(super) fn new(publication: String, status: watch::Sender<Arc<Status>>) -> Self {
+        let facts = Facts::new(publication);
+        let (sender, receiver) = watch::channel(facts);
+        tokio::spawn(publish(receiver, status));
+        Self { facts: sender }
+    }
+
+    /// Notes what a person would want to know at once.
+    pub(super) fn note(&self, change: impl FnOnce(&mut Facts)) {
+        self.facts.send_modify(change);
+    }
+
+    /// Notes that the stream stands at `lsn`, and when the server last said that this is all. It goes with the next second's status.
+    pub(super) fn streamed(&self, lsn: Lsn, proof: Option<Instant>) {
+        self.facts.send_if_modified(|facts| {
+            facts.lag.stream_at(lsn);
+            let silent_for = facts.last_proof.map(|proof| proof.elapsed());
+            facts.last_proof = facts.last_proof.max(proof);
+            silent_for.is_none_or(|silent| silent >= state::STALE)
+        });
+    }
+
+    /// Notes a look at the server.
+    pub(super) fn looked(&self, server_lsn: Lsn, retained_bytes: u64) {
+        self.facts.send_if_modified(|facts| {
+            facts.lag.server_at(server_lsn, Instant::now());
+            if let Some(slot) = &mut facts.slot {
+                slot.retained_bytes = retained_bytes;
+            }
+            false
+        });
+    }
+}
+
+impl Facts {
+    fn new(publication: String) -> Self {
+        let phase = Phase::Connecting;
+        let (reason, database, epoch, slot, last_proof) = (None, None, None, None, None);
+        Self { phase, reason, database, epoch, slot, publication, lag: Lag::default(), last_proof }
+    }
+
+    fn status(&self, before: Option<&Status>) -> Status {
+        let now = Instant::now();
+        let state = state::state(self.phase, &self.lag, self.last_proof, now);
+        let since = before.filter(|before| before.state == state).map_or_else(super::unix_micros, |before| before.since);
+        Status {
+            state,
+            reason: self.reason.clone().or_else(|| self.explain(state, now)),
+            since,
+            database: self.database.clone(),
+            epoch: self.epoch.clone(),
+            lsn: self.lag.position(),
+            server_lsn: self.lag.server(),
+            last_proof: self.last_proof,
+            slot: self.slot.clone(),
+            publication: self.publication.clone(),
+        }
+    }
+
+    fn explain(&self, state: State, now: Instant) -> Option<String> {
+        match state {
+            State::Lagging => {
+                let (seconds, bytes) = (self.lag.time(now).as_secs(), self.lag.bytes());
+                Some(format!("the stream is {seconds} s and {bytes} bytes of log behind the server"))
+            }
+            State::Stale => Some("the server has not answered for 15 s, though the connection is open".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// The status before anything is known.
+pub(super) fn unknown(publication: String) -> Status {
+    Facts::new(publication).status(None)
+}
+
+async fn publish(mut facts: watch::Receiver<Facts>, status: watch::Sender<Arc<Status>>) {
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            changed = facts.changed() => if changed.is_err() { return },
+            _ = tick.tick() => {}
+        }
+        let now = facts.borrow_and_update().status(Some(&status.borrow()));
+        status.send_replace(Arc::new(now));
+    }
+}

@@ -1,0 +1,338 @@
+//! The tables that are watched: what the catalog says of each, joined with the ledger, and what is published of that.
+//!
+//! A table is entered when the catalog or the stream first names it. Publishing costs as much as what changed, plus one pointer a table.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::published::{CountState, Counts, Passed, Table, TableKind};
+use crate::catalog::{self, Catalog, Coverage, Kind, Persistence, Reason, ReplicaIdentity};
+use crate::counts::{Ledger, Standing};
+use crate::event::TableName;
+use crate::event::time::rfc3339;
+use crate::lsn::{Oid, Xid};
+use crate::pgoutput::Timestamp;
+
+/// All tables known.
+#[derive(Debug, Default)]
+pub(super) struct Tables {
+    known: FxHashMap<Oid, Known>,
+    /// In the order in which they are shown.
+    order: BTreeMap<(String, String, Oid), ()>,
+    children: FxHashMap<Oid, Vec<Oid>>,
+    dirty: FxHashSet<Oid>,
+    /// Tables that went since the last publication.
+    removed: Vec<u32>,
+    version: u64,
+}
+
+/// What is known of one table.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) table: Arc<catalog::Table>,
+    /// The transaction in which the stream first named it: a look at the catalog that does not see it cannot know the table.
+    named_by: Option<Xid>,
+    /// Why it is not counted yet, or cannot be.
+    pub(super) note: Option<String>,
+    pub(super) progress: Option<u8>,
+    pub(super) verified_at: Option<String>,
+    pub(super) last_change: Option<Timestamp>,
+    published: Option<Arc<Table>>,
+}
+
+impl Known {
+    fn new(table: Arc<catalog::Table>, named_by: Option<Xid>) -> Self {
+        Known { table, named_by, note: None, progress: None, verified_at: None, last_change: None, published: None }
+    }
+
+    /// It turned out that it cannot be counted.
+    pub(super) fn uncover(&mut self, reason: Reason) {
+        self.table = Arc::new(catalog::Table { coverage: Coverage::Uncovered(reason), ..catalog::Table::clone(&self.table) });
+    }
+
+    fn is_counted(&self) -> bool {
+        self.table.has_rows() && self.table.coverage == Coverage::Covered
+    }
+}
+
+/// What a new look at the catalog changes for one table.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// It is to be counted: new, newly covered, or not to be trusted any more. `fenced` when transactions that ran while this came about
+    /// may have changed it unseen by the stream.
+    Count { oid: Oid, fenced: bool },
+    /// It is not in the stream any more.
+    Uncovered(Oid),
+    /// It is gone.
+    Gone(Oid),
+}
+
+impl Tables {
+    /// No table yet. Counts published from here on are later than `version`, and not a change of it: they are of another epoch.
+    pub(super) fn after(version: u64) -> Self {
+        Self { version: version + 1, ..Self::default() }
+    }
+
+    /// Whether the table has a count of its own to be kept.
+    pub(super) fn is_counted(&self, oid: Oid) -> bool {
+        self.known.get(&oid).is_some_and(Known::is_counted)
+    }
+
+    /// To change what is known of a table; it is published anew.
+    pub(super) fn touch(&mut self, oid: Oid) -> Option<&mut Known> {
+        self.mark(oid);
+        self.known.get_mut(&oid)
+    }
+
+    /// Marks a table, and the partitioned tables above it, to be published anew.
+    fn mark(&mut self, oid: Oid) {
+        let mut next = Some(oid);
+        while let Some(oid) = next {
+            if !self.dirty.insert(oid) {
+                break;
+            }
+            next = self.known.get(&oid).and_then(|known| known.table.parent);
+        }
+    }
+
+    /// The stream names a table; true when it was not known, or by another name.
+    pub(super) fn named(&mut self, name: &TableName, by: Xid) -> bool {
+        match self.known.get(&name.oid) {
+            Some(known) if known.table.schema == name.schema && known.table.name == name.name => false,
+            Some(known) => {
+                let (schema, name) = (name.schema.clone(), name.name.clone());
+                let table = catalog::Table { schema, name, ..catalog::Table::clone(&known.table) };
+                self.enter(table, Some(by));
+                true
+            }
+            None => {
+                self.enter(streamed(name), Some(by));
+                true
+            }
+        }
+    }
+
+    fn enter(&mut self, table: catalog::Table, named_by: Option<Xid>) {
+        let (oid, table) = (table.oid, Arc::new(table));
+        let key = (table.schema.clone(), table.name.clone(), oid);
+        match self.known.get_mut(&oid) {
+            Some(known) => {
+                self.order.remove(&(known.table.schema.clone(), known.table.name.clone(), oid));
+                known.table = table;
+            }
+            None => {
+                self.known.insert(oid, Known::new(table, named_by));
+            }
+        }
+        self.order.insert(key, ());
+        self.mark(oid);
+    }
+
+    fn leave(&mut self, oid: Oid) {
+        self.mark(oid);
+        self.dirty.remove(&oid);
+        if let Some(known) = self.known.remove(&oid) {
+            self.removed.push(oid.0);
+            self.order.remove(&(known.table.schema.clone(), known.table.name.clone(), oid));
+        }
+    }
+
+    /// Takes up a look at the catalog.
+    pub(super) fn survey(&mut self, catalog: Catalog) -> Vec<Change> {
+        let Catalog { snapshot, tells_ddl, publication, tables, .. } = catalog;
+        let all_tables = publication.is_some_and(|publication| publication.all_tables);
+        let mut changes = Vec::new();
+        let can_tell = |known: &Known| known.named_by.is_none_or(|xid| snapshot.sees(xid));
+        let mut gone: FxHashSet<Oid> = self.known.iter().filter(|(_, known)| can_tell(known)).map(|(oid, _)| *oid).collect();
+        for table in tables {
+            let oid = table.oid;
+            gone.remove(&oid);
+            let before = self.known.get(&oid);
+            let was_covered = before.is_some_and(|known| known.table.coverage == Coverage::Covered);
+            // Where the server tells of DDL, a new file is no news.
+            let rewritten = !tells_ddl && before.is_some_and(|known| was_rewritten(&known.table, &table));
+            match &table.coverage {
+                Coverage::Covered if table.has_rows() && (!was_covered || rewritten) => {
+                    // With FOR ALL TABLES a table is published from its first row on.
+                    let unheard = before.is_none_or(|known| known.table.coverage == Coverage::Uncovered(Reason::NotLookedAt));
+                    let fenced = !rewritten && !(all_tables && unheard);
+                    changes.push(Change::Count { oid, fenced });
+                }
+                Coverage::Uncovered(_) if was_covered => changes.push(Change::Uncovered(oid)),
+                _ => {}
+            }
+            if before.is_none_or(|known| *known.table != table) {
+                self.enter(table, None);
+            }
+        }
+        for oid in gone {
+            self.leave(oid);
+            changes.push(Change::Gone(oid));
+        }
+        self.children.clear();
+        for (oid, known) in &self.known {
+            if let Some(parent) = known.table.parent {
+                self.children.entry(parent).or_default().push(*oid);
+            }
+        }
+        changes
+    }
+
+    /// What is published now; `None` when nothing changed since.
+    pub(super) fn publish(&mut self, ledger: &Ledger, after_block: u64, passed: Passed) -> Option<Counts> {
+        let mut changed = Vec::new();
+        for oid in std::mem::take(&mut self.dirty) {
+            let Some(table) = self.known.get(&oid).map(|known| self.describe(known, ledger)) else { continue };
+            if let Some(known) = self.known.get_mut(&oid).filter(|known| known.published.as_deref() != Some(&table)) {
+                let table = Arc::new(table);
+                known.published = Some(Arc::clone(&table));
+                changed.push(table);
+            }
+        }
+        let removed = std::mem::take(&mut self.removed);
+        if changed.is_empty() && removed.is_empty() {
+            return None;
+        }
+        self.version += 1;
+        let tables: Arc<[_]> = self.order.keys().filter_map(|(_, _, oid)| self.known.get(oid)?.published.clone()).collect();
+        // Leaves hold the rows of a partitioned table; what is not covered is not watched.
+        let watched = tables.iter().filter(|table| table.kind != TableKind::PartitionedTable);
+        let total_rows = watched.filter(|table| table.count_state != CountState::Uncovered).map(|table| table.count).sum();
+        Some(Counts {
+            version: self.version,
+            after_block,
+            lsn: ledger.position(),
+            time: Instant::now(),
+            unix_time: super::unix_micros(),
+            tables,
+            changed,
+            removed,
+            passed,
+            total_rows,
+            whole_json: OnceLock::new(),
+            changed_json: OnceLock::new(),
+        })
+    }
+
+    /// Whether there is anything exact to show, or nothing that could be counted.
+    pub(super) fn anything_counted(&self, ledger: &Ledger) -> bool {
+        let mut counted = self.known.values().filter(|known| known.is_counted());
+        let exact = |known: &Known| matches!(ledger.standing(known.table.oid), Standing::Exact(_));
+        counted.clone().next().is_none() || counted.any(exact)
+    }
+
+    fn describe(&self, known: &Known, ledger: &Ledger) -> Table {
+        let catalog::Table { oid, schema, name, kind, parent, replica_identity, primary_key, coverage, .. } = &*known.table;
+        let leaves = self.leaves(*oid);
+        let totals = leaves.iter().map(|leaf| ledger.totals(*leaf)).fold(ledger.totals(*oid), |sum, leaf| sum.and(leaf));
+        let (count, count_state, reason) = match (coverage, kind) {
+            (Coverage::Uncovered(reason @ Reason::NotLookedAt), _) => (None, CountState::Counting, Some(reason.to_string())),
+            (Coverage::Uncovered(reason), _) => (None, CountState::Uncovered, Some(reason.to_string())),
+            (Coverage::Covered, Kind::PartitionedTable) => self.sum(&leaves, ledger),
+            (Coverage::Covered, _) => match ledger.standing(*oid) {
+                Standing::Exact(rows) => (Some(rows), CountState::Exact, None),
+                Standing::Counting => (None, CountState::Counting, known.note.clone()),
+                Standing::Unknown => (None, CountState::Unknown, known.note.clone()),
+            },
+        };
+        let last_change = leaves.iter().filter_map(|leaf| self.known.get(leaf)?.last_change).chain(known.last_change).max();
+        Table {
+            oid: oid.0,
+            schema: schema.clone(),
+            name: name.clone(),
+            kind: published_kind(*kind),
+            parent: parent.map(|parent| parent.0),
+            count,
+            count_state,
+            reason,
+            progress: known.progress.filter(|_| count_state == CountState::Counting),
+            inserts: totals.inserts,
+            updates: totals.updates,
+            deletes: totals.deletes,
+            truncates: totals.truncates,
+            last_change: last_change.map(|time| rfc3339(time)),
+            verified_at: known.verified_at.clone(),
+            replica_identity: identity_name(*replica_identity),
+            key: primary_key.clone(),
+        }
+    }
+
+    fn sum(&self, leaves: &[Oid], ledger: &Ledger) -> (Option<i64>, CountState, Option<String>) {
+        let mut sum = 0;
+        for leaf in leaves {
+            let name = || self.known.get(leaf).map_or_else(String::new, |known| known.table.name.clone());
+            match (self.known.get(leaf).map(|known| &known.table.coverage), ledger.standing(*leaf)) {
+                (Some(Coverage::Uncovered(_)), _) => {
+                    return (None, CountState::Uncovered, Some(format!("its partition {} is not covered", name())));
+                }
+                (_, Standing::Exact(rows)) => sum += rows,
+                (_, Standing::Counting) => {
+                    return (None, CountState::Counting, Some(format!("its partition {} is being counted", name())));
+                }
+                (_, Standing::Unknown) => {
+                    return (None, CountState::Unknown, Some(format!("the count of its partition {} is not known", name())));
+                }
+            }
+        }
+        (Some(sum), CountState::Exact, None)
+    }
+
+    /// The leaves of the partition tree under `oid`.
+    fn leaves(&self, oid: Oid) -> Vec<Oid> {
+        let mut leaves = Vec::new();
+        let mut open = self.children.get(&oid).cloned().unwrap_or_default();
+        while let Some(oid) = open.pop() {
+            match self.children.get(&oid) {
+                Some(children) => open.extend(children),
+                None if self.known.get(&oid).is_some_and(|known| known.table.has_rows()) => leaves.push(oid),
+                None => {}
+            }
+        }
+        leaves
+    }
+}
+
+/// A table of which nothing is known but what the stream says. The next survey completes it.
+fn streamed(name: &TableName) -> catalog::Table {
+    catalog::Table {
+        oid: name.oid,
+        schema: name.schema.clone(),
+        name: name.name.clone(),
+        kind: Kind::Table,
+        persistence: Persistence::Permanent,
+        parent: None,
+        replica_identity: ReplicaIdentity::Default,
+        primary_key: Vec::new(),
+        relfilenode: Oid(0),
+        pages: 0,
+        // What is streamed is published; but only the catalog knows whether all of it is, and so whether it can be counted.
+        coverage: Coverage::Uncovered(Reason::NotLookedAt),
+    }
+}
+
+/// Whether `now` has other rows than the stream tells: its file was replaced, and for a while it may not have been logged.
+fn was_rewritten(before: &catalog::Table, now: &catalog::Table) -> bool {
+    before.relfilenode != now.relfilenode && before.relfilenode != Oid(0)
+}
+
+fn published_kind(kind: Kind) -> TableKind {
+    match kind {
+        Kind::Table => TableKind::Table,
+        Kind::PartitionedTable => TableKind::PartitionedTable,
+        Kind::Partition => TableKind::Partition,
+        Kind::MaterializedView => TableKind::MaterializedView,
+        Kind::ForeignTable => TableKind::ForeignTable,
+    }
+}
+
+fn identity_name(identity: ReplicaIdentity) -> &'static str {
+    match identity {
+        ReplicaIdentity::Default => "default",
+        ReplicaIdentity::Nothing => "nothing",
+        ReplicaIdentity::Full => "full",
+        ReplicaIdentity::Index => "index",
+    }
+}

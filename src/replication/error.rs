@@ -1,0 +1,96 @@
+//! What can go wrong on a replication connection, whether to try again, and what was being done.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::connection::{ChannelError, ConnectError, ServerError};
+use crate::wire::WireError;
+
+/// A replication connection failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The server refused, or reported an error.
+    #[error("{doing}: {error}")]
+    Server {
+        /// Meanwhile.
+        doing: Doing,
+        /// What it said.
+        error: Box<ServerError>,
+    },
+    /// The slot could not be created in time: some transaction, prepared or running, would not end.
+    #[error("the replication slot {slot:?} was not ready within {} s", .waited.as_secs())]
+    SlotTimeout {
+        /// The slot that was asked for.
+        slot: String,
+        /// How long.
+        waited: Duration,
+    },
+    /// The server ended the stream in good order, as it does when it shuts down.
+    #[error("the server ended the stream")]
+    Ended,
+    /// The connection broke, was closed, or carried what is not the protocol.
+    #[error(transparent)]
+    Channel(ChannelError),
+}
+
+/// What was being done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Doing {
+    /// Asking who the server is.
+    Identify,
+    /// Creating this slot.
+    CreateSlot(String),
+    /// Starting the stream.
+    Start {
+        /// From this slot.
+        slot: String,
+        /// Of this publication.
+        publication: String,
+    },
+    /// Reading the stream.
+    Stream {
+        /// Of this publication.
+        publication: String,
+    },
+}
+
+impl fmt::Display for Doing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Doing::Identify => f.write_str("cannot identify the server"),
+            Doing::CreateSlot(slot) => write!(f, "cannot create the replication slot {slot:?}"),
+            Doing::Start { slot, .. } => write!(f, "cannot stream from the replication slot {slot:?}"),
+            Doing::Stream { .. } => f.write_str("the stream failed"),
+        }
+    }
+}
+
+impl Error {
+    /// Whether the same may well succeed a little later, without anyone doing anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Error::Connect(error) => error.is_transient(),
+            Error::Server { error, .. } => error.is_transient(),
+            Error::Channel(error) => error.is_transient(),
+            // The transaction that is in the way may end; a server that went away may come back.
+            Error::SlotTimeout { .. } | Error::Ended => true,
+        }
+    }
+
+    /// Gives an error of the connection its place: what the server reports is told apart from a connection that broke.
+    pub(super) fn while_doing(doing: impl FnOnce() -> Doing) -> impl FnOnce(ChannelError) -> Error {
+        move |error| match error {
+            ChannelError::Server(error) => Error::Server { doing: doing(), error },
+            broken => Error::Channel(broken),
+        }
+    }
+}
+
+impl From<WireError> for Error {
+    fn from(error: WireError) -> Self {
+        Error::Channel(error.into())
+    }
+}

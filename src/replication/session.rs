@@ -1,0 +1,192 @@
+//! A walsender session that does not stream yet.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use fallible_iterator::FallibleIterator;
+use postgres_protocol::message::backend::{DataRowBody, Message};
+use postgres_protocol::message::frontend;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::error::{Doing, Error};
+use super::options::{SlotOptions, StartOptions};
+use super::status::Progress;
+use super::stream::Stream;
+use crate::connection::{BackendKey, ChannelError, Incoming, Session, Target};
+use crate::lsn::Lsn;
+
+/// What every session is started with. The text of values depends on these, and they win over `ALTER DATABASE … SET` and
+/// `ALTER ROLE … SET`; so do the timeouts, any of which would end the session, and with it a temporary slot.
+const SETTINGS: [(&str, &str); 10] = [
+    // A session in a database, for logical decoding.
+    ("replication", "database"),
+    // No conversion: one untranslatable byte would end the stream, again and again.
+    ("client_encoding", "SQL_ASCII"),
+    ("datestyle", "ISO"),
+    ("intervalstyle", "postgres"),
+    ("extra_float_digits", "3"),
+    ("timezone", "UTC"),
+    ("bytea_output", "hex"),
+    ("statement_timeout", "0"),
+    ("lock_timeout", "0"),
+    ("idle_session_timeout", "0"),
+];
+
+/// How long a server may take to cancel what it is asked to cancel.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A replication session of one database, idle: it takes commands.
+pub struct Replication {
+    session: Session,
+    target: Target,
+}
+
+/// The answer to `IDENTIFY_SYSTEM`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct System {
+    /// Names the cluster: the same on all its replicas and copies, and no number that JavaScript could hold.
+    pub system_identifier: String,
+    /// The timeline that it is on; another one after a failover.
+    pub timeline: u32,
+    /// The end of the log that is flushed.
+    pub flushed: Lsn,
+    /// The database of the session.
+    pub database: String,
+}
+
+/// A slot that was created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreatedSlot {
+    /// Its name.
+    pub name: String,
+    /// Every transaction that commits after this position is in the stream, whole.
+    pub consistent_point: Lsn,
+}
+
+impl Replication {
+    /// Connects and logs in.
+    pub async fn connect(target: &Target, application_name: &str) -> Result<Self, Error> {
+        let session = target.open(application_name, &SETTINGS).await?;
+        Ok(Replication { session, target: target.clone() })
+    }
+
+    /// Which server and database this is.
+    pub async fn identify(&mut self) -> Result<System, Error> {
+        let answer = self.command("IDENTIFY_SYSTEM", || Doing::Identify).await?;
+        let system = match answer.as_slice() {
+            [Some(system_identifier), Some(timeline), Some(flushed), Some(database)] => (|| {
+                let (timeline, flushed) = (timeline.parse().ok()?, flushed.parse().ok()?);
+                Some(System { system_identifier: system_identifier.clone(), timeline, flushed, database: database.clone() })
+            })(),
+            _ => None,
+        };
+        system.ok_or(Error::Channel(ChannelError::Unexpected { expected: "the identity of the system" }))
+    }
+
+    /// A parameter of the session as the server reports it, such as `server_version` or `server_encoding`.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.session.parameters.get(name).map(String::as_str)
+    }
+
+    /// The server's major version; 0 when it does not say.
+    pub fn server_major(&self) -> u32 {
+        let version = self.parameter("server_version").unwrap_or_default();
+        let digits = version.find(|c: char| !c.is_ascii_digit()).map_or(version, |end| &version[..end]);
+        digits.parse().unwrap_or_default()
+    }
+
+    /// Host (or socket folder) and port of the server that answered.
+    pub fn peer(&self) -> (String, u16) {
+        let address = &self.session.peer.address;
+        (address.host.clone(), address.port)
+    }
+
+    /// Whether the connection is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.session.peer.encrypted
+    }
+
+    /// The server's process for this session.
+    pub fn pid(&self) -> i32 {
+        self.session.key.pid
+    }
+
+    /// Creates a slot for `pgoutput`. This waits for every transaction that is running, for at most `wait`; then the server is told
+    /// to give up.
+    pub async fn create_slot(&mut self, name: &str, options: SlotOptions, wait: Duration) -> Result<CreatedSlot, Error> {
+        let started = Instant::now();
+        let doing = || Doing::CreateSlot(name.to_owned());
+        self.send(&options.create(name)).await.map_err(Error::while_doing(doing))?;
+        let Ok(answer) = timeout_at(started + wait, self.answer()).await else {
+            self.abandon().await;
+            return Err(Error::SlotTimeout { slot: name.to_owned(), waited: wait });
+        };
+        // slot_name, consistent_point, snapshot_name, output_plugin
+        match answer.map_err(Error::while_doing(doing))?.as_slice() {
+            [Some(name), Some(point), ..] if point.parse::<Lsn>().is_ok() => {
+                Ok(CreatedSlot { name: name.clone(), consistent_point: point.parse().unwrap_or_default() })
+            }
+            _ => Err(Error::Channel(ChannelError::Unexpected { expected: "a created slot" })),
+        }
+    }
+
+    /// Starts streaming from a slot. `from` may not lie before what the slot has confirmed: the server moves it up.
+    pub async fn start(mut self, slot: &str, from: Lsn, options: StartOptions) -> Result<(Stream, Progress), Error> {
+        let command = options.start(slot, from, self.server_major());
+        let doing = || Doing::Start { slot: slot.to_owned(), publication: options.publication.clone() };
+        self.send(&command).await.map_err(Error::while_doing(doing))?;
+        loop {
+            match self.session.channel.read().await.map_err(Error::Channel)? {
+                Incoming::CopyBoth => break,
+                Incoming::Message(Message::ErrorResponse(body)) => {
+                    return Err(Error::Server { doing: doing(), error: Box::new((&body).into()) });
+                }
+                Incoming::Message(Message::NoticeResponse(_) | Message::ParameterStatus(_)) => {}
+                Incoming::Message(_) => return Err(Error::Channel(ChannelError::Unexpected { expected: "a stream" })),
+            }
+        }
+        let (transport, unread) = self.session.channel.into_parts();
+        Ok(Stream::begin(transport, unread, from, options.publication))
+    }
+
+    /// Cancels a command that takes too long. The session is of no use afterwards unless the server obeys, and says so.
+    async fn abandon(&mut self) {
+        let BackendKey { pid, .. } = self.session.key;
+        match self.target.cancel(&self.session.peer, self.session.key).await {
+            Ok(()) => drop(timeout(CANCEL_PATIENCE, self.answer()).await),
+            Err(error) => tracing::warn!(%error, pid, "cannot cancel the creation of a replication slot"),
+        }
+    }
+
+    async fn command(&mut self, command: &str, doing: impl Fn() -> Doing) -> Result<Vec<Option<String>>, Error> {
+        self.send(command).await.map_err(Error::while_doing(&doing))?;
+        self.answer().await.map_err(Error::while_doing(&doing))
+    }
+
+    async fn send(&mut self, command: &str) -> Result<(), ChannelError> {
+        let mut message = BytesMut::new();
+        frontend::query(command, &mut message)?;
+        self.session.channel.write(&message).await
+    }
+
+    /// The last row of the answer to a command, once the server is ready for the next.
+    async fn answer(&mut self) -> Result<Vec<Option<String>>, ChannelError> {
+        let (mut row, mut failure) = (Vec::new(), None);
+        loop {
+            match self.session.channel.read().await? {
+                Incoming::Message(Message::DataRow(body)) => row = columns(&body)?,
+                Incoming::Message(Message::ErrorResponse(body)) => failure = Some(ChannelError::server(&body)),
+                Incoming::Message(Message::ReadyForQuery(_)) => return failure.map_or(Ok(row), Err),
+                Incoming::Message(_) => {}
+                Incoming::CopyBoth => return Err(ChannelError::Unexpected { expected: "an answer" }),
+            }
+        }
+    }
+}
+
+fn columns(body: &DataRowBody) -> Result<Vec<Option<String>>, ChannelError> {
+    let text = |range: Option<std::ops::Range<usize>>| {
+        Ok(range.and_then(|range| body.buffer().get(range)).map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
+    };
+    body.ranges().map(text).collect().map_err(|error| ChannelError::Malformed(error.to_string()))
+}

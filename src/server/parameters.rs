@@ -1,0 +1,235 @@
+//! Query strings and `subscribe` messages, read once and strictly: a name that nobody reads is refused, so a misspelt filter never looks
+//! like one that lets everything pass.
+
+use axum::extract::Query;
+use axum::http::{HeaderValue, Uri};
+use serde_json::Value;
+
+use super::problem::{Kind, Problem};
+use super::subscription::Terms;
+use crate::event::filter::{Filter, PARAMETERS};
+use crate::event::time::from_unix_micros;
+use crate::history::{Bound, Start};
+use crate::lsn::{EventId, Lsn, Xid};
+
+/// Names and values, decoded, in order.
+type Pairs = Vec<(String, String)>;
+
+/// What is asked of the history. See [`history::Query`](crate::history::Query).
+#[derive(Debug)]
+pub(super) struct Events {
+    pub(super) filter: Filter,
+    pub(super) since: Option<Bound>,
+    pub(super) until: Option<Bound>,
+    pub(super) xid: Option<Xid>,
+    pub(super) before: Option<EventId>,
+    pub(super) limit: Option<usize>,
+}
+
+/// Which rows of a table are asked for.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) limit: u32,
+    /// The key of the row before, column by column, as text.
+    pub(super) after: Option<Vec<String>>,
+}
+
+/// The parameters of `/api/v1/stream` and `/api/v1/ws`.
+pub(super) fn stream(uri: &Uri) -> Result<Terms, Problem> {
+    terms(&pairs(uri)?)
+}
+
+/// The same, going on after the event that `Last-Event-ID` names.
+pub(super) fn resume(terms: Terms, last_event_id: Option<&HeaderValue>) -> Result<Terms, Problem> {
+    let Some(value) = last_event_id else { return Ok(terms) };
+    let from = start(value.to_str().unwrap_or_default()).map_err(|problem| invalid("Last-Event-ID", problem))?;
+    Ok(Terms { from: Some(from), ..terms })
+}
+
+/// A client's `{"type":"subscribe", …}`: the same names; a value is a text, or a list of texts.
+pub(super) fn subscribe(text: &str) -> Result<Terms, Problem> {
+    let expected = "Send an object such as {\"type\":\"subscribe\",\"table\":[\"public.User\"],\"op\":\"delete\"}.";
+    let refused = || Kind::InvalidParameter.because(expected);
+    let Ok(Value::Object(mut message)) = serde_json::from_str(text) else { return Err(refused()) };
+    if message.remove("type").is_none_or(|kind| kind != "subscribe") {
+        return Err(refused());
+    }
+    let mut pairs = Pairs::new();
+    for (name, value) in message {
+        let values = if let Value::Array(values) = value { values } else { vec![value] };
+        for value in values {
+            let Value::String(value) = value else { return Err(invalid(&name, "give a text, or a list of texts")) };
+            pairs.push((name.clone(), value));
+        }
+    }
+    terms(&pairs)
+}
+
+/// The parameters of `/api/v1/events`.
+pub(super) fn events(uri: &Uri) -> Result<Events, Problem> {
+    let pairs = pairs(uri)?;
+    let filter = filter(&pairs, &["since", "until", "xid", "before", "limit"])?;
+    Ok(Events {
+        filter,
+        since: one(&pairs, "since", bound)?,
+        until: one(&pairs, "until", bound)?,
+        xid: one(&pairs, "xid", |text| text.parse().map(Xid).map_err(|_| "give a transaction id such as 771".to_owned()))?,
+        before: one(&pairs, "before", event_id)?,
+        limit: one(&pairs, "limit", positive)?,
+    })
+}
+
+/// The parameters of `/api/v1/tables/{schema}/{name}/rows`.
+pub(super) fn page(uri: &Uri, most: u32) -> Result<Page, Problem> {
+    let pairs = pairs(uri)?;
+    known(&pairs, &["limit", "after"])?;
+    let key = |text: &str| serde_json::from_str(text).map_err(|_| "give the value of `next` as it stood in the page before".to_owned());
+    Ok(Page { limit: one(&pairs, "limit", positive)?.unwrap_or(100).min(most), after: one(&pairs, "after", key)? })
+}
+
+fn terms(pairs: &Pairs) -> Result<Terms, Problem> {
+    Ok(Terms { filter: filter(pairs, &["from"])?, from: one(pairs, "from", start)? })
+}
+
+fn pairs(uri: &Uri) -> Result<Pairs, Problem> {
+    let Query(pairs) = Query::try_from_uri(uri).map_err(|_| Kind::InvalidParameter.because("The query is not UTF-8, percent-encoded."))?;
+    Ok(pairs)
+}
+
+/// The filter, when beside its parameters there are none but `others`.
+fn filter(pairs: &Pairs, others: &[&str]) -> Result<Filter, Problem> {
+    known(pairs, &[&PARAMETERS, others].concat())?;
+    let pairs = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    Filter::parse(pairs).map_err(|error| Kind::InvalidParameter.because(format!("{error}.")))
+}
+
+fn known(pairs: &Pairs, names: &[&str]) -> Result<(), Problem> {
+    match pairs.iter().find(|(name, _)| !names.contains(&name.as_str())) {
+        Some((name, _)) => Err(invalid(name, &format!("there is no such parameter; accepted: {}", names.join(", ")))),
+        None => Ok(()),
+    }
+}
+
+/// The value of a parameter that may be given once.
+fn one<T>(pairs: &Pairs, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, Problem> {
+    let mut values = pairs.iter().filter(|(given, _)| given == name);
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some((_, value)), None) => parse(value).map(Some).map_err(|problem| invalid(name, &problem)),
+        (Some(_), Some(_)) => Err(invalid(name, "give it once")),
+    }
+}
+
+fn invalid(name: &str, problem: impl AsRef<str>) -> Problem {
+    let shown: String = name.chars().take(40).collect();
+    Kind::InvalidParameter.because(format!("{shown}: {}.", problem.as_ref()))
+}
+
+fn start(text: &str) -> Result<Start, String> {
+    match text {
+        "live" => Ok(Start::Live),
+        "oldest" => Ok(Start::Oldest),
+        id => event_id(id).map(Start::After).map_err(|problem| format!("give live, oldest, or an event id: {problem}")),
+    }
+}
+
+fn event_id(text: &str) -> Result<EventId, String> {
+    short(text)?.parse().map_err(|error: crate::lsn::ParseIdError| error.to_string())
+}
+
+/// A position, or a time.
+fn bound(text: &str) -> Result<Bound, String> {
+    let text = short(text)?;
+    if let Ok(lsn) = text.parse::<Lsn>() {
+        return Ok(Bound::Lsn(lsn));
+    }
+    let time: jiff::Timestamp =
+        text.parse().map_err(|_| format!("{text:?} is neither a time such as 2026-11-22T14:02:11Z nor an LSN such as 0/1A2B3F0"))?;
+    Ok(Bound::Time(from_unix_micros(time.as_microsecond())))
+}
+
+fn positive<T: std::str::FromStr + PartialOrd + From<u8>>(text: &str) -> Result<T, String> {
+    text.parse().ok().filter(|number| *number >= T::from(1)).ok_or_else(|| "give a number from 1".to_owned())
+}
+
+/// Nothing that is read here is long: what is, need not be repeated in an answer.
+fn short(text: &str) -> Result<&str, String> {
+    if text.len() <= 64 { Ok(text) } else { Err("this is too long".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pgoutput::Timestamp;
+    use proptest::prelude::*;
+
+    fn uri(query: &str) -> Uri {
+        format!("/x?{query}").parse().unwrap()
+    }
+
+    #[test]
+    fn a_stream_begins_where_it_is_told() {
+        let from = |query| stream(&uri(query)).map(|terms| terms.from);
+        assert_eq!(from(""), Ok(None));
+        assert_eq!(from("from=live"), Ok(Some(Start::Live)));
+        assert_eq!(from("from=oldest"), Ok(Some(Start::Oldest)));
+        assert_eq!(from("from=k3.0-1A2B3C8.4"), Ok(Some(Start::After("k3.0-1A2B3C8.4".parse().unwrap()))));
+        for query in ["from=", "from=yesterday", "from=live&from=live", "form=live", "%ff=1", "table=", "limit=5"] {
+            assert!(from(query).is_err(), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_problem_names_the_parameter_and_what_is_accepted() {
+        let problem = stream(&uri("tabel=public.User")).unwrap_err();
+        assert_eq!(problem.detail, "tabel: there is no such parameter; accepted: table, op, kinds, where, actor, from.");
+    }
+
+    #[test]
+    fn bounds_are_times_or_positions() {
+        let since = |query| events(&uri(query)).map(|events| events.since);
+        assert_eq!(since("since=0/1A2B3F0"), Ok(Some(Bound::Lsn(Lsn(0x1A2_B3F0)))));
+        assert_eq!(since("since=2000-01-01T00:00:01Z"), Ok(Some(Bound::Time(Timestamp(1_000_000)))));
+        assert_eq!(since("since=1999-12-31T23:59:59Z"), Ok(Some(Bound::Time(Timestamp(-1_000_000)))));
+        assert!(since("since=noon").is_err());
+    }
+
+    #[test]
+    fn limits_are_capped_and_never_zero() {
+        let limit = |query| page(&uri(query), 500).map(|page| page.limit);
+        assert_eq!((limit(""), limit("limit=7"), limit("limit=501")), (Ok(100), Ok(7), Ok(500)));
+        for query in ["limit=0", "limit=-1", "limit=x", "limit=1&limit=2", "offset=3"] {
+            assert!(limit(query).is_err(), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_subscription_takes_texts_and_lists_of_texts() {
+        let ok = |text| subscribe(text).is_ok();
+        assert!(ok(r#"{"type":"subscribe"}"#));
+        assert!(ok(r#"{"type":"subscribe","table":["public.User","public.Game"],"op":"delete","from":"oldest"}"#));
+        for text in ["", "[]", "{}", r#"{"type":"hello"}"#, r#"{"type":"subscribe","op":7}"#, r#"{"type":"subscribe","op":[["delete"]]}"#] {
+            assert!(!ok(text), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_query_is_read_or_refused(query in "[ -~]{0,80}") {
+            if let Ok(uri) = format!("/x?{query}").parse::<Uri>() {
+                let _ = (stream(&uri), events(&uri), page(&uri, 500));
+            }
+        }
+
+        #[test]
+        fn any_parameter_is_read_or_refused(name in "table|op|where|kinds|from|since|until|xid|before|limit|after", value: String) {
+            let pairs = vec![(name, value)];
+            let _ = (terms(&pairs), one(&pairs, "since", bound), one(&pairs, "before", event_id), one::<u32>(&pairs, "limit", positive));
+        }
+
+        #[test]
+        fn any_message_is_read_or_refused(text: String) {
+            let _ = subscribe(&text);
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! What one client of the stream is sent, and in which order: the core that [`websocket`](super::websocket) and [`sse`](super::sse) write.
+//!
+//! ```text
+//!            the stream is held
+//!  Waiting ────────────────────▶ Following ◀─┐ events · counts · gap, then all counts
+//!  status       hello, counts     status     └─┘
+//! ```
+//!
+//! Invariants:
+//! - The reader holds its place before `hello` is sent, so nothing is missed that comes after the position which `hello` names.
+//! - Counts are sent when every event up to their position was sent, and before any event behind it. (Only the first ones come before
+//!   the older events that a client asked for with `from`: what counts are true at, their `as_of` says.)
+//! - After a gap, no counts are sent that are older than the gap.
+//! - What is waiting goes out as one [`Batch`], bounded in bytes. A client that is slow only falls behind in the history.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use serde::Serialize;
+use tokio::sync::watch;
+
+use super::batch::Batch;
+use super::{App, tables};
+use crate::event::filter::{Filter, StreamKind};
+use crate::history::{History, Read, Reader, Start};
+use crate::lsn::{Epoch, EventId, Lsn, Place};
+use crate::pipeline::{self, Counts, Database, Status};
+
+/// What a client asks for.
+#[derive(Debug)]
+pub(super) struct Terms {
+    pub(super) filter: Filter,
+    /// Where to begin; if nothing is said, with what is new, or where the client already is.
+    pub(super) from: Option<Start>,
+}
+
+/// One client's place in the stream.
+pub(super) struct Subscription {
+    app: Arc<App>,
+    filter: Arc<Filter>,
+    stage: Stage,
+    beat: watch::Receiver<Bytes>,
+    counts: watch::Receiver<Arc<Counts>>,
+}
+
+enum Stage {
+    /// No stream is held yet.
+    Waiting(Start),
+    Following(Following),
+}
+
+struct Following {
+    reader: Reader,
+    /// Of the event last read.
+    epoch: Epoch,
+    told: Told,
+}
+
+/// Which counts the client knows.
+#[derive(Clone, Copy)]
+enum Told {
+    Version(u64),
+    /// None that still hold. It is told all, as soon as there are counts of this place in the history or behind it.
+    Nothing { since: u64 },
+}
+
+impl Subscription {
+    pub(super) fn open(app: Arc<App>, terms: Terms) -> Self {
+        let filter = app.sources.history.intern(terms.filter);
+        let (mut beat, counts) = (app.beat.clone(), app.sources.counts.clone());
+        // To a client that has just come, the latest status is news.
+        beat.mark_changed();
+        Self { app, filter, stage: Stage::Waiting(terms.from.unwrap_or(Start::Live)), beat, counts }
+    }
+
+    /// Waits until there is something to send, or a beat (which brings an empty batch to a client that wants no status). `None` when the
+    /// server ends. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Option<Batch> {
+        loop {
+            let beat = self.beat.has_changed().ok()?;
+            let batch = self.gather();
+            if beat || !batch.is_empty() {
+                return Some(batch);
+            }
+            let Stage::Following(Following { reader, .. }) = &mut self.stage else {
+                self.beat.changed().await.ok()?;
+                self.beat.mark_changed();
+                continue;
+            };
+            tokio::select! {
+                beat = self.beat.changed() => {
+                    beat.ok()?;
+                    self.beat.mark_changed();
+                }
+                // Once nobody counts any more, only events and beats are left to wait for.
+                Ok(()) = self.counts.changed() => {}
+                () = reader.ready() => {}
+            }
+        }
+    }
+
+    /// Takes new terms. What to answer.
+    pub(super) fn change(&mut self, terms: Terms) -> Batch {
+        self.filter = self.app.sources.history.intern(terms.filter);
+        match (&mut self.stage, terms.from) {
+            (Stage::Waiting(waiting), from) => *waiting = from.unwrap_or(Start::Live),
+            (Stage::Following(following), None) => following.told = Told::Nothing { since: 0 },
+            (Stage::Following(following), Some(start)) => {
+                let epoch = self.app.sources.history.newest().map_or_else(|| following.epoch.clone(), |newest| newest.epoch);
+                *following = Following::begin(&self.app.sources.history, start, &epoch, &self.counts.borrow());
+            }
+        }
+        Batch::from(Bytes::from_static(br#"{"type":"subscribed"}"#))
+    }
+
+    /// All that can be sent now.
+    fn gather(&mut self) -> Batch {
+        let mut batch = Batch::default();
+        if let Stage::Waiting(start) = &self.stage {
+            self.stage = match self.held(start.clone(), &mut batch) {
+                Some(following) => Stage::Following(following),
+                None => Stage::Waiting(start.clone()),
+            };
+        }
+        if let Stage::Following(following) = &mut self.stage {
+            following.gather(&mut batch, &self.app, &self.filter, &mut self.counts);
+        }
+        if self.beat.has_changed().unwrap_or(false) {
+            let status = self.beat.borrow_and_update();
+            if self.filter.wants(StreamKind::Status) {
+                batch.push(status.clone());
+            }
+        }
+        batch
+    }
+
+    /// Takes a place in the stream and greets, if the stream is held.
+    fn held(&self, start: Start, batch: &mut Batch) -> Option<Following> {
+        let status = Arc::clone(&self.app.sources.status.borrow());
+        let counts = Arc::clone(&self.counts.borrow());
+        let history = &self.app.sources.history;
+        status.epoch.as_ref()?;
+        let epoch = history.newest()?.epoch;
+        let following = Following::begin(history, start, &epoch, &counts);
+        batch.push(hello(&status, &epoch, &following, history, &counts));
+        Some(following)
+    }
+}
+
+impl Following {
+    /// Takes a place in the history, whose present epoch is `epoch`.
+    fn begin(history: &History, start: Start, epoch: &Epoch, counts: &Counts) -> Self {
+        let start = match start {
+            // The counts that are sent first tell everything up to their position; events go on from there.
+            Start::Live if counts.lsn > Lsn::ZERO => {
+                Start::After(EventId { epoch: epoch.clone(), place: Place { commit_lsn: counts.lsn, ordinal: 0 } })
+            }
+            start => start,
+        };
+        let reader = history.read_from(start);
+        let epoch = reader.last().map_or(epoch, |last| &last.epoch).clone();
+        Self { reader, epoch, told: Told::Nothing { since: 0 } }
+    }
+
+    fn gather(&mut self, batch: &mut Batch, app: &App, filter: &Arc<Filter>, counts: &mut watch::Receiver<Arc<Counts>>) {
+        let most = app.limits.batch_bytes;
+        while batch.bytes() < most {
+            // The position first: the counts of every block before it can be seen by then.
+            let head = app.sources.history.position();
+            let counts = Arc::clone(&counts.borrow_and_update());
+            let until = match self.due(&counts) {
+                Due::Now(told) => {
+                    if filter.wants(StreamKind::Counts) {
+                        batch.push(tables::news(told, &counts));
+                    }
+                    self.told = Told::Version(counts.version);
+                    head
+                }
+                Due::After(block) => block.min(head),
+                Due::Known => head,
+            };
+            match self.reader.read_until(until, filter, most.saturating_sub(batch.bytes())) {
+                Read::Events(events) => batch.push_events(events),
+                Read::Gap(gap) => {
+                    batch.push(gap.json());
+                    self.told = Told::Nothing { since: self.reader.position() };
+                }
+                // The counts that it was to stop at may be due now.
+                Read::Nothing if until < head && self.reader.position() >= until => {}
+                Read::Nothing => break,
+            }
+            self.note_epoch();
+        }
+    }
+
+    /// What is to be done about these counts.
+    fn due(&self, counts: &Counts) -> Due {
+        match self.told {
+            Told::Version(told) if told == counts.version => Due::Known,
+            Told::Version(told) if self.reader.position() >= counts.after_block => Due::Now(Some(told)),
+            Told::Version(_) => Due::After(counts.after_block),
+            Told::Nothing { since } if counts.after_block >= since => Due::Now(None),
+            Told::Nothing { .. } => Due::Known,
+        }
+    }
+
+    /// A new epoch begins with a gap: the counts from before it hold no more.
+    fn note_epoch(&mut self) {
+        if let Some(last) = self.reader.last().filter(|last| last.epoch != self.epoch) {
+            self.epoch = last.epoch.clone();
+            self.told = Told::Nothing { since: self.reader.position() };
+        }
+    }
+}
+
+enum Due {
+    /// They are to be sent now, to a client that was told this version.
+    Now(Option<u64>),
+    /// They are to be sent behind this block.
+    After(u64),
+    /// There is nothing to tell.
+    Known,
+}
+
+#[derive(Serialize)]
+struct Hello<'a> {
+    r#type: &'static str,
+    protocol: u8,
+    epoch: &'a str,
+    database: Option<&'a Database>,
+    /// Everything that is committed after this will be sent.
+    lsn: String,
+    /// To resume from, if nothing else comes.
+    from: Option<String>,
+    oldest: Option<String>,
+    state: pipeline::State,
+}
+
+fn hello(status: &Status, epoch: &Epoch, following: &Following, history: &History, counts: &Counts) -> Bytes {
+    let from = following.reader.last();
+    let held = from.filter(|from| from.epoch == *epoch).map_or(counts.lsn, |from| from.place.commit_lsn);
+    let hello = Hello {
+        r#type: "hello",
+        protocol: 1,
+        epoch: epoch.as_str(),
+        database: status.database.as_deref(),
+        lsn: held.to_string(),
+        from: from.map(EventId::to_string),
+        oldest: history.oldest().as_ref().map(EventId::to_string),
+        state: status.state_at(Instant::now()),
+    };
+    serde_json::to_vec(&hello).unwrap_or_default().into()
+}
