@@ -146,7 +146,9 @@ async fn coverage_is_what_the_server_publishes(major: u32) -> Result<()> {
         let ours: BTreeSet<String> = catalog
             .tables
             .iter()
-            .filter(|table| table.has_rows() && matches!(table.coverage, Coverage::Covered | Coverage::Uncovered(Reason::RowFilter(_))))
+            .filter(|table| {
+                table.has_rows() && matches!(table.coverage, Coverage::Covered | Coverage::Uncovered(Reason::RowFilter(_)))
+            })
             .map(|table| format!("{}.{}", table.schema, table.name))
             .collect();
         let own = |name: &String| name.starts_with("pgvigil.");
@@ -183,7 +185,8 @@ async fn what_is_not_covered_has_its_reason() -> Result<()> {
              CREATE ROLE reader LOGIN; GRANT SELECT ON plain, hidden, keyless, half_remote_2, shop.ordered TO reader",
         )
         .await?;
-    let mut reader = Database::connect(&cluster.url("app").replace("postgres@", "reader@").replace("user=postgres", "user=reader")).await?;
+    let mut reader =
+        Database::connect(&cluster.url("app").replace("postgres@", "reader@").replace("user=postgres", "user=reader")).await?;
     assert_eq!(reader.value::<String>("SELECT current_user::text").await?, "reader");
     let catalog = read(&mut reader).await?;
     let role = || "reader".into();

@@ -130,18 +130,10 @@ impl CountError {
     }
 }
 
-/// The first transaction id not yet given out. A baseline taken with this as its fence sees every transaction from before, or knows that
-/// it never committed.
-pub async fn fence(client: &Client) -> Result<FullXid, CatalogError> {
-    let row = client.query_one("SELECT pg_snapshot_xmax(pg_current_snapshot())::text", &[]).await?;
-    Ok(row.try_get::<_, &str>(0)?.parse()?)
-}
-
 /// Counts the rows of `table`, which must be one that has rows ([`Table::has_rows`]).
 ///
-/// With a `fence`, only in a snapshot for which every transaction older than the fence is over: needed after a slot was created, since a
-/// commit written before the slot's first position may still be invisible, and would be missed by both. When the future is dropped,
-/// the transaction is rolled back before anything else runs on this connection.
+/// With a [`fence`](super::fence), only in a snapshot for which every transaction older than the fence is over. When the future is dropped, the transaction is
+/// rolled back before anything else runs on this connection.
 pub async fn count(
     client: &mut Client,
     table: &Table,

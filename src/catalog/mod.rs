@@ -14,11 +14,11 @@ mod read;
 mod running;
 mod table;
 
-pub use baseline::{Baseline, CountError, Progress, count, fence};
+pub use baseline::{Baseline, CountError, Progress, count};
 pub use coverage::{Coverage, Operation, Publication, Reason};
 pub use fingerprint::{Fingerprint, fingerprint};
 pub use read::{Catalog, CatalogError, read};
-pub use running::{RunningTransaction, oldest_transaction};
+pub use running::{RunningTransaction, fence, oldest_transaction};
 pub use table::{Kind, Persistence, Table};
 
 pub use crate::pgoutput::ReplicaIdentity;

@@ -8,8 +8,8 @@ use tokio_postgres::{Client, IsolationLevel, Row};
 
 use super::coverage::{self, Facts};
 use super::{Coverage, Kind, Operation, Persistence, Publication, Reason, Table};
-use crate::counts::{ParseSnapshotError, Snapshot};
-use crate::lsn::{Lsn, Oid, ParseIdError};
+use crate::counts::{FullXid, ParseSnapshotError, Snapshot};
+use crate::lsn::{Lsn, Oid, ParseIdError, Xid};
 use crate::pgoutput::ReplicaIdentity;
 
 /// The tables of a database, as one snapshot saw them.
@@ -19,6 +19,9 @@ pub struct Catalog {
     pub snapshot: Snapshot,
     /// Read after the snapshot was taken, so everything in here was committed before this position.
     pub read_at_lsn: Lsn,
+    /// Every transaction that was running when this was read is older. One of these may have changed a table before that came under the
+    /// publication, and the stream does not carry it: such a table is counted behind this fence.
+    pub fence: FullXid,
     /// Who read it.
     pub role: Arc<str>,
     /// `server_version_num`, such as 150018.
@@ -72,9 +75,7 @@ pub(super) fn is_transient(code: &SqlState) -> bool {
 /// Reads the catalog: a handful of queries, whatever the number of tables. Waits for no lock.
 pub async fn read(client: &mut Client, publication: &str) -> Result<Catalog, CatalogError> {
     let transaction = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await?;
-    let here = transaction.query_one(include_str!("../../sql/catalog/here.sql"), &[]).await?;
-    let server_version: i32 = here.try_get("version")?;
-    let role: Arc<str> = here.try_get::<_, &str>("role")?.into();
+    let Here { snapshot, lsn, fence, role, server_version, tells_ddl } = Here::read(transaction.client()).await?;
 
     let name: Arc<str> = publication.into();
     let found = transaction.query_opt(include_str!("../../sql/catalog/publication.sql"), &[&publication]).await?;
@@ -94,9 +95,34 @@ pub async fn read(client: &mut Client, publication: &str) -> Result<Catalog, Cat
         rows.iter().map(|row| read_table(row, &schemas)).collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
     judge(&mut tables, &facts, publication.as_ref(), &name, &role);
 
-    let (snapshot, lsn) = position(&here)?;
-    let tells_ddl = here.try_get("tells_ddl")?;
-    Ok(Catalog { snapshot, read_at_lsn: lsn, role, server_version, tells_ddl, publication, tables })
+    Ok(Catalog { snapshot, read_at_lsn: lsn, fence, role, server_version, tells_ddl, publication, tables })
+}
+
+/// Where a transaction stands.
+pub(super) struct Here {
+    snapshot: Snapshot,
+    lsn: Lsn,
+    pub(super) fence: FullXid,
+    role: Arc<str>,
+    server_version: i32,
+    tells_ddl: bool,
+}
+
+impl Here {
+    pub(super) async fn read(client: &Client) -> Result<Self, CatalogError> {
+        let row = client.query_one(include_str!("../../sql/catalog/here.sql"), &[]).await?;
+        let (snapshot, lsn) = position(&row)?;
+        let youngest = row.try_get::<_, Option<i64>>("youngest")?.and_then(|xid| u32::try_from(xid).ok());
+        let fence = youngest.map_or(snapshot.xmin(), |xid| snapshot.xmax().closest(Xid(xid)).next());
+        Ok(Here {
+            snapshot,
+            lsn,
+            fence,
+            role: row.try_get::<_, &str>("role")?.into(),
+            server_version: row.try_get("version")?,
+            tells_ddl: row.try_get("tells_ddl")?,
+        })
+    }
 }
 
 /// The columns `snapshot` and `lsn` of a row.

@@ -1,7 +1,10 @@
 //! The commands, a file each. Floor 7: wires the floors below together and talks to the person at the terminal.
 
+pub mod cleanup;
 pub mod connection;
+mod script;
 pub mod serve;
+pub mod setup;
 
 use std::fmt;
 use std::process::ExitCode;
@@ -18,6 +21,10 @@ use crate::connection::Advice;
 pub enum Command {
     /// Watch one database: serve its exact counts and every change, to a browser and to other tools
     Serve(serve::ServeArgs),
+    /// Print, and with --apply run, the SQL that prepares a database to be watched: role, publication, DDL messages
+    Setup(setup::SetupArgs),
+    /// Print, and with --apply run, the SQL that removes all that setup made
+    Cleanup(cleanup::CleanupArgs),
 }
 
 impl Command {
@@ -32,6 +39,8 @@ impl Command {
             let cancel = cancelled_by_signals()?;
             match self {
                 Command::Serve(args) => serve::run(args, cancel).await,
+                Command::Setup(args) => setup::run(args, &mut std::io::stdout()).await,
+                Command::Cleanup(args) => cleanup::run(args, &mut std::io::stdout()).await,
             }
         })
     }

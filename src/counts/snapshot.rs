@@ -15,9 +15,14 @@ impl FullXid {
         Xid((self.0 & 0xFFFF_FFFF) as u32)
     }
 
+    /// The id after this one.
+    pub fn next(self) -> FullXid {
+        FullXid(self.0.saturating_add(1))
+    }
+
     /// The id that ends in `xid` and lies closest to this one. Transactions that a server still tells apart are never further than 2³¹
     /// apart, so for a stream and a snapshot of one server it is the right one.
-    fn closest(self, xid: Xid) -> FullXid {
+    pub fn closest(self, xid: Xid) -> FullXid {
         let ahead = xid.0.wrapping_sub(self.xid().0).cast_signed();
         FullXid(self.0.wrapping_add_signed(i64::from(ahead)))
     }

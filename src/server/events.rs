@@ -51,7 +51,9 @@ pub(super) async fn transaction(State(app): State<Arc<App>>, Path(tx): Path<Stri
         TransactionLookup::NoLongerKept => {
             Err(Kind::NoLongerKept.because("Give pgvigil more memory with --history-memory to reach further back."))
         }
-        TransactionLookup::Unknown => Err(Kind::NotFound.because("There was no such transaction, or not one that changed a watched table.")),
+        TransactionLookup::Unknown => {
+            Err(Kind::NotFound.because("There was no such transaction, or not one that changed a watched table."))
+        }
     }
 }
 

@@ -40,9 +40,9 @@ use tokio_util::task::TaskTracker;
 pub use guard::{Origin, ParseOriginError};
 pub use listen::{Bound, bind};
 
+use crate::connection::Target;
 use crate::history::History;
 use crate::pipeline::{Counts, Status};
-use crate::connection::Target;
 
 /// What is served.
 #[derive(Clone, Debug)]

@@ -62,7 +62,9 @@ struct Following {
 enum Told {
     Version(u64),
     /// None that still hold. It is told all, as soon as there are counts of this place in the history or behind it.
-    Nothing { since: u64 },
+    Nothing {
+        since: u64,
+    },
 }
 
 impl Subscription {

@@ -1,0 +1,2 @@
+-- The log carries no more than before.
+DROP PUBLICATION {publication};

@@ -1,0 +1,3 @@
+-- These are to be streamed too.
+ALTER PUBLICATION {publication} ADD TABLE
+  {tables};

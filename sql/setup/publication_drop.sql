@@ -1,0 +1,3 @@
+-- These are not to be streamed any more.
+ALTER PUBLICATION {publication} DROP TABLE
+  {tables};

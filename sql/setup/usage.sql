@@ -1,0 +1,4 @@
+-- To reach the tables that are watched.
+GRANT USAGE ON SCHEMA
+  {schemas}
+TO {role};

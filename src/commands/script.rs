@@ -1,0 +1,145 @@
+//! SQL that is shown to a person before it is run, and is the same in both cases.
+
+use std::fmt;
+
+use tokio_postgres::Client;
+
+/// A lock that is not had within this time is not waited for: nothing of the application is to queue up behind it.
+const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '2s';";
+
+/// SQL in parts, and remarks between them. Its text is one transaction, or remarks alone.
+#[derive(Debug, Default)]
+pub(super) struct Script {
+    parts: Vec<Part>,
+}
+
+#[derive(Debug)]
+enum Part {
+    Remark(String),
+    Sql(String),
+}
+
+/// A part of a script was refused; nothing of the script was done.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing was changed: {source}, in\n\n{part}")]
+pub struct ScriptError {
+    part: String,
+    source: ServerSays,
+}
+
+/// A server's error, for a person.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.as_db_error().map_or_else(|| .0.to_string(), |error| error.message().to_owned()))]
+struct ServerSays(#[from] tokio_postgres::Error);
+
+impl Script {
+    /// Says something to the person who reads it.
+    pub(super) fn remark(&mut self, text: impl Into<String>) {
+        self.parts.push(Part::Remark(text.into()));
+    }
+
+    /// Adds statements: a template with its places filled.
+    pub(super) fn sql(&mut self, template: &str, values: &[(&str, &str)]) {
+        self.parts.push(Part::Sql(fill(template, values)));
+    }
+
+    /// Adds all of another script.
+    pub(super) fn append(&mut self, other: Script) {
+        self.parts.extend(other.parts);
+    }
+
+    /// The statements alone.
+    pub(super) fn statements(&self) -> String {
+        let sql = self.parts.iter().filter_map(|part| if let Part::Sql(sql) = part { Some(sql.trim_end()) } else { None });
+        sql.collect::<Vec<_>>().join("\n")
+    }
+
+    /// Whether there is nothing to run.
+    pub(super) fn is_empty(&self) -> bool {
+        !self.parts.iter().any(|part| matches!(part, Part::Sql(_)))
+    }
+
+    /// Runs it, all or nothing.
+    pub(super) async fn run(&self, client: &mut Client) -> Result<(), ScriptError> {
+        let transaction = client.transaction().await.map_err(failed("BEGIN"))?;
+        transaction.batch_execute(LOCK_TIMEOUT).await.map_err(failed(LOCK_TIMEOUT))?;
+        for part in &self.parts {
+            if let Part::Sql(sql) = part {
+                transaction.batch_execute(sql).await.map_err(failed(sql))?;
+            }
+        }
+        transaction.commit().await.map_err(failed("COMMIT"))
+    }
+}
+
+/// Says which part failed.
+fn failed(part: &str) -> impl FnOnce(tokio_postgres::Error) -> ScriptError {
+    move |error| ScriptError { part: part.to_owned(), source: ServerSays(error) }
+}
+
+impl fmt::Display for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_empty = self.is_empty();
+        if !is_empty {
+            writeln!(f, "BEGIN;\n{LOCK_TIMEOUT}\n")?;
+        }
+        for part in &self.parts {
+            match part {
+                Part::Remark(text) => writeln!(f, "{}", comment(text))?,
+                Part::Sql(sql) => writeln!(f, "{}\n", sql.trim_end())?,
+            }
+        }
+        if !is_empty {
+            writeln!(f, "COMMIT;")?;
+        }
+        Ok(())
+    }
+}
+
+/// `text` as an SQL comment, whatever it holds: a name may contain the end of a line.
+fn comment(text: &str) -> String {
+    let lines = text.split(['\n', '\r']).map(|line| format!("-- {line}").trim_end().to_owned() + "\n");
+    lines.collect()
+}
+
+/// Puts values in the places of a template, each written `{name}`, in one pass: what is put in is not looked at again.
+fn fill(template: &str, values: &[(&str, &str)]) -> String {
+    let (mut filled, mut rest) = (String::with_capacity(template.len()), template);
+    while let Some((before, place)) = rest.split_once('{') {
+        filled.push_str(before);
+        let value = values.iter().find_map(|(name, value)| Some((value, place.strip_prefix(name)?.strip_prefix('}')?)));
+        rest = if let Some((value, after)) = value {
+            filled.push_str(value);
+            after
+        } else {
+            filled.push('{');
+            place
+        };
+    }
+    filled + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_not_taken_for_a_place() {
+        assert_eq!(fill("{a} {b} {a} {c} {", &[("a", "{b}"), ("b", "{a}")]), "{b} {a} {b} {c} {");
+    }
+
+    #[test]
+    fn a_remark_stays_a_comment() {
+        let mut script = Script::default();
+        script.remark("a table called x\n; DROP TABLE y; --\r; DROP TABLE z");
+        assert_eq!(script.to_string(), "-- a table called x\n-- ; DROP TABLE y; --\n-- ; DROP TABLE z\n\n");
+        assert!(script.is_empty());
+    }
+
+    #[test]
+    fn the_text_is_one_transaction() {
+        let mut script = Script::default();
+        script.sql("-- The one.\nSELECT {n};\n", &[("n", "1")]);
+        assert_eq!(script.to_string(), "BEGIN;\nSET LOCAL lock_timeout = '2s';\n\n-- The one.\nSELECT 1;\n\nCOMMIT;\n");
+    }
+}

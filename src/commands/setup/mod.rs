@@ -1,0 +1,146 @@
+//! `pgvigil setup`: the SQL that prepares a database to be watched, printed, and run when asked to.
+//!
+//! What it makes, it marks with a comment in the database, and it leaves alone whatever has its name but not that mark. Run again, it adds
+//! what is missing and nothing else. [`super::cleanup`] removes what is marked.
+
+mod candidates;
+mod plan;
+
+use std::io::{self, Write};
+
+use clap::Args;
+use tokio_postgres::Client;
+
+use super::Failure;
+use super::connection::ConnectionArgs;
+use super::script::ScriptError;
+use candidates::{NoSuchTable, Remedy};
+use plan::Plan;
+
+/// What `setup` is told.
+#[derive(Args, Clone, Debug)]
+pub struct SetupArgs {
+    #[command(flatten)]
+    connection: ConnectionArgs,
+    #[command(flatten)]
+    options: SetupOptions,
+}
+
+/// What to make.
+#[derive(Args, Clone, Debug)]
+pub struct SetupOptions {
+    /// Run the SQL, all or nothing. Without this it is only printed
+    #[arg(long)]
+    pub apply: bool,
+
+    /// The publication to make
+    #[arg(long, env = "PGVIGIL_PUBLICATION", default_value = "pgvigil", value_name = "NAME")]
+    pub publication: String,
+
+    /// The role to make, for pgvigil to connect as. It is made without a password
+    #[arg(long, env = "PGVIGIL_ROLE", default_value = "pgvigil", value_name = "NAME")]
+    pub role: String,
+
+    /// Publish these tables, as schema.table, instead of every one that can be published without harm. Repeatable
+    #[arg(long, env = "PGVIGIL_TABLES", value_delimiter = ',', value_name = "TABLE")]
+    pub tables: Vec<String>,
+
+    /// Publish all tables, also those made later. One made without a key will have its UPDATE and DELETE fail
+    #[arg(long, conflicts_with = "tables")]
+    pub all_tables: bool,
+
+    /// Leave out the tables whose rows nothing identifies: published, their UPDATE and DELETE would fail
+    #[arg(long)]
+    pub leave_out: bool,
+
+    /// Give these tables REPLICA IDENTITY FULL, and publish them
+    #[arg(long, conflicts_with = "leave_out")]
+    pub full_identity: bool,
+}
+
+impl SetupOptions {
+    fn remedy(&self) -> Remedy {
+        match (self.full_identity, self.leave_out) {
+            (true, _) => Remedy::Full,
+            (false, true) => Remedy::LeaveOut,
+            (false, false) => Remedy::Undecided,
+        }
+    }
+}
+
+/// Why a database could not be set up. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The system catalogs.
+    #[error("the database cannot be looked at: {0}")]
+    Query(#[from] tokio_postgres::Error),
+    /// A table was asked for that is not there.
+    #[error(transparent)]
+    NoSuchTable(#[from] NoSuchTable),
+    /// Tables would be harmed or left out, and nobody said which.
+    #[error(
+        "nothing was changed: {tables} table(s) cannot be published as they are, since their UPDATE and DELETE would fail. They are listed \
+         above. Decide: --leave-out does not watch them, --full-identity gives them REPLICA IDENTITY FULL"
+    )]
+    Undecided {
+        /// How many.
+        tables: usize,
+    },
+    /// All tables were asked for, and some would be harmed.
+    #[error(
+        "nothing was changed: with all tables published, UPDATE and DELETE would fail on {tables} of them. They are listed above. Give \
+         them a key first, or use --full-identity, or publish tables one by one without --all-tables"
+    )]
+    NotAllSafe {
+        /// How many.
+        tables: usize,
+    },
+    /// The publication of that name, made by setup, has to be made anew.
+    #[error(
+        "nothing was changed: publication {publication:?} is {}for all tables, and that cannot be altered. Remove it first: pgvigil \
+         cleanup --apply",
+        if *.all_tables { "" } else { "not " }
+    )]
+    OtherForm {
+        /// Its name.
+        publication: String,
+        /// What it is now.
+        all_tables: bool,
+    },
+    /// The role that is connected may not make a publication.
+    #[error("nothing was changed: role {role:?} may not make a publication here. {remedy}")]
+    NotAllowed {
+        /// Who is connected.
+        role: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// The server refused a part.
+    #[error(transparent)]
+    Refused(#[from] ScriptError),
+    /// The text could not be written.
+    #[error("the SQL could not be printed: {0}")]
+    Output(#[from] io::Error),
+}
+
+/// Connects, then does what [`setup`] does.
+pub async fn run(args: SetupArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let target = args.connection.target()?;
+    let mut client = target.sql("pgvigil setup").await.map_err(|error| Failure::advised(1, &error.advice()))?;
+    setup(&mut client, &args.options, out).await.map_err(|error| Failure::with_code(4, error))
+}
+
+/// Prints the SQL to `out` and, if the options say so, runs it.
+pub async fn setup(client: &mut Client, options: &SetupOptions, out: &mut dyn Write) -> Result<(), SetupError> {
+    let plan = Plan::make(client, options).await?;
+    write!(out, "{}", plan.script)?;
+    if let Some(obstacle) = plan.obstacle {
+        // Without --apply the text is what was asked for, and says what stands in the way.
+        return if options.apply { Err(obstacle) } else { Ok(()) };
+    }
+    if options.apply && !plan.script.is_empty() {
+        plan.script.run(client).await?;
+        writeln!(out, "-- Done.")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,323 @@
+//! What is there, what is missing, and the script that makes the difference.
+
+use std::collections::BTreeSet;
+
+use postgres_protocol::escape::{escape_identifier, escape_literal};
+use tokio_postgres::Client;
+
+use super::candidates::{Candidate, Remedy, Selection};
+use super::{SetupError, SetupOptions};
+use crate::commands::script::Script;
+
+/// The DDL messages: functions and event triggers.
+const DDL_MESSAGES: &str = include_str!("../../../sql/setup/ddl_messages.sql");
+
+/// What to run, and what keeps it from being run.
+pub(super) struct Plan {
+    pub(super) script: Script,
+    pub(super) obstacle: Option<SetupError>,
+}
+
+/// Who is connected, and to what.
+struct Server {
+    me: String,
+    superuser: bool,
+    may_create_roles: bool,
+    may_replicate: bool,
+    may_create: bool,
+    database: String,
+    version: i32,
+    wal_level: String,
+    /// The role of pgvigil may not connect to the database.
+    lacks_connect: bool,
+    /// The DDL messages are there as they should be.
+    tells_ddl: bool,
+}
+
+/// The role that pgvigil is to connect as, if it is there.
+struct Role {
+    superuser: bool,
+    may_replicate: bool,
+    /// It is a member of `pg_read_all_data`.
+    reads_all: bool,
+    ours: bool,
+}
+
+/// The publication, if it is there.
+struct Existing {
+    all_tables: bool,
+    ours: bool,
+    whole: bool,
+    generated: bool,
+    tables: BTreeSet<u32>,
+}
+
+impl Plan {
+    pub(super) async fn make(client: &Client, options: &SetupOptions) -> Result<Plan, SetupError> {
+        let role = Role::read(client, &options.role).await?;
+        let grantee = if role.is_some() { options.role.as_str() } else { "public" };
+        let server = Server::read(client, grantee).await?;
+        let existing = Existing::read(client, &options.publication).await?;
+        let candidates = Candidate::read(client, grantee).await?;
+        let selection = Selection::choose(&candidates, &options.tables, options.remedy(), server.superuser)?;
+
+        let mut plan = Plan { script: Script::default(), obstacle: None };
+        plan.introduce(&server);
+        plan.explain_left_out(&selection, options);
+        plan.identities(&selection);
+        plan.publication(&selection, options, &server, existing.as_ref());
+        plan.role(&selection, options, &server, role.as_ref());
+        plan.ddl_messages(&server);
+        plan.conclude(options);
+        Ok(plan)
+    }
+
+    fn introduce(&mut self, server: &Server) {
+        let Server { database, me, version, wal_level, .. } = server;
+        let major = version / 10_000;
+        self.script.remark(format!("pgvigil setup, for database {database:?} on PostgreSQL {major}, as role {me:?}."));
+        if wal_level != "logical" {
+            self.script.remark(format!(
+                "wal_level is {wal_level}: nothing can be streamed before it is logical. That takes a restart of the server:\n  \
+                 ALTER SYSTEM SET wal_level = logical;"
+            ));
+        }
+    }
+
+    fn explain_left_out(&mut self, selection: &Selection<'_>, options: &SetupOptions) {
+        let Selection { left_out, not_owned, .. } = selection;
+        if !left_out.is_empty() {
+            let mut text = format!(
+                "Left out: {} table(s) whose rows nothing identifies. Once such a table is published, every UPDATE and DELETE on it fails.",
+                left_out.len()
+            );
+            for (table, hazard) in left_out {
+                text += &format!("\n  {} {hazard}; either of these would help:", table.sql_name());
+                for cure in table.cures() {
+                    text += &format!("\n      {cure}");
+                }
+            }
+            text += "\nTo publish them all the same, with the whole old row in the log: --full-identity. To go on without them: --leave-out.";
+            self.script.remark(text);
+            let tables = left_out.len();
+            if options.all_tables {
+                self.obstacle = Some(SetupError::NotAllSafe { tables });
+            } else if options.remedy() == Remedy::Undecided {
+                self.obstacle = Some(SetupError::Undecided { tables });
+            }
+        }
+        if !not_owned.is_empty() {
+            let names: Vec<_> = not_owned.iter().map(|table| format!("\n  {}", table.sql_name())).collect();
+            self.script.remark(format!("Left out, since only their owner or a superuser can publish them:{}", names.concat()));
+        }
+    }
+
+    fn identities(&mut self, selection: &Selection<'_>) {
+        if !selection.full.is_empty() {
+            let names: Vec<_> = selection.full.iter().map(|table| escape_literal(&table.sql_name())).collect();
+            let alter: Vec<_> =
+                selection.full.iter().map(|table| format!("ALTER TABLE {} REPLICA IDENTITY FULL;", table.sql_name())).collect();
+            let (names, alter) = (names.join(",\n  "), alter.join("\n"));
+            self.script.sql(include_str!("../../../sql/setup/identity.sql"), &[("names", &names), ("alter", &alter)]);
+        }
+    }
+
+    fn publication(&mut self, selection: &Selection<'_>, options: &SetupOptions, server: &Server, existing: Option<&Existing>) {
+        let publication = escape_identifier(&options.publication);
+        let needs_generated = server.version >= 180_000 && selection.needs_generated_columns();
+        let generated = if needs_generated { ",\n      publish_generated_columns = stored" } else { "" };
+        let Some(existing) = existing else {
+            self.may_publish(options, server);
+            let template = if options.all_tables {
+                include_str!("../../../sql/setup/publication_all.sql")
+            } else {
+                include_str!("../../../sql/setup/publication.sql")
+            };
+            let tables = if selection.named.is_empty() { String::new() } else { format!(" FOR TABLE\n  {}", only(&selection.named)) };
+            return self.script.sql(template, &[("publication", &publication), ("tables", &tables), ("generated", generated)]);
+        };
+        if !existing.ours {
+            let name = &options.publication;
+            return self.script.remark(format!("Publication {name:?} is there already and was not made by setup, so it is left as it is."));
+        }
+        if existing.all_tables != options.all_tables {
+            let publication = options.publication.clone();
+            self.obstacle = Some(SetupError::OtherForm { publication, all_tables: existing.all_tables });
+            return;
+        }
+        if !options.all_tables {
+            let added: Vec<_> = selection.named.iter().copied().filter(|table| !existing.tables.contains(&table.oid)).collect();
+            let named: BTreeSet<u32> = selection.named.iter().map(|table| table.oid).collect();
+            let dropped: Vec<_> =
+                selection.all.iter().filter(|table| existing.tables.contains(&table.oid) && !named.contains(&table.oid)).collect();
+            for (tables, template) in [
+                (added, include_str!("../../../sql/setup/publication_add.sql")),
+                (dropped, include_str!("../../../sql/setup/publication_drop.sql")),
+            ] {
+                if !tables.is_empty() {
+                    self.script.sql(template, &[("publication", &publication), ("tables", &only(&tables))]);
+                }
+            }
+        }
+        if !existing.whole || (needs_generated && !existing.generated) {
+            let template = include_str!("../../../sql/setup/publication_options.sql");
+            self.script.sql(template, &[("publication", &publication), ("generated", generated)]);
+        }
+    }
+
+    fn may_publish(&mut self, options: &SetupOptions, server: &Server) {
+        let Server { me, database, .. } = server;
+        let remedy = if options.all_tables && !server.superuser {
+            "A publication for all tables takes a superuser.".to_owned()
+        } else if !server.may_create {
+            format!("It takes: GRANT CREATE ON DATABASE {} TO {};", escape_identifier(database), escape_identifier(me))
+        } else {
+            return;
+        };
+        self.script.remark(format!("Role {me:?} may not make a publication here. {remedy}"));
+        self.obstacle = Some(SetupError::NotAllowed { role: me.clone(), remedy });
+    }
+
+    fn role(&mut self, selection: &Selection<'_>, options: &SetupOptions, server: &Server, role: Option<&Role>) {
+        let name = &options.role;
+        let quoted = escape_identifier(name);
+        match role {
+            Some(Role { superuser: true, .. }) => {
+                return self.script.remark(format!("Role {name:?} is a superuser: it lacks nothing, and has more than pgvigil needs."));
+            }
+            Some(Role { ours: false, may_replicate, .. }) => {
+                let mut lacks = self.grants(selection, options, server, role);
+                if !may_replicate {
+                    lacks.sql("ALTER ROLE {role} REPLICATION;", &[("role", &quoted)]);
+                }
+                if !lacks.is_empty() {
+                    self.script.remark(format!(
+                        "Role {name:?} was not made by setup, so it is left as it is. To watch with it, it needs:\n{}",
+                        lacks.statements()
+                    ));
+                }
+                return;
+            }
+            Some(Role { ours: true, .. }) => {}
+            None if server.may_make_role() => self.script.sql(include_str!("../../../sql/setup/role.sql"), &[("role", &quoted)]),
+            None => {
+                return self.script.remark(format!(
+                    "Role {name:?} is not made: that takes a superuser (from 16 on, a role with CREATEROLE and REPLICATION). Without it, \
+                     pgvigil has to connect as a role that has REPLICATION, and may read the tables."
+                ));
+            }
+        }
+        let grants = self.grants(selection, options, server, role);
+        self.script.append(grants);
+    }
+
+    /// What the role lacks to read what is watched.
+    fn grants(&self, selection: &Selection<'_>, options: &SetupOptions, server: &Server, role: Option<&Role>) -> Script {
+        let mut grants = Script::default();
+        let role_name = escape_identifier(&options.role);
+        if server.lacks_connect {
+            let database = escape_identifier(&server.database);
+            grants.sql(include_str!("../../../sql/setup/connect.sql"), &[("database", &database), ("role", &role_name)]);
+        }
+        if options.all_tables {
+            if !role.is_some_and(|role| role.reads_all) {
+                grants.sql(include_str!("../../../sql/setup/read_all.sql"), &[("role", &role_name)]);
+            }
+            return grants;
+        }
+        let schemas: BTreeSet<_> = selection.read.iter().filter(|table| table.lacks_usage).map(|table| &table.schema).collect();
+        if !schemas.is_empty() {
+            let schemas = schemas.into_iter().map(|schema| escape_identifier(schema)).collect::<Vec<_>>().join(",\n  ");
+            grants.sql(include_str!("../../../sql/setup/usage.sql"), &[("schemas", &schemas), ("role", &role_name)]);
+        }
+        let tables: Vec<_> = selection.read.iter().filter(|table| table.lacks_select).map(|table| table.sql_name()).collect();
+        if !tables.is_empty() {
+            let tables = tables.join(",\n  ");
+            grants.sql(include_str!("../../../sql/setup/select.sql"), &[("tables", &tables), ("role", &role_name)]);
+        }
+        grants
+    }
+
+    fn ddl_messages(&mut self, server: &Server) {
+        if server.tells_ddl {
+            return;
+        }
+        if server.superuser {
+            self.script.sql(DDL_MESSAGES, &[]);
+        } else {
+            self.script.remark(
+                "DDL messages are not made: event triggers take a superuser. Without them pgvigil learns of altered tables by looking at \
+                 the system catalogs once a second, and the statements that altered them are not shown.",
+            );
+        }
+    }
+
+    fn conclude(&mut self, options: &SetupOptions) {
+        if self.script.is_empty() {
+            self.script.remark("Nothing is missing.");
+        } else if !options.apply {
+            self.script.remark("Nothing was run. To run it, all or nothing: pgvigil setup --apply, with the same options.");
+        }
+    }
+}
+
+impl Server {
+    async fn read(client: &Client, role: &str) -> Result<Server, tokio_postgres::Error> {
+        let row = client.query_one(include_str!("../../../sql/setup/server.sql"), &[&role]).await?;
+        let bodies = DDL_MESSAGES.split("$$").skip(1).step_by(2);
+        let present: Vec<String> = row.try_get("ddl_functions")?;
+        let same = bodies.clone().count() == present.len() && bodies.zip(&present).all(|(wanted, there)| wanted == there);
+        Ok(Server {
+            me: row.try_get("me")?,
+            superuser: row.try_get("superuser")?,
+            may_create_roles: row.try_get("may_create_roles")?,
+            may_replicate: row.try_get("may_replicate")?,
+            may_create: row.try_get("may_create")?,
+            database: row.try_get("database")?,
+            version: row.try_get("version")?,
+            wal_level: row.try_get("wal_level")?,
+            lacks_connect: row.try_get("lacks_connect")?,
+            tells_ddl: same && row.try_get("ddl_triggers")?,
+        })
+    }
+
+    fn may_make_role(&self) -> bool {
+        self.superuser || (self.version >= 160_000 && self.may_create_roles && self.may_replicate)
+    }
+}
+
+impl Role {
+    async fn read(client: &Client, name: &str) -> Result<Option<Role>, tokio_postgres::Error> {
+        let found = client.query_opt(include_str!("../../../sql/setup/role_is.sql"), &[&name]).await?;
+        let read = |row: tokio_postgres::Row| {
+            Ok(Role {
+                superuser: row.try_get("superuser")?,
+                may_replicate: row.try_get("may_replicate")?,
+                reads_all: row.try_get("reads_all")?,
+                ours: row.try_get("ours")?,
+            })
+        };
+        found.map(read).transpose()
+    }
+}
+
+impl Existing {
+    async fn read(client: &Client, name: &str) -> Result<Option<Existing>, tokio_postgres::Error> {
+        let found = client.query_opt(include_str!("../../../sql/setup/publication_is.sql"), &[&name]).await?;
+        let read = |row: tokio_postgres::Row| {
+            Ok(Existing {
+                all_tables: row.try_get("all_tables")?,
+                ours: row.try_get("ours")?,
+                whole: row.try_get("whole")?,
+                generated: row.try_get("generated")?,
+                tables: row.try_get::<_, Vec<u32>>("tables")?.into_iter().collect(),
+            })
+        };
+        found.map(read).transpose()
+    }
+}
+
+/// Tables as a publication names them: ONLY, or tables that inherit from them would come along.
+fn only(tables: &[&Candidate]) -> String {
+    tables.iter().map(|table| format!("ONLY {}", table.sql_name())).collect::<Vec<_>>().join(",\n  ")
+}
