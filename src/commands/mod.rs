@@ -1,5 +1,6 @@
 //! The commands, a file each. Floor 7: wires the floors below together and talks to the person at the terminal.
 
+pub mod bench;
 pub mod cleanup;
 pub mod connection;
 mod script;
@@ -25,6 +26,11 @@ pub enum Command {
     Setup(setup::SetupArgs),
     /// Print, and with --apply run, the SQL that removes all that setup made
     Cleanup(cleanup::CleanupArgs),
+    /// Measure this build on this machine, beside pg_recvlogical
+    Bench(bench::BenchArgs),
+    /// The process that bench measures
+    #[command(hide = true)]
+    BenchSubject(bench::SubjectArgs),
 }
 
 impl Command {
@@ -41,6 +47,8 @@ impl Command {
                 Command::Serve(args) => serve::run(args, cancel).await,
                 Command::Setup(args) => setup::run(args, &mut std::io::stdout()).await,
                 Command::Cleanup(args) => cleanup::run(args, &mut std::io::stdout()).await,
+                Command::Bench(args) => bench::run(args, cancel).await,
+                Command::BenchSubject(args) => bench::run_subject(args, cancel).await,
             }
         })
     }
