@@ -344,7 +344,17 @@ async fn a_slot_that_must_wait_too_long_is_given_up() -> Result<()> {
     assert!(error.is_transient() && error.advice().to_string().contains("pg_prepared_xacts"));
     // The server has given up too, and the session is still of use.
     assert_eq!(source.slots().await?, 0);
+    let mut abandoned = Box::pin(session.create_slot(SLOT, SlotOptions::temporary(), PATIENCE));
+    wait_for("the wait to begin", PATIENCE, async || {
+        ensure!(tokio::time::timeout(Duration::from_millis(10), &mut abandoned).await.is_err(), "it did not wait");
+        Ok((source.slots().await? == 1).then_some(()))
+    })
+    .await?;
+    drop(abandoned);
+    wait_for("the server to give up", PATIENCE, async || Ok((source.slots().await? == 0).then_some(()))).await?;
+
     open.rollback().await?;
+    let mut session = Replication::connect(&source.target()?, "test").await?;
     session.create_slot(SLOT, SlotOptions::temporary(), PATIENCE).await?;
     Ok(())
 }

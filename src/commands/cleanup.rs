@@ -54,7 +54,7 @@ pub enum CleanupError {
 /// Connects, then does what [`cleanup`] does.
 pub async fn run(args: CleanupArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let target = args.connection.target()?;
-    let mut client = target.sql("pgvigil cleanup").await.map_err(|error| Failure::advised(1, &error.explain()))?;
+    let mut client = target.sql("pgvigil cleanup").await.map_err(|error| Failure::advised(1, &error.advice()))?;
     cleanup(&mut client, &args.options, out).await.map_err(Failure::other)
 }
 

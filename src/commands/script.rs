@@ -61,7 +61,6 @@ impl Script {
 
     /// Runs it, all or nothing.
     pub(super) async fn run(&self, client: &mut Client) -> Result<(), ScriptError> {
-        let failed = |part: &str| move |error| ScriptError { part: part.to_owned(), source: ServerSays(error) };
         let transaction = client.transaction().await.map_err(failed("BEGIN"))?;
         transaction.batch_execute(LOCK_TIMEOUT).await.map_err(failed(LOCK_TIMEOUT))?;
         for part in &self.parts {
@@ -71,6 +70,11 @@ impl Script {
         }
         transaction.commit().await.map_err(failed("COMMIT"))
     }
+}
+
+/// Says which part failed.
+fn failed(part: &str) -> impl FnOnce(tokio_postgres::Error) -> ScriptError {
+    move |error| ScriptError { part: part.to_owned(), source: ServerSays(error) }
 }
 
 impl fmt::Display for Script {

@@ -6,7 +6,6 @@ use std::io::ErrorKind;
 use tokio_postgres::error::SqlState;
 
 use super::error::{Address, Attempt, ChannelError, ConnectError, Failure, LoginFailure, ServerError};
-use super::target::SessionAttributes;
 use super::tls::TlsFailure;
 
 /// An error, told to a person: whole sentences, each part one or more.
@@ -71,7 +70,7 @@ impl ConnectError {
             Failure::Tls(failure) => no_encryption(address, failure),
             Failure::Login(failure) => self.no_login(address, failure),
             Failure::SessionAttributes(wanted) => Advice::new(
-                format!("{address} is not a server of the kind that target_session_attrs asks for ({}).", kind(*wanted)),
+                format!("{address} is not a server of the kind that target_session_attrs asks for ({wanted})."),
                 "pgvigil watches no other kind than you asked for.",
                 "Name the right host, or several to choose from, or ask for another kind.",
             ),
@@ -220,17 +219,6 @@ fn no_encryption(address: &Address, failure: &TlsFailure) -> Advice {
             NOT_REACHED,
             "pgvigil speaks TLS 1.2 and 1.3: see ssl_max_protocol_version and the log of the server.",
         ),
-    }
-}
-
-fn kind(wanted: SessionAttributes) -> &'static str {
-    match wanted {
-        SessionAttributes::Any => "any",
-        SessionAttributes::ReadWrite => "read-write",
-        SessionAttributes::ReadOnly => "read-only",
-        SessionAttributes::Primary => "primary",
-        SessionAttributes::Standby => "standby",
-        SessionAttributes::PreferStandby => "prefer-standby",
     }
 }
 
