@@ -2,6 +2,7 @@
 
 pub mod cleanup;
 pub mod connection;
+pub mod demo;
 mod script;
 pub mod serve;
 pub mod setup;
