@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod cleanup;
 pub mod connection;
+pub mod demo;
 mod script;
 pub mod serve;
 pub mod setup;
