@@ -196,7 +196,9 @@ async fn nothing_is_left_after_cleanup(major: u32) -> Result<()> {
     database.run("ALTER TABLE index_gone REPLICA IDENTITY DEFAULT").await?;
     let before = dump(&database).await?;
 
-    for arguments in ["--full-identity", "--leave-out", "--leave-out --role Some\"One", "--leave-out --publication Other --tables keyed"] {
+    for arguments in
+        ["--full-identity", "--leave-out", "--leave-out --role Some\"One", "--leave-out --publication Other --tables keyed"]
+    {
         let (printed, outcome) = set_up(&mut database, arguments).await;
         outcome?;
         assert_unchanged(&before, &database, &format!("{arguments}: only printed")).await?;
@@ -210,7 +212,8 @@ async fn nothing_is_left_after_cleanup(major: u32) -> Result<()> {
         outcome?;
         assert!(again.contains("-- Nothing is missing.") && !again.contains("BEGIN"), "{arguments}: {again}");
 
-        let names: Vec<_> = arguments.split_whitespace().skip_while(|word| !matches!(*word, "--role" | "--publication")).take(2).collect();
+        let names: Vec<_> =
+            arguments.split_whitespace().skip_while(|word| !matches!(*word, "--role" | "--publication")).take(2).collect();
         let names = names.join(" ");
         clean_up(&mut database, &names).await?;
         assert_ne!(dump(&database).await?, before, "{arguments}: cleanup only printed");
@@ -286,11 +289,13 @@ async fn the_role_can_do_what_is_needed_and_no_more() -> Result<()> {
                              AND rolpassword IS NULL FROM pg_authid WHERE rolname = 'pgvigil'";
     assert!(database.value::<bool>(attributes).await?);
 
-    let mut watcher = Database::connect(&cluster.url("app").replace("postgres@", "pgvigil@").replace("user=postgres", "user=pgvigil")).await?;
+    let mut watcher =
+        Database::connect(&cluster.url("app").replace("postgres@", "pgvigil@").replace("user=postgres", "user=pgvigil")).await?;
     assert_eq!(watcher.value::<String>("SELECT current_user::text").await?, "pgvigil");
     let catalog = catalog::read(watcher.client(), "pgvigil").await?;
     assert!(catalog.tells_ddl);
-    let covered: Vec<_> = catalog.tables.iter().filter(|table| table.has_rows() && table.coverage == catalog::Coverage::Covered).collect();
+    let covered: Vec<_> =
+        catalog.tables.iter().filter(|table| table.has_rows() && table.coverage == catalog::Coverage::Covered).collect();
     assert!(covered.len() > 5);
     for table in &covered {
         catalog::count(watcher.client(), table, None, |_| ()).await.with_context(|| table.name.clone())?;
@@ -304,7 +309,9 @@ async fn the_role_can_do_what_is_needed_and_no_more() -> Result<()> {
     let before = dump(&database).await?;
     let (text, outcome) = set_up(&mut database, "--apply --leave-out --role mine --tables keyed").await;
     outcome?;
-    for needed in ["ALTER ROLE \"mine\" REPLICATION;", "GRANT CONNECT ON DATABASE", "GRANT USAGE ON SCHEMA", "GRANT SELECT ON TABLE"] {
+    for needed in
+        ["ALTER ROLE \"mine\" REPLICATION;", "GRANT CONNECT ON DATABASE", "GRANT USAGE ON SCHEMA", "GRANT SELECT ON TABLE"]
+    {
         assert!(text.lines().any(|line| line.starts_with("-- ") && line.contains(needed)), "{needed}: {text}");
     }
     let text = clean_up(&mut database, "--apply --role mine").await?;
@@ -337,7 +344,8 @@ async fn without_a_superuser_it_says_what_is_missing() -> Result<()> {
     let cluster = cluster(a_major()).await?;
     let mut database = app(&cluster).await?;
     database.run("CREATE ROLE owner LOGIN; CREATE TABLE owned (id int PRIMARY KEY); ALTER TABLE owned OWNER TO owner").await?;
-    let mut owner = Database::connect(&cluster.url("app").replace("postgres@", "owner@").replace("user=postgres", "user=owner")).await?;
+    let mut owner =
+        Database::connect(&cluster.url("app").replace("postgres@", "owner@").replace("user=postgres", "user=owner")).await?;
 
     let (text, outcome) = set_up(&mut owner, "--apply").await;
     assert!(matches!(outcome, Err(SetupError::NotAllowed { .. })), "{outcome:?}");
@@ -346,7 +354,9 @@ async fn without_a_superuser_it_says_what_is_missing() -> Result<()> {
     database.run("GRANT CREATE ON DATABASE app TO owner").await?;
     let (text, outcome) = set_up(&mut owner, "--apply").await;
     outcome.context(text.clone())?;
-    for said in ["Left out, since only their owner", "\"public\".\"keyed\"", "Role \"pgvigil\" is not made", "DDL messages are not made"] {
+    for said in
+        ["Left out, since only their owner", "\"public\".\"keyed\"", "Role \"pgvigil\" is not made", "DDL messages are not made"]
+    {
         assert!(text.contains(said), "{said}: {text}");
     }
     let published: Vec<String> =
@@ -368,7 +378,10 @@ async fn what_others_made_by_the_same_name_stays() -> Result<()> {
     let oid: i64 = database.value(publication).await?;
     let (text, outcome) = set_up(&mut database, "--apply --leave-out").await;
     outcome?;
-    assert!(text.contains("Publication \"pgvigil\" is there already and was not made by setup, so it is left as it is."), "{text}");
+    assert!(
+        text.contains("Publication \"pgvigil\" is there already and was not made by setup, so it is left as it is."),
+        "{text}"
+    );
     let text = clean_up(&mut database, "--apply").await?;
     assert!(text.contains("Publication \"pgvigil\" was not made by setup, so it stays."), "{text}");
     assert_eq!(database.value::<i64>(publication).await?, oid);
