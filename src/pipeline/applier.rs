@@ -75,10 +75,6 @@ impl Applier {
         self.passed
     }
 
-    pub(super) fn assembler(&self) -> &Assembler {
-        &self.assembler
-    }
-
     /// The primary key of a table, from the catalog: the stream does not tell it under REPLICA IDENTITY FULL.
     pub(super) fn set_primary_key(&mut self, oid: Oid, columns: &[String]) {
         if let Some(relation) = self.relations.get_mut(&oid) {

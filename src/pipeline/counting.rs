@@ -117,11 +117,6 @@ impl Counting {
         self.later.iter().map(|(due, _)| *due).min()
     }
 
-    /// Tables that wait or are being counted.
-    pub(super) fn outstanding(&self) -> usize {
-        self.queue.len() + self.later.len() + self.running.len()
-    }
-
     /// Starts as many counts as may run; `starting` is told of each before its snapshot is taken.
     pub(super) fn start(&mut self, mut starting: impl FnMut(&Job)) {
         let now = Instant::now();

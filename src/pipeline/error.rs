@@ -64,6 +64,15 @@ impl PipelineError {
         }
     }
 
+    /// Whether the database was reached, but is not set up to be watched.
+    pub fn is_preflight(&self) -> bool {
+        match self {
+            PipelineError::Encoding(_) | PipelineError::PublicationMissing { .. } | PipelineError::ServerTooOld { .. } => true,
+            PipelineError::Replication(error) => matches!(error, replication::Error::Server { .. }) && !error.is_transient(),
+            _ => false,
+        }
+    }
+
     /// For a person: what happened, what it means, what to do.
     pub fn advice(&self) -> Advice {
         let advice = |meaning: &str, action: String| Advice::new(self.to_string(), meaning, action);

@@ -98,6 +98,8 @@ pub struct Slot {
     pub temporary: bool,
     /// WAL the server keeps for it, in bytes.
     pub retained_bytes: u64,
+    /// How much it may keep before we let go of it. A temporary slot has no budget: it goes with its connection.
+    pub budget_bytes: Option<u64>,
 }
 
 /// The counts at one position, immutable: `GET /api/v1/tables`.

@@ -140,7 +140,7 @@ impl Pipeline {
             facts.phase = Phase::Streaming { first_epoch, counted: false };
             facts.reason = None;
             facts.epoch = Some(epoch.clone());
-            facts.slot = Some(Slot { name: slot.clone(), temporary: true, retained_bytes: 0 });
+            facts.slot = Some(Slot { name: slot.clone(), temporary: true, retained_bytes: 0, budget_bytes: None });
             facts.lag = super::state::Lag::default();
             facts.lag.stream_at(consistent_point);
             facts.last_proof = Some(std::time::Instant::now());

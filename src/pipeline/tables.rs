@@ -98,11 +98,6 @@ impl Tables {
         }
     }
 
-    /// Whether anything has changed since it was last published.
-    pub(super) fn is_dirty(&self) -> bool {
-        !self.removed.is_empty() || !self.dirty.is_empty()
-    }
-
     /// The stream names a table; true when it was not known, or by another name.
     pub(super) fn named(&mut self, name: &TableName, by: Xid) -> bool {
         match self.known.get(&name.oid) {

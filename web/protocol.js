@@ -1,0 +1,180 @@
+/**
+ * What the server says over the WebSocket, one JSON object a text frame: the types, and the way from text to them.
+ *
+ * The server may add types and fields at any time; what is not known here is passed over.
+ *
+ * @typedef {'connecting'|'live'|'lagging'|'stale'|'disconnected'|'resyncing'|'wrong_database'} State
+ * @typedef {null|string|number|boolean|unknown[]|{[key: string]: unknown}} Value  A column's value: never markup, only ever shown as text.
+ * @typedef {Record<string, Value>} Row
+ *
+ * @typedef {object} Database
+ * @property {string} name
+ * @property {number} oid
+ * @property {string} system_identifier
+ * @property {string} host
+ * @property {number} port
+ * @property {string} server_version
+ *
+ * @typedef {object} Transaction
+ * @property {string} id        `{epoch}-{commit_lsn with - for /}`
+ * @property {number} xid
+ * @property {string} lsn
+ * @property {string} time      when it was committed, RFC 3339
+ * @property {number} [ordinal] of the event in it, counting from 1
+ * @property {number} [changes] of rows in all, with the commit only
+ *
+ * @typedef {object} Hello
+ * @property {'hello'} type
+ * @property {string} epoch
+ * @property {Database|null} database
+ * @property {string} lsn
+ * @property {string|null} [from]  the event after which the stream goes on
+ * @property {State} state
+ *
+ * @typedef {object} Table
+ * @property {number} oid
+ * @property {string} schema
+ * @property {string} name
+ * @property {'table'|'partitioned_table'|'partition'|'materialized_view'|'foreign_table'} kind
+ * @property {number|null} parent
+ * @property {number|null} count          exact, or null
+ * @property {'exact'|'counting'|'unknown'|'uncovered'} count_state
+ * @property {string|null} reason
+ * @property {number|null} progress       percent
+ * @property {number} inserts
+ * @property {number} updates
+ * @property {number} deletes
+ * @property {number} truncates
+ * @property {string|null} last_change
+ * @property {string|null} verified_at
+ * @property {string} replica_identity    `default`, `nothing`, `full` or `index`
+ * @property {string[]} key
+ *
+ * @typedef {object} AsOf
+ * @property {string} lsn
+ * @property {string} time
+ *
+ * @typedef {object} Counts
+ * @property {'counts'} type
+ * @property {AsOf} as_of
+ * @property {boolean} whole   every table that there is, or only those that changed
+ * @property {Table[]} tables
+ * @property {number[]} [gone] oids of tables that are no more
+ *
+ * @typedef {'insert'|'update'|'delete'|'truncate'} Operation
+ *
+ * @typedef {object} Change
+ * @property {'change'} type
+ * @property {string} id
+ * @property {Operation} op
+ * @property {string} schema
+ * @property {string} table
+ * @property {number} oid
+ * @property {Transaction} tx
+ * @property {Row|null} key
+ * @property {Row|null} old
+ * @property {Row|null} new
+ * @property {boolean} old_complete
+ * @property {string[]} unchanged
+ * @property {number|null} count
+ * @property {number|null} [rows_lost]
+ *
+ * @typedef {object} TableTotals
+ * @property {string} schema
+ * @property {string} name
+ * @property {number} inserts
+ * @property {number} updates
+ * @property {number} deletes
+ * @property {number} [truncates]
+ * @property {number|null} count
+ *
+ * @typedef {object} Commit
+ * @property {'commit'} type
+ * @property {string} [id]
+ * @property {Transaction} tx
+ * @property {TableTotals[]} tables
+ *
+ * @typedef {object} Ddl
+ * @property {'ddl'} type
+ * @property {string} id
+ * @property {Transaction} tx
+ * @property {string} command
+ * @property {string|null} object
+ * @property {string|null} sql
+ *
+ * @typedef {object} Gap
+ * @property {'gap'} type
+ * @property {string|null} from
+ * @property {string|null} to
+ * @property {string} reason  `evicted`, `slot_lost`, `restart`, `skipped`
+ *
+ * @typedef {object} Slot
+ * @property {string} name
+ * @property {boolean} temporary
+ * @property {number} [retained_bytes]
+ * @property {number} [budget_bytes]
+ *
+ * @typedef {object} Status
+ * @property {'status'} type
+ * @property {State} state
+ * @property {string} [since]
+ * @property {string|null} [reason]
+ * @property {Database|null} [database]
+ * @property {string|null} [lsn]
+ * @property {number|null} [lag_bytes]
+ * @property {number|null} last_proof_age_ms
+ * @property {string|null} [epoch]
+ * @property {Slot|null} [slot]
+ * @property {number} [uptime_ms]  the server's monotonic clock: shows a connection that delivers late
+ *
+ * @typedef {object} Fault
+ * @property {'error'} type
+ * @property {string} code
+ * @property {string} message
+ *
+ * @typedef {Hello|Counts|Change|Commit|Ddl|Gap|Status|Fault} Frame
+ */
+
+const KNOWN = new Set(['hello', 'counts', 'change', 'commit', 'ddl', 'gap', 'status', 'error']);
+
+/**
+ * The frame in `text`, or null when its type is none that this page knows. Text that is no frame at all is said, not swallowed.
+ *
+ * @param {string} text
+ * @returns {Frame|null}
+ */
+export function parseFrame(text) {
+  let frame;
+  try {
+    frame = JSON.parse(text);
+  } catch {
+    return { type: 'error', code: 'unreadable', message: 'pgvigil sent something that this page cannot read.' };
+  }
+  return frame && KNOWN.has(frame.type) ? frame : null;
+}
+
+/**
+ * Whether `text` holds a row's change or its commit, told from its first bytes: under a flood these may be passed over unread.
+ *
+ * @param {string} text
+ * @returns {'change'|'commit'|null}
+ */
+export function bulkKind(text) {
+  if (text.startsWith('{"type":"change"')) return 'change';
+  if (text.startsWith('{"type":"commit"')) return 'commit';
+  return null;
+}
+
+/**
+ * The event id at which the stream may be resumed when nothing was received since `hello`.
+ *
+ * @param {Hello} hello
+ */
+export function positionOf({ from, epoch, lsn }) {
+  return from ?? `${epoch}.${lsn.replace('/', '-')}.0`;
+}
+
+/** @param {{schema: string, name: string}} table */
+export function qualified({ schema, name }) {
+  return `${schema}.${name}`;
+}

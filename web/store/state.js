@@ -1,0 +1,130 @@
+/**
+ * All that the page knows, as one immutable value; and what may happen to it.
+ *
+ * Times named `at` are milliseconds of the page's clock (`clock.js`); nothing here says "live": how far the numbers may be trusted
+ * depends on the moment of looking and is judged then (`freshness.js`).
+ *
+ * @typedef {import('../protocol.js').Table} Table
+ * @typedef {import('../protocol.js').Change} Change
+ * @typedef {import('../protocol.js').Ddl} Ddl
+ * @typedef {import('../protocol.js').Commit} Commit
+ * @typedef {import('../protocol.js').Status} Status
+ * @typedef {import('../protocol.js').Database} Database
+ * @typedef {import('../protocol.js').Transaction} Transaction
+ *
+ * @typedef {object} Connection  The line to our own server.
+ * @property {'connecting'|'open'|'waiting'} phase
+ * @property {number|null} heardAt    last frame of any connection
+ * @property {number|null} retryAt    while waiting
+ * @property {number} losses          how often the line was lost
+ * @property {string} why             why it was lost last, for a person
+ * @property {boolean} greeted        `hello` came on this connection
+ * @property {boolean} counted        the counts came whole on this connection
+ * @property {{said: Status, at: number, delay: number}|null} status  the last of this connection; `delay`: how late it came
+ * @property {number|null} baseDelay  the least offset between the two clocks on this connection
+ * @property {number|null} provenAt   when the numbers were last known to be the present
+ * @property {Database|null} database
+ * @property {{expected: Database, actual: Database}|null} stranger  another database answers than the one this page began with
+ * @property {string|null} lastId     the last event received: where to go on
+ *
+ * @typedef {object} Sample  @property {number} at  @property {number} count
+ *
+ * @typedef {object} Tables
+ * @property {ReadonlyMap<number, Table>} byOid
+ * @property {ReadonlyMap<number, Sample[]>} samples  counts of the last minute, oldest first, at most one a second
+ * @property {string|null} lsn        all counts are true at this position
+ * @property {ReadonlySet<number>} folded  partitioned tables whose partitions are hidden
+ *
+ * @typedef {object} Card  A transaction in the feed.
+ * @property {'transaction'} kind
+ * @property {number} seq             its place in the feed, never used twice
+ * @property {Transaction} tx
+ * @property {number} ordinal         of the last event received
+ * @property {(Change|Ddl)[]} rows    the first ROWS_KEPT of them
+ * @property {number} changes         of rows, kept or not
+ * @property {Commit|null} commit     once complete
+ * @property {Record<string, number>} touched  changes by `schema.table operation`, for the filter
+ * @property {number} size            characters
+ *
+ * @typedef {object} Notice  Something in the feed that is no transaction.
+ * @property {'gap'|'skipped'|'fault'} kind
+ * @property {number} seq
+ * @property {string|null} [from]
+ * @property {string|null} [to]
+ * @property {string} [reason]
+ * @property {number} [changes]
+ * @property {number} [commits]
+ * @property {string} [message]
+ * @property {number} size
+ *
+ * @typedef {Card|Notice} Item
+ *
+ * @typedef {object} Feed
+ * @property {readonly Item[]} items    oldest first
+ * @property {number} nextSeq
+ * @property {number} size              characters in all items
+ * @property {boolean} evicted          older ones are no longer kept
+ * @property {Pause|null} pause
+ * @property {number|null} selected     seq
+ * @property {ReadonlyMap<number, number>} opened  rows shown, by seq, where not FIRST_ROWS
+ *
+ * @typedef {object} Pause  What was on screen stays there, whatever comes.
+ * @property {readonly Item[]} items
+ * @property {boolean} evicted
+ * @property {number} nextSeq
+ * @property {string} since             wall-clock time, for a person
+ *
+ * @typedef {object} Filter  @property {string|null} table  @property {readonly string[]} ops
+ *
+ * @typedef {object} State
+ * @property {Connection} connection
+ * @property {Tables} tables
+ * @property {Feed} feed
+ * @property {Filter} filter
+ * @property {'tables'|'feed'} tab      which of the two a narrow screen shows
+ * @property {boolean} help
+ *
+ * @typedef {import('../inbox.js').Delivery} Delivery
+ *
+ * @typedef {{type: 'socket/connecting'}
+ *   | {type: 'socket/open'}
+ *   | {type: 'socket/lost', why: string, retryAt: number}
+ *   | {type: 'received', deliveries: Delivery[]}
+ *   | {type: 'feed/pause', since: string}
+ *   | {type: 'feed/resume'}
+ *   | {type: 'feed/select', seq: number|null}
+ *   | {type: 'feed/open', seq: number, rows: number}
+ *   | {type: 'tables/fold', oid: number}
+ *   | {type: 'filter', filter: Filter}
+ *   | {type: 'tab', tab: 'tables'|'feed'}
+ *   | {type: 'help', shown: boolean}} Action
+ */
+
+/** Rows of a transaction shown before it is opened. */
+export const FIRST_ROWS = 5;
+/** Rows of a transaction added at each further step. */
+export const MORE_ROWS = 100;
+
+/** @type {State} */
+export const initialState = {
+  connection: {
+    phase: 'connecting',
+    heardAt: null,
+    retryAt: null,
+    losses: 0,
+    why: '',
+    greeted: false,
+    counted: false,
+    status: null,
+    baseDelay: null,
+    provenAt: null,
+    database: null,
+    stranger: null,
+    lastId: null,
+  },
+  tables: { byOid: new Map(), samples: new Map(), lsn: null, folded: new Set() },
+  feed: { items: [], nextSeq: 1, size: 0, evicted: false, pause: null, selected: null, opened: new Map() },
+  filter: { table: null, ops: [] },
+  tab: 'tables',
+  help: false,
+};

@@ -1,0 +1,120 @@
+/**
+ * One item of the feed: a transaction as a card, or a notice of what could not be shown.
+ *
+ * @typedef {import('../store/state.js').Item} Item
+ * @typedef {import('../store/state.js').Card} Card
+ * @typedef {import('../store/state.js').Notice} Notice
+ * @typedef {import('../store/state.js').Filter} Filter
+ * @typedef {import('../protocol.js').Table} Table
+ * @typedef {{filter: Filter, rows: number, tableOf: (oid: number) => Table|undefined, open: (seq: number, rows: number) => void}} Context
+ */
+
+import { count, plural, timeOfDay } from '../format.js';
+import { FIRST_ROWS, MORE_ROWS } from '../store/state.js';
+import { isActive, matchesRow } from '../store/filter.js';
+import { changeNode } from './change.js';
+import { h, shape } from './dom.js';
+
+/** Tables named in a card's head. */
+const SUMMARY_TABLES = 3;
+
+/** @param {Item} item @param {Context} context @returns {HTMLElement} */
+export function cardNode(item, context) {
+  return item.kind === 'transaction' ? transactionNode(item, context) : noticeNode(item);
+}
+
+/** @param {Card} card @param {Context} context */
+function transactionNode(card, { filter, rows: shown, tableOf, open }) {
+  const opened = shown > FIRST_ROWS;
+  const matching = isActive(filter) ? card.rows.filter((row) => matchesRow(filter, row)) : card.rows;
+  const list = matching.slice(0, shown).map((row) => changeNode(row, 'oid' in row ? tableOf(row.oid) : undefined, !opened));
+  const toggle = h(
+    'button',
+    { class: 'card-toggle', type: 'button', 'aria-expanded': String(opened), 'aria-label': `Transaction at ${timeOfDay(card.tx.time)}, whole rows` },
+    shape('chevron'),
+    h('time', { class: 'time', datetime: card.tx.time }, timeOfDay(card.tx.time)),
+  );
+  toggle.addEventListener('click', () => open(card.seq, opened ? FIRST_ROWS : MORE_ROWS));
+  const head = h(
+    'div',
+    'card-head',
+    toggle,
+    h('span', 'tx', `tx ${card.tx.lsn}`),
+    h('span', 'rows', extent(card)),
+    h('span', 'summary', ...summaryNodes(card)),
+  );
+  return h(
+    'article',
+    { class: 'card', tabindex: '-1', 'data-seq': card.seq, 'data-opened': opened },
+    head,
+    list.length > 0 && h('ol', 'rows-list', ...list),
+    moreNode(card, matching.length, shown, open),
+  );
+}
+
+/** @param {Card} card */
+function extent({ changes, commit }) {
+  if (!commit) return `${plural(changes, 'change')} so far`;
+  return changes ? plural(changes, 'change') : '';
+}
+
+/** @param {Card} card @param {number} matching @param {number} shown @param {Context['open']} open */
+function moreNode(card, matching, shown, open) {
+  const hidden = matching - shown;
+  const unkept = card.commit ? card.changes - card.rows.filter((row) => row.type === 'change').length : 0;
+  const texts = [];
+  if (unkept > 0) texts.push(`${plural(unkept, card.rows.length ? 'further change' : 'change')} not kept on this page`);
+  const button = hidden > 0 && h('button', { class: 'more', type: 'button' }, `+${count(hidden)} more`);
+  if (button) button.addEventListener('click', () => open(card.seq, shown <= FIRST_ROWS ? MORE_ROWS : shown + MORE_ROWS));
+  return (button || texts.length > 0) && h('div', 'card-foot', button, h('span', 'note', texts.join(', ')));
+}
+
+/** What the transaction did to each table, the heaviest losses first. @param {Card} card */
+function summaryNodes({ commit }) {
+  const tables = [...(commit?.tables ?? [])].sort((a, b) => b.deletes - a.deletes || b.inserts + b.updates - a.inserts - a.updates);
+  const nodes = tables.slice(0, SUMMARY_TABLES).map(({ name, inserts, updates, deletes, truncates, count: after }) =>
+    h(
+      'span',
+      'touched',
+      h('b', {}, name),
+      inserts > 0 && h('span', 'insert', ` +${count(inserts)}`),
+      updates > 0 && h('span', 'update', ` ~${count(updates)}`),
+      deletes > 0 && h('span', 'delete', ` −${count(deletes)}`),
+      (truncates ?? 0) > 0 && h('span', 'truncate', ' ∅'),
+      after !== null && after !== undefined && inserts + deletes + (truncates ?? 0) > 0 && h('span', 'after', ` → ${count(after)}`),
+    ),
+  );
+  if (tables.length > SUMMARY_TABLES) nodes.push(h('span', 'touched', `+${tables.length - SUMMARY_TABLES} tables`));
+  return nodes;
+}
+
+/** @param {Notice} notice */
+function noticeNode(notice) {
+  const [title, text] = noticeTexts(notice);
+  return h(
+    'article',
+    { class: `notice ${notice.kind}`, tabindex: '-1', 'data-seq': notice.seq },
+    h('strong', {}, title),
+    ' ',
+    h('span', {}, text),
+  );
+}
+
+/** @param {Notice} notice @returns {[string, string]} */
+function noticeTexts(notice) {
+  if (notice.kind === 'fault') return ['pgvigil says', notice.message ?? notice.reason ?? ''];
+  if (notice.kind === 'skipped') {
+    const what = notice.changes ? plural(notice.changes, 'change') : plural(notice.commits ?? 0, 'transaction');
+    return [`skipped ${what}`, 'More came than this page can draw. The counts are exact all the same.'];
+  }
+  const between = notice.from || notice.to ? ` Between ${notice.from ?? 'the beginning'} and ${notice.to ?? 'now'}.` : '';
+  return ['gap: changes here are not known', `${GAP_REASONS[notice.reason ?? ''] ?? notice.reason ?? ''}${between}`];
+}
+
+/** @type {Record<string, string>} */
+const GAP_REASONS = {
+  evicted: 'They were dropped from the history before this page could have them.',
+  slot_lost: 'The replication slot was lost; all tables were counted anew.',
+  restart: 'pgvigil was started again; all tables were counted anew.',
+  skipped: 'They came faster than this page could take them.',
+};
