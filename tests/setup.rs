@@ -218,7 +218,7 @@ async fn nothing_is_left_after_cleanup(major: u32) -> Result<()> {
         clean_up(&mut database, &names).await?;
         assert_ne!(dump(&database).await?, before, "{arguments}: cleanup only printed");
         clean_up(&mut database, &format!("--apply {names}")).await?;
-        assert_unchanged(&before, &database, &format!("{arguments}")).await?;
+        assert_unchanged(&before, &database, arguments).await?;
     }
     let nothing = clean_up(&mut database, "--apply").await?;
     assert!(nothing.contains("-- Nothing that setup made is here."), "{nothing}");
@@ -342,7 +342,7 @@ async fn a_role_that_is_known_elsewhere_stays_until_the_last_cleanup() -> Result
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_superuser_it_says_what_is_missing() -> Result<()> {
     let cluster = cluster(a_major()).await?;
-    let mut database = app(&cluster).await?;
+    let database = app(&cluster).await?;
     database.run("CREATE ROLE owner LOGIN; CREATE TABLE owned (id int PRIMARY KEY); ALTER TABLE owned OWNER TO owner").await?;
     let mut owner =
         Database::connect(&cluster.url("app").replace("postgres@", "owner@").replace("user=postgres", "user=owner")).await?;
