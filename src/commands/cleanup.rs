@@ -130,7 +130,8 @@ async fn remove_role(script: &mut Script, client: &Client, role: &str, me: &str)
     let name = escape_identifier(role);
     let mut revoke = Vec::new();
     for row in client.query(include_str!("../../sql/cleanup/granted.sql"), &[&name]).await? {
-        let (kind, schema, object): (&str, Option<&str>, &str) = (row.try_get("kind")?, row.try_get("schema")?, row.try_get("name")?);
+        let (kind, schema, object): (&str, Option<&str>, &str) =
+            (row.try_get("kind")?, row.try_get("schema")?, row.try_get("name")?);
         let object = schema.map_or_else(|| escape_identifier(object), |schema| qualified(schema, object));
         revoke.push(format!("REVOKE ALL ON {kind} {object} FROM {name};"));
     }
