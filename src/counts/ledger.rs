@@ -198,9 +198,13 @@ impl Ledger {
 
     /// Drops what every snapshot from `snapshot` on sees.
     pub fn prune(&mut self, snapshot: &Snapshot) {
-        let entries = &self.entries;
         // A baseline that was asked for may have taken its snapshot before this one.
-        self.recent.prune(snapshot, |oid| matches!(entries.get(&oid), Some(Entry { count: Count::Asked, .. })));
+        let asked = |entry: &Entry| matches!(entry.count, Count::Asked);
+        let entries = &self.entries;
+        self.recent.prune(snapshot, |oid| entries.get(&oid).is_some_and(asked));
+        if !entries.values().any(asked) {
+            self.recent.forget_dropped(snapshot);
+        }
     }
 
     fn set(&mut self, oid: Oid, count: Count) {
