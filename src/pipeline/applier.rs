@@ -211,6 +211,10 @@ impl Applier {
         let ddl = if message.prefix.0 == DdlMessage::PREFIX { DdlMessage::parse(message.content) } else { None };
         match ddl {
             Some(ddl) => {
+                if let Some(oid) = ddl.becomes_unlogged() {
+                    // From here on, not only from when the pipeline comes to look at it: rows may follow in this very transaction.
+                    self.ledger.doubt(oid);
+                }
                 let object = ddl.object();
                 let (command, object, sql) = (ddl.command.as_str(), Some(object.as_str()), ddl.sql.as_deref());
                 let table = ddl.table().and_then(|oid| Some(self.relations.get(&oid)?.table()));

@@ -308,7 +308,6 @@ impl Session<'_> {
             self.survey.ask();
             if let Some(oid) = ddl.becomes_unlogged() {
                 self.doubtful.insert(oid, xid);
-                self.applier.ledger().doubt(oid);
                 if let Some(known) = self.tables.touch(oid) {
                     known.note = Some("it was made unlogged, so its changes are not in the log".to_owned());
                 }
@@ -358,7 +357,7 @@ impl Session<'_> {
         }
         for oid in resolved {
             if self.tables.is_counted(oid) {
-                self.recount(oid, self.fence, "it was unlogged for a while, so it is counted again");
+                self.recount(oid, fence, "it was unlogged for a while, so it is counted again");
             }
         }
         self.soon();
@@ -404,7 +403,10 @@ impl Session<'_> {
 
     fn counted(&mut self, job: Job, outcome: Result<catalog::Baseline, Failure>) {
         let oid = job.table.oid;
-        let Some(known) = self.tables.touch(oid) else { return };
+        // Gone, or not covered any more.
+        let Some(known) = self.tables.touch(oid).filter(|known| known.is_counted()) else { return };
+        // Should it have to be counted again: under the name that it has by now.
+        let job = Job { table: Arc::clone(&known.table), ..job };
         known.progress = None;
         known.note = None;
         match outcome {
