@@ -42,6 +42,8 @@ struct Session<'a> {
     fence: FullXid,
     /// Tables that went out of the log, if only for a moment, and the transaction that did it: in doubt until a look at the catalog sees it.
     doubtful: FxHashMap<Oid, Xid>,
+    /// Transactions that may have changed what the publication covers, and that no look at the catalog has seen yet.
+    regrouped: Vec<Xid>,
     /// When the server last said how far the stream is.
     proof: Option<std::time::Instant>,
     counted: bool,
@@ -79,6 +81,7 @@ impl Pipeline {
             survey,
             fence,
             doubtful: FxHashMap::default(),
+            regrouped: Vec::new(),
             proof: None,
             counted: false,
             first_epoch,
@@ -304,6 +307,11 @@ impl Session<'_> {
             tracing::error!(%oid, "a count fell below zero: something was missed; counting again");
             self.recount(oid, self.fence, "its count fell below zero, so it is counted again");
         }
+        if !noticed.regrouped.is_empty() {
+            self.regrouped.extend(noticed.regrouped);
+            self.tables.touch_all();
+            self.soon();
+        }
         for (ddl, xid) in noticed.ddl {
             self.survey.ask();
             if let Some(oid) = ddl.becomes_unlogged() {
@@ -330,8 +338,12 @@ impl Session<'_> {
     }
 
     fn surveyed(&mut self, catalog: Catalog) -> Result<(), PipelineError> {
-        if catalog.publication.is_none() {
-            return Err(self.publication_missing());
+        let Some(publication) = &catalog.publication else { return Err(self.publication_missing()) };
+        self.applier.set_publication(publication.clone());
+        self.regrouped.retain(|xid| !catalog.snapshot.sees(*xid));
+        if self.regrouped.is_empty() && self.applier.ledger().is_held() {
+            self.applier.ledger().release();
+            self.tables.touch_all();
         }
         for table in &catalog.tables {
             self.applier.set_primary_key(table.oid, &table.primary_key);

@@ -91,6 +91,11 @@ impl Tables {
         self.known.get_mut(&oid)
     }
 
+    /// Every table is published anew.
+    pub(super) fn touch_all(&mut self) {
+        self.dirty.extend(self.known.keys());
+    }
+
     /// Marks a table, and the partitioned tables above it, to be published anew.
     fn mark(&mut self, oid: Oid) {
         let mut next = Some(oid);
@@ -242,6 +247,7 @@ impl Tables {
             (Coverage::Covered, Kind::PartitionedTable) => self.sum(&leaves, ledger),
             (Coverage::Covered, _) => match ledger.standing(*oid) {
                 Standing::Exact(rows) => (Some(rows), CountState::Exact, None),
+                Standing::Counting if ledger.is_held() => (None, CountState::Counting, Some(HELD.to_owned())),
                 Standing::Counting => (None, CountState::Counting, known.note.clone()),
                 Standing::Unknown => (None, CountState::Unknown, known.note.clone()),
             },
@@ -302,6 +308,8 @@ impl Tables {
         leaves
     }
 }
+
+const HELD: &str = "what the publication covers has changed; the catalog is being read";
 
 /// A table of which nothing is known but what the stream says. The next survey completes it.
 fn streamed(name: &TableName) -> catalog::Table {
