@@ -30,6 +30,8 @@ pub enum Command {
     Setup(setup::SetupArgs),
     /// Print, and with --apply run, the SQL that removes all that setup made
     Cleanup(cleanup::CleanupArgs),
+    /// Watch a private, throw-away PostgreSQL with a sample database in which something is always going on
+    Demo(demo::DemoArgs),
     /// Measure this build on this machine, beside pg_recvlogical
     Bench(bench::BenchArgs),
     /// The process that bench measures
@@ -52,6 +54,7 @@ impl Command {
                 Command::Tail(args) => tail::run(args, cancel).await.map_err(Failure::other),
                 Command::Setup(args) => setup::run(args, &mut std::io::stdout()).await,
                 Command::Cleanup(args) => cleanup::run(args, &mut std::io::stdout()).await,
+                Command::Demo(args) => demo::run(args, cancel).await,
                 Command::Bench(args) => bench::run(args, cancel).await,
                 Command::BenchSubject(args) => bench::run_subject(args, cancel).await,
             }

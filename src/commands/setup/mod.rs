@@ -59,6 +59,13 @@ pub struct SetupOptions {
 }
 
 impl SetupOptions {
+    /// To print what makes this publication, and nothing decided.
+    pub fn for_publication(name: &str) -> Self {
+        let (publication, role) = (name.to_owned(), "pgvigil".to_owned());
+        let (apply, all_tables, leave_out, full_identity) = (false, false, false, false);
+        Self { apply, publication, role, tables: Vec::new(), all_tables, leave_out, full_identity }
+    }
+
     fn remedy(&self) -> Remedy {
         match (self.full_identity, self.leave_out) {
             (true, _) => Remedy::Full,
