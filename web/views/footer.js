@@ -29,7 +29,7 @@ export function createFooter() {
     const said = numbers === 'blocked' ? null : connection.status?.said;
     const slot = said?.slot;
     field('position', said?.lsn ?? null);
-    field('lag', said?.lag_bytes === undefined ? null : bytes(said.lag_bytes));
+    field('lag', said?.lag_bytes == null ? null : bytes(said.lag_bytes));
     field('slot', slot ? `${slot.name}${slot.temporary ? ', temporary' : ''}` : null);
     field('WAL held', slot?.retained_bytes === undefined ? null : held(slot.retained_bytes, slot.budget_bytes));
     field('epoch', said?.epoch ?? null);

@@ -1,0 +1,144 @@
+/** Nothing stale is shown as live: what the page does when what stands behind it fails. */
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+
+import { freePort } from './support/postgres.js';
+import { Proxy } from './support/proxy.js';
+import { until } from './support/wait.js';
+import { startWorld } from './support/world.js';
+
+/** Silence is a loss after 5 s; the page looks at least twice a second, and this machine may be busy. */
+const LOSS_MS = 6500;
+
+/** @type {Awaited<ReturnType<typeof startWorld>>} */
+let world;
+/** @type {number} */
+let proxyPort;
+before(async () => {
+  proxyPort = await freePort();
+  world = await startWorld({ origins: [`http://127.0.0.1:${proxyPort}`] });
+});
+after(() => world?.stop());
+
+const users = () => world.postgres.sql('SELECT count(*) FROM "User"');
+let nextUser = 1000;
+const addUser = () => world.postgres.sql(`INSERT INTO "User" VALUES (${nextUser++}, 'x@example.org')`);
+
+/** @param {import('./support/viewer.js').Viewer} viewer */
+async function isLost(viewer) {
+  await viewer.becomes('disconnected', LOSS_MS);
+  assert.deepEqual(await viewer.unmarkedNumbers(), []);
+  assert.match(await viewer.page.title(), /^✕ disconnected/);
+  assert.match((await viewer.counts())['public.User'], /^last known\d+$/);
+}
+
+/** @param {import('./support/viewer.js').Viewer} viewer */
+async function isBack(viewer) {
+  await viewer.becomes('live', 30_000);
+  await viewer.shows('public.User', users());
+}
+
+test('pgvigil is killed, and comes again', async () => {
+  const viewer = await world.open();
+  await viewer.becomes('live');
+  await viewer.shows('public.User', users());
+  await world.pgvigil.kill();
+  await isLost(viewer);
+  await until('a countdown', async () => /Trying again in \d+ s/.test(await viewer.page.textContent('#trouble-text') ?? ''));
+  addUser();
+  assert.deepEqual(await viewer.unmarkedNumbers(), []);
+  await world.pgvigil.start(world.postgres.url());
+  await isBack(viewer);
+  await viewer.card(/gap: changes here are not known/);
+  await viewer.close();
+});
+
+test('pgvigil stands still without closing anything', async () => {
+  const viewer = await world.open();
+  await viewer.becomes('live');
+  world.pgvigil.signal('SIGSTOP');
+  await isLost(viewer);
+  world.pgvigil.signal('SIGCONT');
+  await isBack(viewer);
+  await viewer.close();
+});
+
+test('the network swallows everything', async () => {
+  const proxy = new Proxy(proxyPort, world.pgvigil.port);
+  const viewer = await world.open({ url: proxy.url });
+  await viewer.becomes('live');
+  proxy.silence();
+  addUser();
+  await isLost(viewer);
+  proxy.heal();
+  await isBack(viewer);
+
+  // What happened meanwhile comes after all: the stream goes on from the last event.
+  addUser();
+  await viewer.card(new RegExp(`User id=${nextUser - 1}`));
+  await viewer.card(new RegExp(`User id=${nextUser - 2}`));
+  proxy.reset();
+  await viewer.becomes('disconnected');
+  addUser();
+  await isBack(viewer);
+  await viewer.card(new RegExp(`User id=${nextUser - 1}`));
+  await viewer.close();
+  proxy.stop();
+});
+
+test('PostgreSQL stands still: its silence is not the page\'s word for live', async () => {
+  const viewer = await world.open();
+  await viewer.becomes('live');
+  const walsender = world.postgres.sql('SELECT pid FROM pg_stat_replication');
+  process.kill(Number(walsender), 'SIGSTOP');
+  try {
+    await until('the page is no longer live', async () => (await viewer.state()) !== 'live', 8000);
+    const cell = await viewer.page.textContent('tr[data-table="public.User"]') ?? '';
+    assert.match(cell, /behind|last known|—/);
+  } finally {
+    process.kill(Number(walsender), 'SIGCONT');
+  }
+  await isBack(viewer);
+  await viewer.close();
+});
+
+test('a page that was frozen wakes up without a live number', async () => {
+  const viewer = await world.open();
+  await viewer.becomes('live');
+  const session = await viewer.page.context().newCDPSession(viewer.page);
+  await viewer.page.evaluate(() => {
+    const seen = /** @type {string[]} */ (Object.assign(window, { seen: [] }).seen);
+    document.addEventListener('freeze', () => seen.push('freeze'));
+    document.addEventListener('resume', () => seen.push('resume'));
+    new MutationObserver(() => seen.push(document.documentElement.dataset.state ?? '')).observe(document.documentElement, { attributeFilter: ['data-state'] });
+  });
+  await session.send('Page.setWebLifecycleState', { state: 'frozen' });
+  addUser();
+  await session.send('Page.setWebLifecycleState', { state: 'active' });
+  await isBack(viewer);
+  const seen = await viewer.page.evaluate(() => /** @type {Window & {seen?: string[]}} */ (window).seen);
+  assert.deepEqual(seen?.slice(0, 2), ['freeze', 'disconnected']);
+  assert.equal(seen?.at(-1), 'live');
+  await viewer.close();
+});
+
+test('another database under the same address blocks the page', async () => {
+  const viewer = await world.open();
+  await viewer.becomes('live');
+  addUser();
+  await viewer.card(/User/);
+  world.postgres.sql('CREATE DATABASE lookalike');
+  world.postgres.sql('CREATE TABLE secret (id int); INSERT INTO secret VALUES (42); CREATE PUBLICATION pgvigil FOR TABLE secret', 'lookalike');
+  await world.pgvigil.kill();
+  await world.pgvigil.start(world.postgres.url('lookalike'));
+  await viewer.becomes('wrong_database', 30_000);
+  const text = await viewer.page.evaluate(() => document.body.innerText);
+  assert.match(text, /expected[\s\S]*postgres@127\.0\.0\.1[\s\S]*actual[\s\S]*lookalike@127\.0\.0\.1/);
+  assert.deepEqual(await viewer.counts(), {});
+  assert.deepEqual(await viewer.cards(), []);
+  assert.doesNotMatch(text, /secret|example\.org/);
+  await viewer.close();
+  await world.pgvigil.kill();
+  await world.pgvigil.start(world.postgres.url());
+});

@@ -1,0 +1,51 @@
+/** The real program, serving a database at an address that stays the same over restarts. */
+
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+
+import { until } from './wait.js';
+
+const BINARY = process.env.PGVIGIL_BIN ?? path.join(import.meta.dirname, '../../../../target/debug/pgvigil');
+
+export class Pgvigil {
+  /** @type {import('node:child_process').ChildProcess|null} */
+  #process = null;
+
+  /** @param {number} port @param {string[]} origins  by which pages may come, beside its own */
+  constructor(port, origins = []) {
+    this.port = port;
+    this.origins = origins;
+    this.url = `http://127.0.0.1:${port}/`;
+  }
+
+  /** Starts it and waits until it is live. @param {string} database  a connection string */
+  async start(database) {
+    if (!existsSync(BINARY)) throw new Error(`${BINARY} is not there: cargo build, or name it with PGVIGIL_BIN`);
+    const allowed = this.origins.flatMap((origin) => ['--allow-origin', origin]);
+    let said = '';
+    const child = spawn(BINARY, ['serve', '--listen', `127.0.0.1:${this.port}`, ...allowed], { env: { ...process.env, DATABASE_URL: database } });
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (said += chunk));
+    this.#process = child;
+    await until('pgvigil is live', async () => {
+      if (child.exitCode !== null) throw new Error(`pgvigil ended with ${child.exitCode}:\n${said}`);
+      return (await fetch(`${this.url}readyz`).catch(() => null))?.ok;
+    }).catch((error) => {
+      throw new Error(`${error.message}\n${said}`);
+    });
+  }
+
+  /** @param {NodeJS.Signals} signal */
+  signal(signal) {
+    this.#process?.kill(signal);
+  }
+
+  async kill() {
+    const child = this.#process;
+    this.#process = null;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    child.kill('SIGKILL');
+    await ended;
+  }
+}

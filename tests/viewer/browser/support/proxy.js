@@ -1,0 +1,52 @@
+/** A TCP proxy that can be made to fail in the ways a network does. */
+
+import net from 'node:net';
+
+export class Proxy {
+  /** @type {Set<net.Socket>} */
+  #sockets = new Set();
+  /** @type {'pass'|'silent'} */
+  #mode = 'pass';
+
+  /** @param {number} port @param {number} target */
+  constructor(port, target) {
+    this.url = `http://127.0.0.1:${port}/`;
+    this.server = net.createServer((client) => {
+      const upstream = net.connect(target, '127.0.0.1');
+      this.#join(client, upstream);
+      this.#join(upstream, client);
+    });
+    this.server.listen(port, '127.0.0.1');
+  }
+
+  /** @param {net.Socket} from @param {net.Socket} to */
+  #join(from, to) {
+    this.#sockets.add(from);
+    from.on('data', (bytes) => this.#mode === 'pass' && to.write(bytes));
+    from.on('error', () => from.destroy());
+    from.on('close', () => {
+      this.#sockets.delete(from);
+      to.destroy();
+    });
+  }
+
+  /** What comes is swallowed; nobody is told. */
+  silence() {
+    this.#mode = 'silent';
+  }
+
+  /** New connections pass again; those that lost bytes are of no use to anyone. */
+  heal() {
+    this.#mode = 'pass';
+    this.reset();
+  }
+
+  reset() {
+    for (const socket of this.#sockets) socket.resetAndDestroy();
+  }
+
+  stop() {
+    this.server.close();
+    this.reset();
+  }
+}
