@@ -53,7 +53,12 @@ pub async fn run(args: DemoArgs, cancel: CancellationToken) -> Result<(), Failur
     outcome.and(stopped)
 }
 
-async fn watched(args: &DemoArgs, cluster: &Cluster, bound: crate::server::Bound, cancel: &CancellationToken) -> Result<(), Failure> {
+async fn watched(
+    args: &DemoArgs,
+    cluster: &Cluster,
+    bound: crate::server::Bound,
+    cancel: &CancellationToken,
+) -> Result<(), Failure> {
     let target = |database| Target::resolve(Some(&cluster.url(database)), |_| None).map_err(Failure::other);
     let sql = async |database| target(database)?.sql("arcade").await.map_err(|error| Failure::advised(1, &error.advice()));
     sql("postgres").await?.batch_execute(&format!("CREATE DATABASE {DATABASE}")).await.map_err(Failure::other)?;
