@@ -33,15 +33,25 @@ type Captured = Arc<Mutex<String>>;
 impl Pgvigil {
     /// Starts `pgvigil serve` on a free loopback port and waits until it says that it is ready.
     pub(crate) async fn serve(database_url: &str, arguments: &[&str]) -> Result<Self> {
+        Self::serve_with(database_url, arguments, &[]).await
+    }
+
+    /// The same, with more in its environment.
+    pub(crate) async fn serve_with(database_url: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Result<Self> {
         let mut all = vec!["serve", "--listen", "127.0.0.1:0"];
         all.extend(arguments);
-        let mut pgvigil = Self::spawn(database_url, &all)?;
+        let mut pgvigil = Self::spawn_with(database_url, &all, environment)?;
         pgvigil.origin = pgvigil.ready().await?;
         Ok(pgvigil)
     }
 
     /// Starts any command of pgvigil and waits for nothing. The connection string goes by the environment, as a secret should.
     pub(crate) fn spawn(database_url: &str, arguments: &[&str]) -> Result<Self> {
+        Self::spawn_with(database_url, arguments, &[])
+    }
+
+    /// The same, with more in its environment.
+    pub(crate) fn spawn_with(database_url: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Result<Self> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pgvigil"));
         for (name, _) in std::env::vars_os() {
             let of_ours = |prefix: &[u8]| name.as_encoded_bytes().starts_with(prefix);
@@ -49,7 +59,7 @@ impl Pgvigil {
                 command.env_remove(&name);
             }
         }
-        command.args(arguments).env("DATABASE_URL", database_url).kill_on_drop(true);
+        command.args(arguments).env("DATABASE_URL", database_url).envs(environment.iter().copied()).kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().context("start pgvigil")?;
         let stdout = capture(child.stdout.take().context("its standard output")?);
@@ -59,8 +69,8 @@ impl Pgvigil {
         Ok(Pgvigil { child, stdout, stderr, origin: String::new(), http })
     }
 
-    /// Waits for the ready line and returns the origin that it names.
-    async fn ready(&mut self) -> Result<String> {
+    /// Waits for the ready line and returns the origin that it names; [`serve`](Self::serve) has done so.
+    pub(crate) async fn ready(&mut self) -> Result<String> {
         let found = wait_for("the line that says pgvigil is ready", PATIENCE, async || {
             if self.child.try_wait()?.is_some() {
                 return Ok(Some(None));
