@@ -66,8 +66,14 @@ async fn another_server_answers_while_the_stream_goes_on() -> Result<()> {
     stranger.run("CREATE TABLE late (id int PRIMARY KEY); INSERT INTO late VALUES (1), (2), (3)").await?;
     // As with a pooler that is told of another server: the stream stays where it is, and every new session goes elsewhere.
     scene.proxy.point_at(other.port());
+    let before = scene.proxy.accepted();
     scene.database.run("CREATE TABLE late (id int PRIMARY KEY); INSERT INTO late VALUES (1), (2)").await?;
-    wait_for("the new table to be seen", PATIENCE, async || Ok(Some(scene.pgvigil.table("public.late").await?))).await?;
+    wait_for("several sessions on the other server", PATIENCE, async || {
+        let table = scene.pgvigil.table("public.late").await?;
+        ensure!(table["count"].is_null(), "a count of another server is shown: {table}");
+        Ok((scene.proxy.accepted() >= before + 3).then_some(()))
+    })
+    .await?;
     scene.proxy.point_at(scene.cluster.port());
     scene.pgvigil.wait_for_count("public.late", 2).await?;
     let told = scene.witness.heard(&["counts"]);

@@ -7,13 +7,17 @@
 mod postgres;
 mod process;
 mod proxy;
+#[cfg(target_os = "linux")]
+mod resources;
 mod stream;
 mod wait;
 
 pub(crate) use postgres::{Database, MAJORS, a_major, binaries, cluster, cluster_with, majors, on_major, options};
 pub(crate) use process::{Pgvigil, signal};
 pub(crate) use proxy::{Direction, Flow, Proxy};
-pub(crate) use stream::{EventSource, ServerSentEvent, WebSocket};
+#[cfg(target_os = "linux")]
+pub(crate) use resources::Resources;
+pub(crate) use stream::{EventSource, ServerSentEvent, UPGRADE, WebSocket};
 pub(crate) use wait::{PATIENCE, wait_for};
 
 /// Makes one test per major version of each `async fn name(major: u32) -> anyhow::Result<()>`: `name::pg14` to `name::pg18`.

@@ -8,8 +8,10 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::process::{Child, Command};
+use tokio::time::timeout;
 
 use super::wait::{PATIENCE, wait_for};
 use super::{EventSource, WebSocket};
@@ -164,6 +166,15 @@ impl Pgvigil {
         EventSource::connect(&format!("{}/api/v1/stream?{query}", self.origin), None).await
     }
 
+    /// A connection on which this is said, and then what the test makes of it. Little is taken before it is read.
+    pub(crate) async fn raw(&self, said: &[u8]) -> Result<TcpStream> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_recv_buffer_size(4096)?;
+        let mut stream = timeout(PATIENCE, socket.connect(self.address().parse()?)).await??;
+        stream.write_all(said).await?;
+        Ok(stream)
+    }
+
     pub(crate) fn signal(&self, which: Signal) -> Result<()> {
         signal(self.pid()?, which)
     }
@@ -181,7 +192,7 @@ impl Pgvigil {
 
     /// Waits for it to end by itself.
     pub(crate) async fn wait(&mut self, within: Duration) -> Result<ExitStatus> {
-        match tokio::time::timeout(within, self.child.wait()).await {
+        match timeout(within, self.child.wait()).await {
             Ok(status) => Ok(status?),
             Err(_) => bail!("pgvigil did not end within {within:?}; it said:\n{}", self.stderr()),
         }
