@@ -13,12 +13,10 @@ use crate::support::{PATIENCE, UPGRADE, wait_for};
 
 /// The witness hears of one more change, soon.
 async fn goes_on(scene: &Scene) -> Result<()> {
-    let heard = scene.witness.heard(&["change"]).len();
+    let heard = scene.witness.times("change");
     scene.database.run("INSERT INTO item (note) VALUES ('during the attack')").await?;
-    wait_for("the change to be told", Duration::from_secs(5), async || {
-        Ok((scene.witness.heard(&["change"]).len() > heard).then_some(()))
-    })
-    .await
+    wait_for("the change to be told", Duration::from_secs(5), async || Ok((scene.witness.times("change") > heard).then_some(())))
+        .await
 }
 
 /// What pgvigil answers until it closes the connection or says no more.
@@ -38,7 +36,8 @@ async fn what_is_no_http() -> Result<()> {
     let endless_head = [b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ".to_vec(), vec![b'x'; 1 << 20]].concat();
     let many_headers = format!("GET / HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "A: b\r\n".repeat(5000)).into_bytes();
     let two_lengths: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!";
-    let smuggled: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /x";
+    let smuggled: &[u8] =
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /x";
     for said in [tls, http2, postgres, &noise, &endless_head, &many_headers, two_lengths, smuggled, b"\0", b"\r\n\r\n\r\n"] {
         for _ in 0..10 {
             // It may be closed before everything was said.
@@ -58,10 +57,10 @@ async fn what_is_no_websocket() -> Result<()> {
     let long = [&b"\x81\xff\0\0\0\0\0\x10\0\0\0\0\0\0"[..], &vec![b'x'; 1 << 20]].concat();
     let reserved: &[u8] = b"\xf1\x80\0\0\0\0";
     let unknown: &[u8] = b"\x8b\x80\0\0\0\0";
-    let long_ping: &[u8] = b"\x89\xfe\x10\0\0\0\0\0";
+    let long_ping = [&b"\x89\xfe\x10\0\0\0\0\0"[..], &[0; 4096]].concat();
     let not_utf8: &[u8] = b"\x81\x82\0\0\0\0\xff\xfe";
     let without_end = [&b"\x01\x81\0\0\0\0x"[..], &b"\x00\x81\0\0\0\0x".repeat(20_000)].concat();
-    for said in [huge, &long, reserved, unknown, long_ping, not_utf8, &without_end, &[0xff; 5000]] {
+    for said in [huge, &long, reserved, unknown, &long_ping, not_utf8, &without_end, &[0xff; 5000]] {
         let mut socket = scene.pgvigil.raw(UPGRADE).await?;
         // It may be closed before everything was said.
         socket.write_all(said).await.ok();

@@ -78,6 +78,9 @@ async fn another_server_answers_while_the_stream_goes_on() -> Result<()> {
     scene.pgvigil.wait_for_count("public.late", 2).await?;
     let told = scene.witness.heard(&["counts"]);
     let wrong = |table: &serde_json::Value| table["name"] == "late" && table["count"] == 3;
-    ensure!(!told.iter().flat_map(|counts| counts["tables"].as_array()).flatten().any(wrong), "a count of another server was shown");
+    ensure!(
+        !told.iter().flat_map(|counts| counts["tables"].as_array()).flatten().any(wrong),
+        "a count of another server was shown"
+    );
     Ok(())
 }

@@ -94,7 +94,8 @@ async fn no_walsender_is_left() -> Result<()> {
     scene.proxy.refuse().await;
     scene.proxy.reset();
     let target = Target::resolve(Some(&scene.cluster.url("app")), |_| None)?;
-    let rival = wait_for("the only walsender", PATIENCE, async || Ok(Some(Replication::connect(&target, "rival").await?))).await?;
+    let rival =
+        wait_for("the only walsender", PATIENCE, async || Ok(Some(Replication::connect(&target, "rival").await?))).await?;
     scene.proxy.accept().await?;
     scene.change().await?;
     let told = wait_for("the reason", PATIENCE, async || {

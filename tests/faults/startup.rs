@@ -84,7 +84,8 @@ async fn a_port_that_is_taken() -> Result<()> {
     let taken = format!("127.0.0.1:{}", cluster.port());
     let mut pgvigil = Pgvigil::spawn(&cluster.url("postgres"), &["serve", "--listen", &taken])?;
     let code = pgvigil.wait(PATIENCE).await?.code().context("it was killed")?;
-    let said = wait_for("its last words", PATIENCE, async || Ok(Some(pgvigil.stderr()).filter(|said| said.ends_with('\n')))).await?;
+    let said =
+        wait_for("its last words", PATIENCE, async || Ok(Some(pgvigil.stderr()).filter(|said| said.ends_with('\n')))).await?;
     insta::assert_snapshot!("port in use", format!("exit code {code}\n{}", said.replace(&cluster.port().to_string(), "PORT")));
     Ok(())
 }

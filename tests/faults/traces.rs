@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use pgvigil::cluster::Cluster;
 
 use crate::scene::app;
-use crate::support::{Database, PATIENCE, Pgvigil, a_major, cluster, wait_for};
+use crate::support::{Database, PATIENCE, Pgvigil, a_major, cluster_with, options, wait_for};
 
 /// Everything that a session could leave in a database or in its server, as text.
 const CATALOG: &str = "
@@ -47,10 +47,9 @@ async fn after_kill_9() -> Result<()> {
 }
 
 async fn leaves_nothing_after(end: Signal) -> Result<()> {
-    let cluster = cluster(a_major()).await?;
+    // What the server does on its own account is not ours.
+    let cluster = cluster_with(a_major(), options().set("autovacuum", "off").set("logical_decoding_work_mem", "64kB")).await?;
     let database = app(&cluster).await?;
-    // What the server does on its own account (analyze, toast for statistics) is not ours.
-    database.run("ALTER SYSTEM SET autovacuum = off; SELECT pg_reload_conf()").await?;
     let before: String = database.value(CATALOG).await?;
 
     let temporary = tempfile::tempdir()?;
@@ -73,8 +72,7 @@ async fn leaves_nothing_after(end: Signal) -> Result<()> {
 
 async fn spilling(cluster: &Cluster, temporary: &Path) -> Result<Pgvigil> {
     let folder = temporary.to_str().context("a path")?;
-    let pgvigil =
-        Pgvigil::serve_with(&cluster.url("app"), &["--max-transaction-memory", "1MiB"], &[("TMPDIR", folder)]).await?;
+    let pgvigil = Pgvigil::serve_with(&cluster.url("app"), &["--max-transaction-memory", "1MiB"], &[("TMPDIR", folder)]).await?;
     pgvigil.wait_for_count("public.item", 1000).await?;
     Ok(pgvigil)
 }
@@ -82,7 +80,6 @@ async fn spilling(cluster: &Cluster, temporary: &Path) -> Result<Pgvigil> {
 /// Has pgvigil write a file, by a transaction that is streamed before it ends; and sees that the file has no name.
 async fn spill(pgvigil: &Pgvigil, cluster: &Cluster, temporary: &Path) -> Result<()> {
     let mut writer = Database::connect(&cluster.url("app")).await?;
-    writer.run("SET logical_decoding_work_mem = '64kB'").await?;
     let transaction = writer.client().transaction().await?;
     transaction.batch_execute("INSERT INTO item (note) SELECT repeat('x', 100) FROM generate_series(1, 200000)").await?;
     let descriptors = format!("/proc/{}/fd", pgvigil.pid()?);

@@ -35,6 +35,11 @@ impl Witness {
         heard.iter().filter(|object| object["type"].as_str().is_some_and(|kind| types.contains(&kind))).cloned().collect()
     }
 
+    /// How many objects of this type it has heard.
+    pub(crate) fn times(&self, kind: &str) -> usize {
+        self.heard.lock().unwrap().iter().filter(|object| object["type"] == kind).count()
+    }
+
     /// What it was told last of a table's count since the last gap; `None` if that was not exact.
     fn count(&self, table: &str) -> Option<i64> {
         let mut count = None;
