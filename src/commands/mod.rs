@@ -10,6 +10,7 @@ pub mod setup;
 pub mod tail;
 
 use std::fmt;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Subcommand;
@@ -98,10 +99,15 @@ impl fmt::Display for Failure {
 }
 
 /// To standard error, at the level that `PGVIGIL_LOG` asks for.
+///
+/// Libraries that use the `log` crate are not listened to: at their lower levels they print what they send and receive, values and all.
 fn log() {
     let filter = EnvFilter::try_from_env("PGVIGIL_LOG").unwrap_or_else(|_| EnvFilter::new("pgvigil=info,warn"));
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let colours = std::io::stderr().is_terminal() && !no_color;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     // A second subscriber is refused; the first one stays.
-    drop(tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).try_init());
+    drop(tracing::subscriber::set_global_default(subscriber.with_target(false).finish()));
 }
 
 fn cancelled_by_signals() -> Result<CancellationToken, Failure> {

@@ -9,6 +9,8 @@ mod chronicle;
 mod postgres;
 mod process;
 mod proxy;
+#[cfg(target_os = "linux")]
+mod resources;
 mod stream;
 mod wait;
 mod watched;
@@ -19,7 +21,9 @@ pub(crate) use chronicle::{Chronicle, Effect};
 pub(crate) use postgres::{Database, MAJORS, a_major, binaries, cluster, cluster_with, majors, on_major, options};
 pub(crate) use process::{Pgvigil, signal};
 pub(crate) use proxy::{Direction, Flow, Proxy};
-pub(crate) use stream::{EventSource, ServerSentEvent, WebSocket};
+#[cfg(target_os = "linux")]
+pub(crate) use resources::Resources;
+pub(crate) use stream::{EventSource, ServerSentEvent, UPGRADE, WebSocket};
 pub(crate) use wait::{PATIENCE, wait_for};
 pub(crate) use watched::{Agreement, Table, Watched, tables};
 pub(crate) use witness::{Witness, mark};
