@@ -1,10 +1,13 @@
 //! The commands, a file each. Floor 7: wires the floors below together and talks to the person at the terminal.
 
+pub mod bench;
 pub mod cleanup;
 pub mod connection;
+pub mod demo;
 mod script;
 pub mod serve;
 pub mod setup;
+pub mod tail;
 
 use std::fmt;
 use std::process::ExitCode;
@@ -21,10 +24,17 @@ use crate::connection::Advice;
 pub enum Command {
     /// Watch one database: serve its exact counts and every change, to a browser and to other tools
     Serve(serve::ServeArgs),
+    /// Print every change as it commits, from a running pgvigil
+    Tail(tail::TailArgs),
     /// Print, and with --apply run, the SQL that prepares a database to be watched: role, publication, DDL messages
     Setup(setup::SetupArgs),
     /// Print, and with --apply run, the SQL that removes all that setup made
     Cleanup(cleanup::CleanupArgs),
+    /// Measure this build on this machine, beside pg_recvlogical
+    Bench(bench::BenchArgs),
+    /// The process that bench measures
+    #[command(hide = true)]
+    BenchSubject(bench::SubjectArgs),
 }
 
 impl Command {
@@ -39,8 +49,11 @@ impl Command {
             let cancel = cancelled_by_signals()?;
             match self {
                 Command::Serve(args) => serve::run(args, cancel).await,
+                Command::Tail(args) => tail::run(args, cancel).await.map_err(Failure::other),
                 Command::Setup(args) => setup::run(args, &mut std::io::stdout()).await,
                 Command::Cleanup(args) => cleanup::run(args, &mut std::io::stdout()).await,
+                Command::Bench(args) => bench::run(args, cancel).await,
+                Command::BenchSubject(args) => bench::run_subject(args, cancel).await,
             }
         })
     }

@@ -32,6 +32,21 @@ pub struct ScriptError {
 #[error("{}", .0.as_db_error().map_or_else(|| .0.to_string(), |error| error.message().to_owned()))]
 struct ServerSays(#[from] tokio_postgres::Error);
 
+impl ScriptError {
+    fn at(part: &str) -> impl FnOnce(tokio_postgres::Error) -> Self {
+        move |error| ScriptError { part: part.to_owned(), source: ServerSays(error) }
+    }
+}
+
+impl Part {
+    fn sql(&self) -> Option<&str> {
+        match self {
+            Part::Sql(sql) => Some(sql),
+            Part::Remark(_) => None,
+        }
+    }
+}
+
 impl Script {
     /// Says something to the person who reads it.
     pub(super) fn remark(&mut self, text: impl Into<String>) {
@@ -50,26 +65,22 @@ impl Script {
 
     /// The statements alone.
     pub(super) fn statements(&self) -> String {
-        let sql = self.parts.iter().filter_map(|part| if let Part::Sql(sql) = part { Some(sql.trim_end()) } else { None });
-        sql.collect::<Vec<_>>().join("\n")
+        self.parts.iter().filter_map(Part::sql).map(str::trim_end).collect::<Vec<_>>().join("\n")
     }
 
     /// Whether there is nothing to run.
     pub(super) fn is_empty(&self) -> bool {
-        !self.parts.iter().any(|part| matches!(part, Part::Sql(_)))
+        !self.parts.iter().any(|part| part.sql().is_some())
     }
 
     /// Runs it, all or nothing.
     pub(super) async fn run(&self, client: &mut Client) -> Result<(), ScriptError> {
-        let failed = |part: &str| move |error| ScriptError { part: part.to_owned(), source: ServerSays(error) };
-        let transaction = client.transaction().await.map_err(failed("BEGIN"))?;
-        transaction.batch_execute(LOCK_TIMEOUT).await.map_err(failed(LOCK_TIMEOUT))?;
-        for part in &self.parts {
-            if let Part::Sql(sql) = part {
-                transaction.batch_execute(sql).await.map_err(failed(sql))?;
-            }
+        let transaction = client.transaction().await.map_err(ScriptError::at("BEGIN"))?;
+        let sql = self.parts.iter().filter_map(Part::sql);
+        for part in std::iter::once(LOCK_TIMEOUT).chain(sql) {
+            transaction.batch_execute(part).await.map_err(ScriptError::at(part))?;
         }
-        transaction.commit().await.map_err(failed("COMMIT"))
+        transaction.commit().await.map_err(ScriptError::at("COMMIT"))
     }
 }
 

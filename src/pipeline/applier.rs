@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::published::Passed;
 use crate::assembler::{self, Assembler, Step, Transaction};
 use crate::counts::{Ledger, Totals};
 use crate::encoding::Encoding;
-use super::published::Passed;
 use crate::event::ddl::DdlMessage;
 use crate::event::time::from_unix_micros;
 use crate::event::{BlockBuilder, Ddl, Domains, Encoder, Operation, Relation, TableName, TableTotals, TransactionHead};
@@ -98,7 +98,13 @@ impl Applier {
             Step::Pending => {}
             Step::Transaction(transaction) => self.transaction(transaction, history).await?,
             Step::Message(message) => {
-                        self.encoder.lone_message(&mut self.block, message.lsn, from_unix_micros(super::unix_micros()), message.prefix.0, message.content);
+                self.encoder.lone_message(
+                    &mut self.block,
+                    message.lsn,
+                    from_unix_micros(super::unix_micros()),
+                    message.prefix.0,
+                    message.content,
+                );
             }
             Step::Reached(lsn) => self.reached(lsn),
         }

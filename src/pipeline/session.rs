@@ -15,7 +15,7 @@ use super::observer::{self, Sight, Survey, Watch};
 use super::published::{Database, Slot};
 use super::state::Phase;
 use super::tables::{Change, Tables};
-use super::{Pipeline, unix_micros};
+use super::{Begin, Pipeline, unix_micros};
 use crate::assembler::Assembler;
 use crate::catalog::{self, Catalog, CountError};
 use crate::counts::FullXid;
@@ -125,11 +125,19 @@ impl Pipeline {
         }
         let encoding = Encoding::from_name(walsender.parameter("server_encoding").unwrap_or("UTF8"))?;
         let epoch = self.next_epoch();
-        let slot = format!("pgvigil_{epoch}_{:04x}", rand::random::<u16>());
-        let consistent_point = self.create_slot(&mut walsender, &sql, &slot).await?;
+        let (slot, consistent_point) = match config.begin {
+            Begin::Now => {
+                let slot = format!("pgvigil_{epoch}_{:04x}", rand::random::<u16>());
+                let consistent_point = self.create_slot(&mut walsender, &sql, &slot).await?;
+                (slot, consistent_point)
+            }
+            // The server begins where the slot stands when it is asked for less.
+            Begin::AtSlot(slot) => (slot, Lsn::ZERO),
+        };
         let fence = catalog::fence(&sql).await?;
 
-        let options = StartOptions { publication: config.publication.clone(), streaming: config.streaming, ..StartOptions::default() };
+        let options =
+            StartOptions { publication: config.publication.clone(), streaming: config.streaming, ..StartOptions::default() };
         let (stream, progress) = walsender.start(&slot, consistent_point, options).await?;
 
         let first_epoch = self.epoch.is_none();
@@ -155,7 +163,11 @@ impl Pipeline {
     }
 
     /// Which database this is; an error when it is not the one that it should be.
-    async fn identify(&mut self, walsender: &mut Replication, sql: &tokio_postgres::Client) -> Result<Arc<Database>, PipelineError> {
+    async fn identify(
+        &mut self,
+        walsender: &mut Replication,
+        sql: &tokio_postgres::Client,
+    ) -> Result<Arc<Database>, PipelineError> {
         let system = walsender.identify().await?;
         let row = sql
             .query_one(
@@ -186,7 +198,8 @@ impl Pipeline {
         }
         let database = Arc::new(database);
         let pinned = self.pinned.get_or_insert_with(|| Arc::clone(&database));
-        let same = pinned.name == database.name && pinned.oid == database.oid && pinned.system_identifier == database.system_identifier;
+        let same =
+            pinned.name == database.name && pinned.oid == database.oid && pinned.system_identifier == database.system_identifier;
         if !same {
             let describe = |d: &Database| format!("database {:?} (oid {}) of system {}", d.name, d.oid, d.system_identifier);
             return Err(PipelineError::WrongDatabase { expected: describe(pinned), actual: describe(&database) });
@@ -330,7 +343,9 @@ impl Session<'_> {
         let resolved: Vec<Oid> = self.doubtful.extract_if(|_, xid| catalog.snapshot.sees(*xid)).map(|(oid, _)| oid).collect();
         for change in self.tables.survey(catalog) {
             match change {
-                Change::Count { oid, fenced } => self.recount(oid, if fenced { fence } else { self.fence }, "waiting to be counted"),
+                Change::Count { oid, fenced } => {
+                    self.recount(oid, if fenced { fence } else { self.fence }, "waiting to be counted")
+                }
                 Change::Uncovered(oid) => {
                     self.counting.forget(oid);
                     self.applier.ledger().doubt(oid);

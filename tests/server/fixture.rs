@@ -271,7 +271,7 @@ fn connecting() -> Status {
 }
 
 fn live_status(lsn: Lsn) -> Status {
-    let slot = Slot { name: "pgvigil_1f".to_owned(), temporary: true, retained_bytes: 0 };
+    let slot = Slot { name: "pgvigil_1f".to_owned(), temporary: true, retained_bytes: 0, budget_bytes: None };
     Status {
         state: State::Live,
         database: Some(Arc::new(watched())),

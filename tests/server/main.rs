@@ -7,4 +7,5 @@ mod rows;
 mod stream;
 #[path = "../support/mod.rs"]
 mod support;
+mod tail;
 mod who;

@@ -126,7 +126,7 @@ pub enum SetupError {
 /// Connects, then does what [`setup`] does.
 pub async fn run(args: SetupArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let target = args.connection.target()?;
-    let mut client = target.sql("pgvigil setup").await.map_err(|error| Failure::advised(1, &error.explain()))?;
+    let mut client = target.sql("pgvigil setup").await.map_err(|error| Failure::advised(1, &error.advice()))?;
     setup(&mut client, &args.options, out).await.map_err(|error| Failure::with_code(4, error))
 }
 

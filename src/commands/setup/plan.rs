@@ -133,12 +133,15 @@ impl Plan {
             } else {
                 include_str!("../../../sql/setup/publication.sql")
             };
-            let tables = if selection.named.is_empty() { String::new() } else { format!(" FOR TABLE\n  {}", only(&selection.named)) };
+            let tables =
+                if selection.named.is_empty() { String::new() } else { format!(" FOR TABLE\n  {}", only(&selection.named)) };
             return self.script.sql(template, &[("publication", &publication), ("tables", &tables), ("generated", generated)]);
         };
         if !existing.ours {
             let name = &options.publication;
-            return self.script.remark(format!("Publication {name:?} is there already and was not made by setup, so it is left as it is."));
+            return self
+                .script
+                .remark(format!("Publication {name:?} is there already and was not made by setup, so it is left as it is."));
         }
         if existing.all_tables != options.all_tables {
             let publication = options.publication.clone();
@@ -148,8 +151,11 @@ impl Plan {
         if !options.all_tables {
             let added: Vec<_> = selection.named.iter().copied().filter(|table| !existing.tables.contains(&table.oid)).collect();
             let named: BTreeSet<u32> = selection.named.iter().map(|table| table.oid).collect();
-            let dropped: Vec<_> =
-                selection.all.iter().filter(|table| existing.tables.contains(&table.oid) && !named.contains(&table.oid)).collect();
+            let dropped: Vec<_> = selection
+                .all
+                .iter()
+                .filter(|table| existing.tables.contains(&table.oid) && !named.contains(&table.oid))
+                .collect();
             for (tables, template) in [
                 (added, include_str!("../../../sql/setup/publication_add.sql")),
                 (dropped, include_str!("../../../sql/setup/publication_drop.sql")),
@@ -183,7 +189,9 @@ impl Plan {
         let quoted = escape_identifier(name);
         match role {
             Some(Role { superuser: true, .. }) => {
-                return self.script.remark(format!("Role {name:?} is a superuser: it lacks nothing, and has more than pgvigil needs."));
+                return self
+                    .script
+                    .remark(format!("Role {name:?} is a superuser: it lacks nothing, and has more than pgvigil needs."));
             }
             Some(Role { ours: false, may_replicate, .. }) => {
                 let mut lacks = self.grants(selection, options, server, role);
