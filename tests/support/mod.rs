@@ -9,6 +9,8 @@ mod chronicle;
 mod postgres;
 mod process;
 mod proxy;
+#[cfg(target_os = "linux")]
+mod resources;
 mod stage;
 mod stream;
 mod wait;
@@ -20,8 +22,10 @@ pub(crate) use chronicle::{Chronicle, Effect};
 pub(crate) use postgres::{Database, MAJORS, a_major, binaries, cluster, cluster_with, majors, on_major, options};
 pub(crate) use process::{Pgvigil, signal};
 pub(crate) use proxy::{Direction, Flow, Proxy};
+#[cfg(target_os = "linux")]
+pub(crate) use resources::Resources;
 pub(crate) use stage::{DDL_MESSAGES, Stage, play_all};
-pub(crate) use stream::{EventSource, ServerSentEvent, WebSocket};
+pub(crate) use stream::{EventSource, ServerSentEvent, UPGRADE, WebSocket};
 pub(crate) use wait::{PATIENCE, wait_for};
 pub(crate) use watched::{Agreement, Table, Watched, tables};
 pub(crate) use witness::{Witness, mark};

@@ -13,6 +13,10 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use super::wait::PATIENCE;
 
+/// The request of a WebSocket client for everything, for tests that go on in their own way.
+pub(crate) const UPGRADE: &[u8] = b"GET /api/v1/ws?from=oldest HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n\
+    Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
 /// A client of `/api/v1/ws`.
 pub(crate) struct WebSocket {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
