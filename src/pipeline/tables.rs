@@ -103,9 +103,8 @@ impl Tables {
     fn mark(&mut self, oid: Oid) {
         let mut next = Some(oid);
         while let Some(oid) = next {
-            if !self.dirty.insert(oid) {
-                break;
-            }
+            // On to the top, though it be marked: it may have been under another table then.
+            self.dirty.insert(oid);
             next = self.known.get(&oid).and_then(|known| known.table.parent);
         }
     }
@@ -129,6 +128,8 @@ impl Tables {
 
     fn enter(&mut self, table: catalog::Table, named_by: Option<Xid>) {
         let (oid, table) = (table.oid, Arc::new(table));
+        // Those that it was a partition of count it no more.
+        self.mark(oid);
         let key = (table.schema.clone(), table.name.clone(), oid);
         match self.known.get_mut(&oid) {
             Some(known) => {

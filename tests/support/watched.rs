@@ -77,9 +77,20 @@ impl Watched {
             ensure!(unknown.is_empty(), "not known: {unknown:?}");
             Ok(Some(Ok(agreement)))
         });
-        let agreement = known.await.with_context(|| format!("pgvigil logged:\n{}", self.pgvigil.stderr()))??;
+        let agreement = match known.await {
+            Ok(agreement) => agreement?,
+            Err(error) => return Err(error.context(format!("{:#}", self.inexact().await?))),
+        };
         self.is_shown(database).await?;
         Ok(agreement)
+    }
+
+    /// What is shown of tables without an exact count, and what was logged.
+    async fn inexact(&self) -> Result<String> {
+        let answer = self.pgvigil.json("/api/v1/tables").await?;
+        let inexact = answer["tables"].as_array().context("tables")?.iter().filter(|table| table["count_state"] != "exact");
+        let lines: String = inexact.map(|table| format!("{table}\n")).collect();
+        Ok(format!("without an exact count:\n{lines}pgvigil logged:\n{}", self.pgvigil.stderr()))
     }
 
     async fn compare(&self, database: &Database) -> Result<(Agreement, Vec<String>)> {
