@@ -123,6 +123,10 @@ impl Counting {
         for (_, job) in self.later.extract_if(.., |(due, _)| *due <= now).collect::<Vec<_>>() {
             self.ask(job);
         }
+        if self.queue.is_empty() && self.later.is_empty() {
+            // Quiet for now: no session is kept open for nothing.
+            self.idle.clear();
+        }
         while self.running.len() < self.limit {
             // A table that is asked for again while it is being counted waits for that count to end.
             let Some(next) = self.queue.iter().find(|(_, oid)| !self.running.contains(oid)).copied() else { return };
@@ -139,10 +143,6 @@ impl Counting {
     /// Takes back the session of a count that has ended. True when nobody asked for the table again meanwhile, so that its result counts.
     pub(super) fn ended(&mut self, oid: Oid, session: Option<Client>) -> bool {
         self.idle.extend(session);
-        if self.queue.is_empty() {
-            // Quiet for now: no session is kept open for nothing.
-            self.idle.clear();
-        }
         self.running.remove(&oid) && !self.jobs.contains_key(&oid)
     }
 }

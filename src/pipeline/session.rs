@@ -313,6 +313,7 @@ impl Session<'_> {
             self.survey.ask();
             if let Some(oid) = ddl.becomes_unlogged() {
                 self.doubtful.insert(oid, xid);
+                self.counting.forget(oid);
                 self.applier.ledger().doubt(oid);
                 if let Some(known) = self.tables.touch(oid) {
                     known.note = Some("it was made unlogged, so its changes are not in the log".to_owned());
@@ -344,7 +345,13 @@ impl Session<'_> {
         }
         // Transactions that were running when a table came under the publication may have changed it unseen by the stream.
         let fence = self.fence.max(catalog.fence);
+        // First, so that what the survey says of such a table, which may ask for a later fence, has the last word.
         let resolved: Vec<Oid> = self.doubtful.extract_if(|_, xid| catalog.snapshot.sees(*xid)).map(|(oid, _)| oid).collect();
+        for oid in resolved {
+            if self.tables.is_counted(oid) {
+                self.recount(oid, self.fence, "it was unlogged for a while, so it is counted again");
+            }
+        }
         for change in self.tables.survey(catalog) {
             match change {
                 Change::Count { oid, fenced } => {
@@ -358,11 +365,6 @@ impl Session<'_> {
                     self.counting.forget(oid);
                     self.applier.forget(oid);
                 }
-            }
-        }
-        for oid in resolved {
-            if self.tables.is_counted(oid) {
-                self.recount(oid, self.fence, "it was unlogged for a while, so it is counted again");
             }
         }
         self.soon();
@@ -408,9 +410,15 @@ impl Session<'_> {
 
     fn counted(&mut self, job: Job, outcome: Result<catalog::Baseline, Failure>) {
         let oid = job.table.oid;
+        // Uncovered or made unlogged while it was counted: whoever finds it countable again asks anew.
+        if !self.tables.is_counted(oid) || self.doubtful.contains_key(&oid) {
+            return;
+        }
         let Some(known) = self.tables.touch(oid) else { return };
         known.progress = None;
         known.note = None;
+        // By the name that it has now, should it have to be counted again.
+        let job = Job { table: Arc::clone(&known.table), ..job };
         match outcome {
             Ok(baseline) => {
                 known.verified_at = Some(crate::event::time::rfc3339_unix(unix_micros()));
