@@ -6,6 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::event::Operation;
 use crate::lsn::Oid;
 
 /// A publication.
@@ -21,28 +22,6 @@ pub struct Publication {
     pub missing: Vec<Operation>,
     /// `publish_via_partition_root`.
     pub via_root: bool,
-}
-
-/// What a publication may leave out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
-pub enum Operation {
-    Insert,
-    Update,
-    Delete,
-    Truncate,
-}
-
-impl Operation {
-    /// As in `WITH (publish = '…')`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Operation::Insert => "insert",
-            Operation::Update => "update",
-            Operation::Delete => "delete",
-            Operation::Truncate => "truncate",
-        }
-    }
 }
 
 /// Whether the stream carries all that happens to a table's rows, and whether they can be counted.
