@@ -103,10 +103,10 @@ pub enum CountError {
     #[error("{0}")]
     Uncovered(Reason),
     /// The connection is lost.
-    #[error("the connection was lost")]
+    #[error("the connection was lost: {0}")]
     Disconnected(#[source] tokio_postgres::Error),
     /// The server could not do it.
-    #[error("{table} could not be counted")]
+    #[error("{table} could not be counted: {source}")]
     Server {
         /// Its name.
         table: String,

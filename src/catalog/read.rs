@@ -36,7 +36,7 @@ pub struct Catalog {
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
     /// The server refused, or the connection is lost.
-    #[error("the system catalogs could not be read")]
+    #[error("the system catalogs could not be read: {0}")]
     Query(#[from] tokio_postgres::Error),
     /// The server sent something that is no snapshot.
     #[error(transparent)]

@@ -83,6 +83,10 @@ impl PipelineError {
                 "without its catalogs it is not known what the stream covers",
                 "nothing, if it passes; else see the server's log".to_owned(),
             ),
+            PipelineError::Stream(assembler::Error::Spill(_)) => advice(
+                "a transaction larger than --max-transaction-memory goes to a file for as long as it runs; a new stream is begun",
+                "make room in the temporary folder, name another in TMPDIR, or allow more memory".to_owned(),
+            ),
             PipelineError::Stream(_) => advice(
                 "what the server sent cannot be followed, so nothing is shown of it; a new stream is begun",
                 "if it comes again, report it with the server's version".to_owned(),
