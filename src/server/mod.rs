@@ -131,17 +131,14 @@ impl Default for Limits {
     }
 }
 
-/// Why there is no server.
+/// The address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-pub enum ServerError {
-    /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}; choose another with --listen, or stop what listens there")]
-    Listen {
-        /// What was asked for.
-        address: SocketAddr,
-        /// What the system says.
-        source: std::io::Error,
-    },
+#[error("cannot listen on {address}: {source}; choose another with --listen, or stop what listens there")]
+pub struct ListenError {
+    /// What was asked for.
+    pub address: SocketAddr,
+    /// What the system says.
+    pub source: std::io::Error,
 }
 
 /// What every request may look at.
