@@ -17,21 +17,22 @@ use pgvigil::pgoutput::{self, Column, Old, ReplicaIdentity, Text, Timestamp, Val
 static ALLOCATOR: AllocProfiler = AllocProfiler::system();
 
 /// Changes in a block: as many as one of the pipeline's holds.
-const CHANGES: usize = 1_000;
+const CHANGES: usize = 500;
 
 /// Name, type and text of a column; the first is the key.
 type Row = &'static [(&'static str, u32, &'static str)];
 
 const SMALL: Row = &[("id", 23, "4711"), ("balance", 23, "-250")];
 
+/// 110 bytes of values.
 const WIDE: Row = &[
-    ("id", 20, "1234567"),
-    ("user_id", 23, "4711"),
-    ("status", 25, "scheduled"),
-    ("title", 25, "Friday night, the long campaign, part 12 of many"),
-    ("starts_at", 1184, "2026-11-22 19:30:00+00"),
-    ("price", 1700, "19.90"),
+    ("id", 20, "4711"),
+    ("email", 25, "ann.example@example.org"),
+    ("name", 25, "Ann Example"),
     ("public", 16, "t"),
+    ("balance", 1700, "1234.50"),
+    ("created_at", 1184, "2026-11-22 14:02:11.204113+00"),
+    ("note", 25, "a note of some length, as people do"),
 ];
 
 const NESTED: Row = &[

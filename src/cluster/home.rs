@@ -20,9 +20,9 @@ const LAUNCH: &str = r#"echo $$ >"$0" && exec "$@""#;
 ///
 /// ```text
 /// pgvigil-XXXXXX/
-///   data/    PostgreSQL's data directory
-///   log      what its programs print
-///   pid      the process that runs now, for the guard
+///   data/         PostgreSQL's data directory
+///   log           what its programs print
+///   process/id    the process that runs now, for the guard, which renames the folder to shut the door to others
 ///   .s.PGSQL.<port>
 /// ```
 pub(super) struct Home {
@@ -40,6 +40,9 @@ impl Home {
             .prefix("pgvigil-")
             .tempdir_in(&parent)
             .map_err(|source| Error::io("make a folder in", &parent, source))?;
+        let process = folder.path().join("process");
+        fs::create_dir(&process).map_err(|source| Error::io("make", &process, source))?;
+        account.own(&process)?;
         account.own(folder.path())?;
         let guard = Command::new("/bin/sh")
             .args(["-c", GUARD, "pgvigil-guard"])
@@ -125,7 +128,7 @@ impl Home {
     /// Runs a program in a process group of its own, printing to the log. There is one at a time.
     pub(super) fn spawn(&mut self, account: Account, program: &Path, arguments: &[&OsStr]) -> Result<u32, Error> {
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", LAUNCH]).arg(self.folder.join("pid")).arg(program).args(arguments);
+        command.args(["-c", LAUNCH]).arg(self.folder.join("process/id")).arg(program).args(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(self.log()?);
         command.current_dir(&self.folder).process_group(0);
         // The user's PGPORT, PGDATA and the like are about another server.
@@ -149,7 +152,7 @@ impl Home {
         let ended = process.try_wait().map_err(|source| Error::io("wait for the process in", &self.folder, source))?;
         if ended.is_some() {
             // Its id may soon belong to another process, which the guard must not take for it.
-            fs::remove_file(self.folder.join("pid")).ok();
+            fs::remove_file(self.folder.join("process/id")).ok();
             self.process = None;
         }
         Ok(ended)

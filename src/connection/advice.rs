@@ -6,7 +6,6 @@ use std::io::ErrorKind;
 use tokio_postgres::error::SqlState;
 
 use super::error::{Address, Attempt, ChannelError, ConnectError, Failure, LoginFailure, ServerError};
-use super::target::SessionAttributes;
 use super::tls::TlsFailure;
 
 /// An error, told to a person: whole sentences, each part one or more.
@@ -28,9 +27,16 @@ impl Advice {
 }
 
 fn sentence(text: &str) -> String {
-    let mut characters = text.trim_end_matches('.').chars();
-    let capital = characters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
-    format!("{capital}{}.", characters.as_str())
+    let text = text.trim_end_matches('.');
+    let first_word = text.split(' ').next().unwrap_or_default();
+    let mut characters = text.chars();
+    match characters.next() {
+        // What looks like a name (pg_hba.conf) is written as it is.
+        Some(first) if first_word.bytes().all(|b| b.is_ascii_alphabetic()) => {
+            format!("{}{}.", first.to_uppercase(), characters.as_str())
+        }
+        _ => format!("{text}."),
+    }
 }
 
 impl fmt::Display for Advice {
@@ -64,7 +70,7 @@ impl ConnectError {
             Failure::Tls(failure) => no_encryption(address, failure),
             Failure::Login(failure) => self.no_login(address, failure),
             Failure::SessionAttributes(wanted) => Advice::new(
-                format!("{address} is not a server of the kind that target_session_attrs asks for ({}).", kind(*wanted)),
+                format!("{address} is not a server of the kind that target_session_attrs asks for ({wanted})."),
                 "pgvigil watches no other kind than you asked for.",
                 "Name the right host, or several to choose from, or ask for another kind.",
             ),
@@ -213,17 +219,6 @@ fn no_encryption(address: &Address, failure: &TlsFailure) -> Advice {
             NOT_REACHED,
             "pgvigil speaks TLS 1.2 and 1.3: see ssl_max_protocol_version and the log of the server.",
         ),
-    }
-}
-
-fn kind(wanted: SessionAttributes) -> &'static str {
-    match wanted {
-        SessionAttributes::Any => "any",
-        SessionAttributes::ReadWrite => "read-write",
-        SessionAttributes::ReadOnly => "read-only",
-        SessionAttributes::Primary => "primary",
-        SessionAttributes::Standby => "standby",
-        SessionAttributes::PreferStandby => "prefer-standby",
     }
 }
 

@@ -79,7 +79,7 @@ pub enum Failure {
     #[error(transparent)]
     Login(#[from] LoginFailure),
     /// The server is not of the kind that `target_session_attrs` asks for.
-    #[error("the server is not of the kind {0:?}")]
+    #[error("the session is not of the kind that is wanted ({0})")]
     SessionAttributes(SessionAttributes),
     /// The server refused, or the connection broke, during the login.
     #[error(transparent)]

@@ -25,10 +25,10 @@ mod target;
 mod tls;
 
 pub use advice::Advice;
-pub(crate) use channel::Incoming;
+pub(crate) use channel::{Channel, Incoming};
 pub use error::{Address, Attempt, ChannelError, ConnectError, Failure, LoginFailure, ServerError};
 pub(crate) use login::BackendKey;
-pub(crate) use open::Session;
+pub(crate) use open::{Peer, Session};
 pub(crate) use socket::Transport;
 pub use target::{SessionAttributes, Target, TargetError};
 pub use tls::{TlsFailure, TlsFileError};

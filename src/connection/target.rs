@@ -208,6 +208,13 @@ impl fmt::Display for Target {
     }
 }
 
+impl fmt::Display for SessionAttributes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = SESSIONS.iter().find(|(_, attributes)| attributes == self).map(|(name, _)| *name);
+        f.write_str(name.unwrap_or_default())
+    }
+}
+
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

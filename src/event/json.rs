@@ -1,9 +1,9 @@
 //! JSON text, appended to a buffer: strings with what must be escaped, and numbers.
 //!
-//! Most text of a database needs no escape at all, so it is scanned sixteen bytes at a time, in a form that compilers vectorise, and
-//! copied whole.
+//! Most text of a database needs no escape at all, so it is looked through eight bytes at a time, and copied whole.
 
-const LANES: usize = 16;
+/// Bytes that a scan looks at together.
+const LANES: usize = size_of::<u64>();
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
@@ -21,22 +21,43 @@ const fn is_special(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
+/// `byte` in every lane.
+const fn splat(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; LANES])
+}
+
+/// Not 0 if a lane of `word` is below `bound`, which is at most 0x80: the lane's high bit is set by the borrow, and was not before.
+const fn below(word: u64, bound: u8) -> u64 {
+    word.wrapping_sub(splat(bound)) & !word & splat(0x80)
+}
+
+/// Not 0 if a lane of `word` is special.
+const fn special(word: u64) -> u64 {
+    below(word, 0x20) | below(word ^ splat(b'"'), 1) | below(word ^ splat(b'\\'), 1)
+}
+
+/// `text`, which is shorter, with blanks behind it.
+fn padded(text: &[u8]) -> [u8; LANES] {
+    let mut lanes = [b' '; LANES];
+    for (lane, byte) in lanes.iter_mut().zip(text) {
+        *lane = *byte;
+    }
+    lanes
+}
+
 /// Looks through `text` once.
+#[inline]
 pub(super) fn scan(text: &[u8]) -> Scan {
     let (chunks, tail) = text.as_chunks::<LANES>();
-    let mut special = 0u8;
-    let mut union = 0u8;
-    for chunk in chunks {
-        for &byte in chunk {
-            special |= u8::from(is_special(byte));
-            union |= byte;
-        }
+    // The end is looked at whole, though some of it was seen already.
+    let last = text.last_chunk().copied().unwrap_or_else(|| padded(tail));
+    let (mut specials, mut union) = (0, 0);
+    for chunk in chunks.iter().chain([&last]) {
+        let word = u64::from_ne_bytes(*chunk);
+        specials |= special(word);
+        union |= word;
     }
-    for &byte in tail {
-        special |= u8::from(is_special(byte));
-        union |= byte;
-    }
-    Scan { escapes: special != 0, wide: union >= 0x80 }
+    Scan { escapes: specials != 0, wide: union & splat(0x80) != 0 }
 }
 
 /// Appends `text`, which is UTF-8, as a JSON string.
@@ -45,6 +66,7 @@ pub(super) fn string(out: &mut Vec<u8>, text: &str) {
 }
 
 /// Appends `utf8` as a JSON string; `escapes` is what [`scan`] said of it.
+#[inline]
 pub(super) fn quoted(out: &mut Vec<u8>, utf8: &[u8], escapes: bool) {
     out.push(b'"');
     if escapes {

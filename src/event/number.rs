@@ -52,9 +52,10 @@ fn parts(text: &[u8]) -> Option<Parts<'_>> {
 
 /// Whether `text` is an integer that a double holds.
 pub(super) fn is_safe_integer(text: &[u8]) -> bool {
-    match parts(text) {
-        Some(Parts { whole, fraction: [], exponent: [] }) if whole.len() <= DECIMAL_DIGITS => true,
-        Some(Parts { whole, fraction: [], exponent: [] }) => parse(whole).is_some_and(|n: u64| n <= MAX_SAFE_INTEGER),
+    match text.strip_prefix(b"-").unwrap_or(text) {
+        b"0" => true,
+        number @ [b'1'..=b'9', rest @ ..] if number.len() <= DECIMAL_DIGITS => rest.iter().all(u8::is_ascii_digit),
+        number @ [b'1'..=b'9', ..] => parse(number).is_some_and(|n: u64| n <= MAX_SAFE_INTEGER),
         _ => false,
     }
 }

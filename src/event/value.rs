@@ -89,6 +89,7 @@ impl Form {
 }
 
 /// Appends a value given as text in the server's encoding. `false` if some of its bytes mean nothing there: they became U+FFFD.
+#[inline]
 pub(super) fn write(out: &mut Vec<u8>, form: Form, bytes: &[u8], encoding: &Encoding, scratch: &mut String) -> bool {
     match form {
         Form::Scalar(Scalar::Text) => text(out, bytes, encoding),
@@ -133,6 +134,7 @@ pub(super) fn scalar(out: &mut Vec<u8>, scalar: Scalar, text: &str) {
 }
 
 /// Appends a boolean or a number, whose text is ASCII in every encoding; `false`, and nothing is appended, if it is none.
+#[inline]
 fn plain_scalar(out: &mut Vec<u8>, scalar: Scalar, bytes: &[u8]) -> bool {
     let literal = match (scalar, bytes) {
         (Scalar::Boolean, b"t") => &b"true"[..],
@@ -147,6 +149,7 @@ fn plain_scalar(out: &mut Vec<u8>, scalar: Scalar, bytes: &[u8]) -> bool {
 }
 
 /// Appends text as a JSON string. `false` if some of its bytes mean nothing.
+#[inline]
 pub(super) fn text(out: &mut Vec<u8>, bytes: &[u8], encoding: &Encoding) -> bool {
     let found = json::scan(bytes);
     if !found.wide || encoding.is_utf8() && std::str::from_utf8(bytes).is_ok() {

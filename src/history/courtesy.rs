@@ -27,6 +27,9 @@ pub(super) const EACH: Duration = Duration::from_secs(2);
 /// How long all readers are waited for at a stretch.
 pub(super) const TOGETHER: Duration = Duration::from_secs(4);
 
+/// For less than this it is not worth waiting: timers are no finer than a millisecond, and what is overdrawn is not remembered.
+const GRAIN: Duration = Duration::from_millis(10);
+
 /// Part of the time by which the patience of [`TOGETHER`] grows back.
 const RECOVERY: u32 = 10;
 
@@ -163,11 +166,11 @@ impl Patience {
         Self { left: TOGETHER, since: Instant::now() }
     }
 
-    /// What is left of it now.
-    pub(super) fn left(&mut self, now: Instant) -> Duration {
+    /// What is left of it now, if that is worth waiting.
+    pub(super) fn left(&mut self, now: Instant) -> Option<Duration> {
         self.left = TOGETHER.min(self.left + now.duration_since(self.since) / RECOVERY);
         self.since = now;
-        self.left
+        Some(self.left).filter(|left| *left >= GRAIN)
     }
 
     pub(super) fn spend(&mut self, waited: Duration) {

@@ -25,6 +25,8 @@ mod courtesy;
 mod query;
 mod reader;
 mod ring;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::fmt;

@@ -96,6 +96,12 @@ impl At {
             Self::Lost(_) => first,
         }
     }
+
+    /// Moves to `cursor`, and tells whether it stood elsewhere.
+    fn replace(&mut self, cursor: Cursor) -> bool {
+        let before = std::mem::replace(self, Self::Cursor(cursor));
+        !matches!(before, Self::Cursor(before) if before == cursor)
+    }
 }
 
 impl Reader {
@@ -181,9 +187,12 @@ impl Reader {
             }
             cursor = Cursor::at(cursor.sequence + 1);
         }
-        self.place = At::Cursor(cursor);
         let caught_up = cursor == Cursor::at(end);
-        self.note(cursor.sequence, if caught_up { Step::CaughtUp } else { Step::Advanced });
+        let step = if caught_up { Step::CaughtUp } else { Step::Advanced };
+        let moved = self.place.replace(cursor);
+        if moved || caught_up {
+            self.note(cursor.sequence, step);
+        }
         self.in_vain = batch.is_empty() && !caught_up;
         if batch.is_empty() { Read::Nothing } else { Read::Events(batch) }
     }

@@ -71,12 +71,9 @@ impl Writer {
         loop {
             let now = Instant::now();
             let Some(until) = self.held_up_until(block, waited, now) else { return };
-            let until = until.min(now + self.patience.left(now));
-            if until <= now {
-                return;
-            }
+            let Some(patience) = self.patience.left(now) else { return };
             // Woken or timed out, the loop looks again.
-            let _ = timeout_at(until, self.shared.progress.notified()).await;
+            let _ = timeout_at(until.min(now + patience), self.shared.progress.notified()).await;
             waited = now.elapsed();
             self.patience.spend(waited);
         }

@@ -11,6 +11,11 @@ pub struct SlotOptions {
 }
 
 impl SlotOptions {
+    /// A slot that does not outlive its session.
+    pub fn temporary() -> SlotOptions {
+        SlotOptions { temporary: true }
+    }
+
     /// In the old syntax, which every version understands.
     pub(super) fn create(self, name: &str) -> String {
         let temporary = if self.temporary { "TEMPORARY " } else { "" };
@@ -68,7 +73,7 @@ mod tests {
 
     #[test]
     fn slots() {
-        let temporary = SlotOptions { temporary: true }.create("s");
+        let temporary = SlotOptions::temporary().create("s");
         assert_eq!(temporary, "CREATE_REPLICATION_SLOT \"s\" TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT");
         assert_eq!(SlotOptions::default().create("s"), "CREATE_REPLICATION_SLOT \"s\" LOGICAL pgoutput NOEXPORT_SNAPSHOT");
     }

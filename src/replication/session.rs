@@ -6,13 +6,13 @@ use bytes::BytesMut;
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::message::backend::{DataRowBody, Message};
 use postgres_protocol::message::frontend;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 
 use super::error::{Doing, Error};
 use super::options::{SlotOptions, StartOptions};
 use super::status::Progress;
 use super::stream::Stream;
-use crate::connection::{BackendKey, ChannelError, Incoming, Session, Target};
+use crate::connection::{BackendKey, Channel, ChannelError, Incoming, Peer, Session, Target};
 use crate::lsn::Lsn;
 
 /// What every session is started with. The text of values depends on these, and they win over `ALTER DATABASE … SET` and
@@ -111,30 +111,36 @@ impl Replication {
         self.session.key.pid
     }
 
-    /// Creates a slot for `pgoutput`. This waits for every transaction that is running, for at most `wait`; then the server is told
-    /// to give up.
+    /// Creates a slot for `pgoutput`. This waits for every transaction that is running, for at most `wait`.
+    ///
+    /// A server that waits does not notice when its client goes away. So whenever this gives up, by time-out or because it is
+    /// dropped, the server is asked to give up too. A session in which it was dropped is of no more use.
     pub async fn create_slot(&mut self, name: &str, options: SlotOptions, wait: Duration) -> Result<CreatedSlot, Error> {
-        let started = Instant::now();
         let doing = || Doing::CreateSlot(name.to_owned());
-        self.send(&options.create(name)).await.map_err(Error::while_doing(doing))?;
-        let Ok(answer) = timeout_at(started + wait, self.answer()).await else {
-            self.abandon().await;
-            return Err(Error::SlotTimeout { slot: name.to_owned(), waited: wait });
+        let mut waiting = Waiting { target: &self.target, peer: &self.session.peer, key: Some(self.session.key) };
+        let channel = &mut self.session.channel;
+        send(channel, &options.create(name)).await.map_err(Error::while_doing(doing))?;
+        let answered = match timeout(wait, answer(channel)).await {
+            Ok(answered) => answered,
+            // It may have been ready at the last moment: then it is here to be used.
+            Err(_) => waiting.give_up(channel).await.ok_or(Error::SlotTimeout { slot: name.to_owned(), waited: wait })?,
         };
+        waiting.key = None;
         // slot_name, consistent_point, snapshot_name, output_plugin
-        match answer.map_err(Error::while_doing(doing))?.as_slice() {
-            [Some(name), Some(point), ..] if point.parse::<Lsn>().is_ok() => {
-                Ok(CreatedSlot { name: name.clone(), consistent_point: point.parse().unwrap_or_default() })
+        let created = match answered.map_err(Error::while_doing(doing))?.as_slice() {
+            [Some(name), Some(point), ..] => {
+                point.parse().ok().map(|consistent_point| CreatedSlot { name: name.clone(), consistent_point })
             }
-            _ => Err(Error::Channel(ChannelError::Unexpected { expected: "a created slot" })),
-        }
+            _ => None,
+        };
+        created.ok_or(Error::Channel(ChannelError::Unexpected { expected: "a created slot" }))
     }
 
     /// Starts streaming from a slot. `from` may not lie before what the slot has confirmed: the server moves it up.
     pub async fn start(mut self, slot: &str, from: Lsn, options: StartOptions) -> Result<(Stream, Progress), Error> {
         let command = options.start(slot, from, self.server_major());
         let doing = || Doing::Start { slot: slot.to_owned(), publication: options.publication.clone() };
-        self.send(&command).await.map_err(Error::while_doing(doing))?;
+        send(&mut self.session.channel, &command).await.map_err(Error::while_doing(doing))?;
         loop {
             match self.session.channel.read().await.map_err(Error::Channel)? {
                 Incoming::CopyBoth => break,
@@ -149,37 +155,53 @@ impl Replication {
         Ok(Stream::begin(transport, unread, from, options.publication))
     }
 
-    /// Cancels a command that takes too long. The session is of no use afterwards unless the server obeys, and says so.
-    async fn abandon(&mut self) {
-        let BackendKey { pid, .. } = self.session.key;
-        match self.target.cancel(&self.session.peer, self.session.key).await {
-            Ok(()) => drop(timeout(CANCEL_PATIENCE, self.answer()).await),
-            Err(error) => tracing::warn!(%error, pid, "cannot cancel the creation of a replication slot"),
+    async fn command(&mut self, command: &str, doing: impl Fn() -> Doing) -> Result<Vec<Option<String>>, Error> {
+        send(&mut self.session.channel, command).await.map_err(Error::while_doing(&doing))?;
+        answer(&mut self.session.channel).await.map_err(Error::while_doing(&doing))
+    }
+}
+
+/// A command that the server may wait in for long; cancelled when this is dropped before the key is taken.
+struct Waiting<'a> {
+    target: &'a Target,
+    peer: &'a Peer,
+    key: Option<BackendKey>,
+}
+
+impl Waiting<'_> {
+    /// Cancels the command; gives the answer if it came all the same.
+    async fn give_up(&mut self, channel: &mut Channel) -> Option<Result<Vec<Option<String>>, ChannelError>> {
+        self.target.cancel(self.peer, self.key.take()?).await.ok()?;
+        let answered = timeout(CANCEL_PATIENCE, answer(channel)).await.ok()?;
+        Some(answered).filter(|answered| answered.is_ok())
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let (Some(key), Ok(runtime)) = (self.key.take(), tokio::runtime::Handle::try_current()) {
+            let (target, peer) = (self.target.clone(), self.peer.clone());
+            runtime.spawn(async move { target.cancel(&peer, key).await });
         }
     }
+}
 
-    async fn command(&mut self, command: &str, doing: impl Fn() -> Doing) -> Result<Vec<Option<String>>, Error> {
-        self.send(command).await.map_err(Error::while_doing(&doing))?;
-        self.answer().await.map_err(Error::while_doing(&doing))
-    }
+async fn send(channel: &mut Channel, command: &str) -> Result<(), ChannelError> {
+    let mut message = BytesMut::new();
+    frontend::query(command, &mut message)?;
+    channel.write(&message).await
+}
 
-    async fn send(&mut self, command: &str) -> Result<(), ChannelError> {
-        let mut message = BytesMut::new();
-        frontend::query(command, &mut message)?;
-        self.session.channel.write(&message).await
-    }
-
-    /// The last row of the answer to a command, once the server is ready for the next.
-    async fn answer(&mut self) -> Result<Vec<Option<String>>, ChannelError> {
-        let (mut row, mut failure) = (Vec::new(), None);
-        loop {
-            match self.session.channel.read().await? {
-                Incoming::Message(Message::DataRow(body)) => row = columns(&body)?,
-                Incoming::Message(Message::ErrorResponse(body)) => failure = Some(ChannelError::server(&body)),
-                Incoming::Message(Message::ReadyForQuery(_)) => return failure.map_or(Ok(row), Err),
-                Incoming::Message(_) => {}
-                Incoming::CopyBoth => return Err(ChannelError::Unexpected { expected: "an answer" }),
-            }
+/// The last row of the answer to a command, once the server is ready for the next.
+async fn answer(channel: &mut Channel) -> Result<Vec<Option<String>>, ChannelError> {
+    let (mut row, mut failure) = (Vec::new(), None);
+    loop {
+        match channel.read().await? {
+            Incoming::Message(Message::DataRow(body)) => row = columns(&body)?,
+            Incoming::Message(Message::ErrorResponse(body)) => failure = Some(ChannelError::server(&body)),
+            Incoming::Message(Message::ReadyForQuery(_)) => return failure.map_or(Ok(row), Err),
+            Incoming::Message(_) => {}
+            Incoming::CopyBoth => return Err(ChannelError::Unexpected { expected: "an answer" }),
         }
     }
 }

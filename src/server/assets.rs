@@ -9,7 +9,6 @@ use super::problem::Kind;
 
 #[derive(RustEmbed)]
 #[folder = "web/"]
-#[allow_missing = true]
 #[include = "*.html"]
 #[include = "*.js"]
 #[include = "*.css"]
@@ -18,8 +17,6 @@ use super::problem::Kind;
 #[include = "*.ico"]
 #[include = "*.woff2"]
 #[include = "*.webmanifest"]
-#[exclude = "*test*"]
-#[exclude = "node_modules/*"]
 struct Viewer;
 
 /// The viewer's file at `path` (without the leading slash), or a problem.

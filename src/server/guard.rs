@@ -144,7 +144,8 @@ impl Guard {
             Some(origin) if self.origins.contains(&origin) => Ok(Some(origin)),
             _ => {
                 let shown = String::from_utf8_lossy(value.as_bytes());
-                let detail = format!("A page of {shown:?} asks. If that page is yours, start pgvigil with --allow-origin {shown}.");
+                let detail =
+                    format!("A page of {shown:?} asks. If that page is yours, start pgvigil with --allow-origin {shown}.");
                 Err(Kind::OriginRefused.because(detail))
             }
         }
@@ -189,11 +190,28 @@ mod tests {
 
     #[test]
     fn hosts_are_ours_by_address_or_by_name() {
-        let ours = ["localhost", "LOCALHOST:7777", "127.0.0.1:7777", "[::1]:7777", "10.0.0.7", "watch.example.org", "watch.example.org:8080"];
+        let ours = [
+            "localhost",
+            "LOCALHOST:7777",
+            "127.0.0.1:7777",
+            "[::1]:7777",
+            "10.0.0.7",
+            "watch.example.org",
+            "watch.example.org:8080",
+        ];
         for host in ours {
             assert_eq!(ask(Some(host), None), Ok(None), "{host}");
         }
-        let foreign = ["evil.example", "localhost.evil.example", "10.0.0.8", "user@localhost", "localhost:", "localhost:x", "", "127.0.0.1.nip.example"];
+        let foreign = [
+            "evil.example",
+            "localhost.evil.example",
+            "10.0.0.8",
+            "user@localhost",
+            "localhost:",
+            "localhost:x",
+            "",
+            "127.0.0.1.nip.example",
+        ];
         for host in foreign {
             assert_eq!(ask(Some(host), None), Err(Kind::HostRefused), "{host}");
         }

@@ -47,7 +47,8 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
     stream(&mut text, &app.sources.status.borrow().clone(), Instant::now());
     counts(&mut text, &app.sources.counts.borrow().clone());
     history(&mut text, &app.sources.history.usage());
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"), (header::CACHE_CONTROL, "no-store")], text.0).into_response()
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"), (header::CACHE_CONTROL, "no-store")], text.0)
+        .into_response()
 }
 
 fn stream(text: &mut Exposition, status: &Status, now: Instant) {
@@ -71,7 +72,8 @@ fn stream(text: &mut Exposition, status: &Status, now: Instant) {
         text.gauge(names::PROOF_AGE, "Since the server last proved that the stream stands at its present.").sample(&[], age);
     }
     if status.epoch.is_some() {
-        text.gauge(names::POSITION, "Everything committed up to here was applied (the LSN as a number).").sample(&[], status.lsn.0);
+        text.gauge(names::POSITION, "Everything committed up to here was applied (the LSN as a number).")
+            .sample(&[], status.lsn.0);
         if status.server_lsn.0 > 0 {
             let lag = status.server_lsn.bytes_since(status.lsn);
             text.gauge(names::LAG, "From the stream's position to the end of the server's log.").sample(&[], lag);

@@ -83,7 +83,8 @@ pub(super) fn events(uri: &Uri) -> Result<Events, Problem> {
 pub(super) fn page(uri: &Uri, most: u32) -> Result<Page, Problem> {
     let pairs = pairs(uri)?;
     known(&pairs, &["limit", "after"])?;
-    let key = |text: &str| serde_json::from_str(text).map_err(|_| "give the value of `next` as it stood in the page before".to_owned());
+    let key =
+        |text: &str| serde_json::from_str(text).map_err(|_| "give the value of `next` as it stood in the page before".to_owned());
     Ok(Page { limit: one(&pairs, "limit", positive)?.unwrap_or(100).min(most), after: one(&pairs, "after", key)? })
 }
 
@@ -92,7 +93,8 @@ fn terms(pairs: &Pairs) -> Result<Terms, Problem> {
 }
 
 fn pairs(uri: &Uri) -> Result<Pairs, Problem> {
-    let Query(pairs) = Query::try_from_uri(uri).map_err(|_| Kind::InvalidParameter.because("The query is not UTF-8, percent-encoded."))?;
+    let Query(pairs) =
+        Query::try_from_uri(uri).map_err(|_| Kind::InvalidParameter.because("The query is not UTF-8, percent-encoded."))?;
     Ok(pairs)
 }
 
@@ -105,7 +107,7 @@ fn filter(pairs: &Pairs, others: &[&str]) -> Result<Filter, Problem> {
 
 fn known(pairs: &Pairs, names: &[&str]) -> Result<(), Problem> {
     match pairs.iter().find(|(name, _)| !names.contains(&name.as_str())) {
-        Some((name, _)) => Err(invalid(name, &format!("there is no such parameter; accepted: {}", names.join(", ")))),
+        Some((name, _)) => Err(invalid(name, format!("there is no such parameter; accepted: {}", names.join(", ")))),
         None => Ok(()),
     }
 }
@@ -143,8 +145,9 @@ fn bound(text: &str) -> Result<Bound, String> {
     if let Ok(lsn) = text.parse::<Lsn>() {
         return Ok(Bound::Lsn(lsn));
     }
-    let time: jiff::Timestamp =
-        text.parse().map_err(|_| format!("{text:?} is neither a time such as 2026-11-22T14:02:11Z nor an LSN such as 0/1A2B3F0"))?;
+    let time: jiff::Timestamp = text
+        .parse()
+        .map_err(|_| format!("{text:?} is neither a time such as 2026-11-22T14:02:11Z nor an LSN such as 0/1A2B3F0"))?;
     Ok(Bound::Time(from_unix_micros(time.as_microsecond())))
 }
 
@@ -208,7 +211,9 @@ mod tests {
         let ok = |text| subscribe(text).is_ok();
         assert!(ok(r#"{"type":"subscribe"}"#));
         assert!(ok(r#"{"type":"subscribe","table":["public.User","public.Game"],"op":"delete","from":"oldest"}"#));
-        for text in ["", "[]", "{}", r#"{"type":"hello"}"#, r#"{"type":"subscribe","op":7}"#, r#"{"type":"subscribe","op":[["delete"]]}"#] {
+        for text in
+            ["", "[]", "{}", r#"{"type":"hello"}"#, r#"{"type":"subscribe","op":7}"#, r#"{"type":"subscribe","op":[["delete"]]}"#]
+        {
             assert!(!ok(text), "{text}");
         }
     }

@@ -49,7 +49,9 @@ impl Kind {
             Self::UpgradeRequired => (StatusCode::UPGRADE_REQUIRED, "upgrade-required", "This is a WebSocket"),
             Self::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "not-ready", "What is shown is not live"),
             Self::TooManyConnections => (StatusCode::SERVICE_UNAVAILABLE, "too-many-connections", "Too many connections"),
-            Self::DatabaseUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "database-unavailable", "The database does not answer"),
+            Self::DatabaseUnavailable => {
+                (StatusCode::SERVICE_UNAVAILABLE, "database-unavailable", "The database does not answer")
+            }
             Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "failed", "pgvigil failed"),
             Self::DatabaseRefused => (StatusCode::BAD_GATEWAY, "database-refused", "The database refused the query"),
         }
@@ -78,7 +80,8 @@ impl Problem {
     /// The document itself.
     pub(super) fn to_json(&self) -> Vec<u8> {
         let (status, code, title) = self.kind.parts();
-        let document = Document { r#type: format!("urn:pgvigil:problem:{code}"), title, status: status.as_u16(), detail: &self.detail };
+        let document =
+            Document { r#type: format!("urn:pgvigil:problem:{code}"), title, status: status.as_u16(), detail: &self.detail };
         serde_json::to_vec(&document).unwrap_or_default()
     }
 }

@@ -77,7 +77,7 @@ pub(super) async fn rows(
     let (Some(target), Some(database)) = (&app.sources.database, database) else {
         return Err(Kind::DatabaseUnavailable.because("No database is watched yet. Ask again in a moment."));
     };
-    let _turn = app.heavy.acquire().await;
+    let _turn = app.reading.acquire().await;
     let connected = target.sql("pgvigil rows").await;
     let client = connected.map_err(|error| Kind::DatabaseUnavailable.because(format!("{error}. Ask again in a moment.")))?;
     let reading = Reading { client: &client, limits: &app.limits, table: &table };
@@ -90,7 +90,8 @@ pub(super) async fn rows(
 fn watched(app: &App, schema: &str, name: &str) -> Result<Arc<Table>, Problem> {
     let counts = Arc::clone(&app.sources.counts.borrow());
     let found = counts.tables.iter().find(|table| table.schema == schema && table.name == name);
-    let table = found.ok_or_else(|| Kind::NotFound.because(format!("No table {schema}.{name} is watched; /api/v1/tables lists all.")))?;
+    let table =
+        found.ok_or_else(|| Kind::NotFound.because(format!("No table {schema}.{name} is watched; /api/v1/tables lists all.")))?;
     if table.count_state == CountState::Uncovered {
         let reason = table.reason.as_deref().unwrap_or("it is not in the publication");
         return Err(Kind::NotFound.because(format!("The table {schema}.{name} is not watched: {reason}.")));
@@ -120,7 +121,8 @@ impl Reading<'_> {
         let same = row.get::<_, u32>(0) == watched.oid
             && row.get::<_, &str>(1) == watched.name
             && row.get::<_, &str>(2) == watched.system_identifier;
-        let refused = || Kind::DatabaseRefused.because("Another database than the one that is watched answers: its rows are not shown.");
+        let refused =
+            || Kind::DatabaseRefused.because("Another database than the one that is watched answers: its rows are not shown.");
         same.then_some(()).ok_or_else(refused)
     }
 
@@ -144,12 +146,7 @@ impl Reading<'_> {
             ) i ON true
             WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND has_column_privilege(a.attrelid, a.attnum, 'SELECT')
             ORDER BY a.attnum";
-        let column = |row: Row| Column {
-            name: row.get(0),
-            type_name: row.get(1),
-            type_oid: Oid(row.get(2)),
-            key: row.get(3),
-        };
+        let column = |row: Row| Column { name: row.get(0), type_name: row.get(1), type_oid: Oid(row.get(2)), key: row.get(3) };
         Ok(self.client.query(columns, &[&self.table.oid]).await?.into_iter().map(column).collect())
     }
 
@@ -199,7 +196,10 @@ impl Reading<'_> {
         // `format` gives what the type's output function gives, which a cast to text does not for every type.
         let shown = columns.iter().map(|column| {
             let text = format!("format('%s', {})", quoted(&column.name));
-            format!("CASE WHEN {} IS DISTINCT FROM NULL THEN left({text}, {MAX_VALUE}) END, length({text})::int8", quoted(&column.name))
+            format!(
+                "CASE WHEN {} IS DISTINCT FROM NULL THEN left({text}, {MAX_VALUE}) END, length({text})::int8",
+                quoted(&column.name)
+            )
         });
         let shown = shown.collect::<Vec<_>>().join(", ");
         let list = |part: &dyn Fn(usize, &Column) -> String| {
@@ -246,7 +246,11 @@ fn render<'a>(row: &Row, columns: &'a [Column], number: usize, cut: &mut Vec<Cut
 /// What the database said, for the one who asked.
 fn explain(error: tokio_postgres::Error) -> Problem {
     let Some(server) = error.as_db_error() else {
-        return Kind::DatabaseUnavailable.because("The connection to the database was lost. Ask again in a moment.");
+        return if error.is_closed() {
+            Kind::DatabaseUnavailable.because("The connection to the database was lost. Ask again in a moment.")
+        } else {
+            Kind::Failed.because(format!("The rows could not be read: {error}. Please report it."))
+        };
     };
     let said = format!("{} ({})", server.message(), server.code().code());
     match server.code() {

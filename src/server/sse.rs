@@ -15,8 +15,8 @@ use futures_util::stream;
 
 use super::App;
 use super::admission::Client;
-use super::parameters;
 use super::batch::Batch;
+use super::parameters;
 use super::subscription::Subscription;
 
 /// `GET /api/v1/stream`

@@ -62,7 +62,9 @@ struct Following {
 enum Told {
     Version(u64),
     /// None that still hold. It is told all, as soon as there are counts of this place in the history or behind it.
-    Nothing { since: u64 },
+    Nothing {
+        since: u64,
+    },
 }
 
 impl Subscription {
@@ -197,6 +199,8 @@ impl Following {
     /// What is to be done about these counts.
     fn due(&self, counts: &Counts) -> Due {
         match self.told {
+            // Nothing was ever counted.
+            _ if counts.version == 0 => Due::Known,
             Told::Version(told) if told == counts.version => Due::Known,
             Told::Version(told) if self.reader.position() >= counts.after_block => Due::Now(Some(told)),
             Told::Version(_) => Due::After(counts.after_block),

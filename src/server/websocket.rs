@@ -23,11 +23,11 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::admission::Peer;
+use super::batch::Batch;
 use super::problem::Kind;
 use super::socket::Socket;
-use super::batch::Batch;
 use super::subscription::{Subscription, Terms};
-use super::{App, Limits, parameters};
+use super::{App, parameters};
 
 /// Frames are gathered up to this size before they are written; a larger one is written by itself, uncopied.
 const GATHER: usize = 16 << 10;
@@ -49,7 +49,8 @@ pub(super) async fn upgrade(State(app): State<Arc<App>>, mut request: Request) -
     let response = match create_response_with_body(&request, Body::empty) {
         Ok(response) => response,
         Err(error) => {
-            let detail = format!("{error}. Connect with a WebSocket client (version 13), or read /api/v1/stream, which is plain HTTP.");
+            let detail =
+                format!("{error}. Connect with a WebSocket client (version 13), or read /api/v1/stream, which is plain HTTP.");
             return Kind::UpgradeRequired.because(detail).into_response();
         }
     };
@@ -66,20 +67,26 @@ pub(super) async fn upgrade(State(app): State<Arc<App>>, mut request: Request) -
 }
 
 async fn run(app: Arc<App>, terms: Terms, upgraded: Upgraded) {
-    // What was put in at the front comes out here: every connection is a `Socket`.
-    let Ok(parts) = upgraded.downcast::<TokioIo<Socket>>() else { return };
+    let Some((socket, unread)) = take(upgraded) else { return };
     let limit = Some(app.limits.message_bytes);
     let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER).max_message_size(limit).max_frame_size(limit);
-    let socket =
-        WebSocketStream::from_partially_read(parts.io.into_inner(), parts.read_buf.to_vec(), Role::Server, Some(config)).await;
-    let limits = app.limits.clone();
-    Session { socket, subscription: Subscription::open(app, terms), limits, pinged: Instant::now(), heard: true }.run().await;
+    let socket = WebSocketStream::from_partially_read(socket, unread, Role::Server, Some(config)).await;
+    let ping_every = app.limits.ping_every;
+    Session { socket, subscription: Subscription::open(app, terms), ping_every, pinged: Instant::now(), heard: true }.run().await;
+}
+
+/// The socket that was put into hyper when it was accepted, and what hyper read beyond the request. Hyper's own buffers end here.
+fn take(upgraded: Upgraded) -> Option<(Socket, Vec<u8>)> {
+    let parts = upgraded.downcast::<TokioIo<Socket>>().ok()?;
+    Some((parts.io.into_inner(), parts.read_buf.to_vec()))
 }
 
 /// Why a session ends.
 enum End {
-    /// Nothing more can be said: the connection failed, or the client closed it.
+    /// The connection failed: nothing more can be said.
     Gone,
+    /// The client closed it.
+    Closed,
     /// The client is told why.
     Close(CloseCode, &'static str),
 }
@@ -93,7 +100,7 @@ impl From<io::Error> for End {
 struct Session {
     socket: WebSocketStream<Socket>,
     subscription: Subscription,
-    limits: Limits,
+    ping_every: Duration,
     pinged: Instant,
     /// Something came since the last ping.
     heard: bool,
@@ -114,9 +121,9 @@ impl Session {
             }
         };
         match end {
-            // Answers a close frame, if that was what ended it.
-            End::Gone => _ = timeout(CLOSING, self.socket.close(None)).await,
-            End::Close(code, reason) => self.close(code, reason).await,
+            End::Gone => {}
+            End::Closed => self.part(None).await,
+            End::Close(code, reason) => self.part(Some(CloseFrame { code, reason: reason.into() })).await,
         }
     }
 
@@ -124,7 +131,7 @@ impl Session {
     async fn send(&mut self, batch: Batch) -> Result<(), End> {
         self.write(&batch).await?;
         drop(batch);
-        if self.pinged.elapsed() < self.limits.ping_every {
+        if self.pinged.elapsed() < self.ping_every {
             return Ok(());
         }
         if !self.heard {
@@ -173,17 +180,23 @@ impl Session {
             Some(Err(Error::Capacity(_))) => Err(End::Close(CloseCode::Size, "the message is too long")),
             Some(Err(Error::Utf8(_))) => Err(End::Close(CloseCode::Invalid, "the text is not UTF-8")),
             Some(Err(Error::Protocol(_))) => Err(End::Close(CloseCode::Protocol, "this is not WebSocket")),
-            Some(Ok(Message::Close(_)) | Err(_)) | None => Err(End::Gone),
+            Some(Ok(Message::Close(_))) => Err(End::Closed),
+            Some(Err(_)) | None => Err(End::Gone),
         }
     }
 
-    async fn close(mut self, code: CloseCode, reason: &'static str) {
-        let mut bytes = Vec::new();
-        // Writing to memory cannot fail.
-        let _ = Frame::close(Some(CloseFrame { code, reason: reason.into() })).format(&mut bytes);
-        let socket = self.socket.get_mut();
+    /// Says good-bye: with this frame, or with the answer to the client's that is on its way.
+    async fn part(mut self, frame: Option<CloseFrame>) {
         let said = async {
-            socket.write_all(&bytes).await?;
+            // An error here says no more than that the client has closed.
+            let _ = self.socket.flush().await;
+            let socket = self.socket.get_mut();
+            if frame.is_some() {
+                let mut bytes = Vec::new();
+                // Writing to memory cannot fail.
+                let _ = Frame::close(frame).format(&mut bytes);
+                socket.write_all(&bytes).await?;
+            }
             socket.shutdown().await?;
             // Bytes left unread would turn our end into a reset, which can overtake the close frame.
             copy(socket, &mut sink()).await

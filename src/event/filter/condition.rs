@@ -221,3 +221,84 @@ impl Value<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `t`rue, `f`alse or `u`nknown, from what the condition says and what its negation says.
+    fn truth(test: &str, value: &Value<'_>) -> char {
+        let holds = |text: String| Condition::parse(&text).unwrap().holds(Some(value));
+        match (holds(format!("c.{test}")), holds(format!("c.not.{test}"))) {
+            (true, false) => 't',
+            (false, true) => 'f',
+            (false, false) => 'u',
+            (true, true) => panic!("{test} is true and false"),
+        }
+    }
+
+    fn text(text: &str) -> Value<'_> {
+        Value::Text(Cow::Borrowed(text))
+    }
+
+    #[test]
+    fn values_compare_by_their_json_type() {
+        for (value, test, expected) in [
+            (Value::Number("1.0"), "eq.1", 't'),
+            (Value::Number("1e2"), "gt.99.9", 't'),
+            (Value::Number("7"), "eq.seven", 'u'),
+            (Value::Number("7"), "in.(6,7)", 't'),
+            (Value::Number("7"), "in.(6,8)", 'f'),
+            (Value::Number("7"), "in.(6,eight)", 'u'),
+            (Value::Number("4711"), "like.47%", 't'),
+            (text("12345678901234567890"), "gt.9", 't'),
+            (text("0.10"), "eq.0.1", 't'),
+            (text("007"), "eq.7", 'f'),
+            (text("007"), "eq.007", 't'),
+            (text("abc"), "lt.abd", 't'),
+            (text("abc"), "gt.5", 't'),
+            (text("Ann"), "ilike.a_n", 't'),
+            (text("Ann"), "like.a_n", 'f'),
+            (text(""), "eq.", 't'),
+            (text("a.b"), "eq.a.b", 't'),
+            (text("Smith, Ann"), r#"eq."Smith, Ann""#, 't'),
+            (Value::Boolean(true), "eq.t", 't'),
+            (Value::Boolean(true), "gt.false", 't'),
+            (Value::Boolean(true), "eq.1", 'u'),
+            (Value::Boolean(true), "is.true", 't'),
+            (Value::Boolean(true), "is.unknown", 'f'),
+            (Value::Null, "eq.1", 'u'),
+            (Value::Null, "neq.1", 'u'),
+            (Value::Null, "like.%", 'u'),
+            (Value::Null, "is.null", 't'),
+            (Value::Null, "is.not_null", 'f'),
+            (Value::Null, "is.true", 'f'),
+            (Value::Null, "is.unknown", 't'),
+            (Value::Composite, "eq.[]", 'u'),
+            (Value::Composite, "is.null", 'f'),
+            (text("x"), "is.true", 'u'),
+        ] {
+            assert_eq!(truth(test, &value), expected, "{value:?} {test}");
+        }
+    }
+
+    #[test]
+    fn of_a_value_that_is_not_there_nothing_is_true() {
+        for test in ["c.is.null", "c.not.is.null", "c.eq.1", "c.not.eq.1"] {
+            assert!(!Condition::parse(test).unwrap().holds(None), "{test}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_condition_is_refused_with_what_is() {
+        let refused = |text| Condition::parse(text).unwrap_err().to_string();
+        for text in ["", "c", "c.eq", "eq.1", "c.not.eq", ".eq.1", "\"c\"eq.1"] {
+            assert!(refused(text).contains("column.operator.value"), "{text}");
+        }
+        assert!(refused("c.like").contains("column.operator.value"));
+        assert!(refused("c.regex.x").contains("ilike"), "{}", refused("c.regex.x"));
+        assert!(refused("c.is.5").contains("not_null"));
+        assert!(refused("c.in.5").contains("parentheses"));
+        assert!(refused("c.in.()").contains("parentheses"));
+    }
+}

@@ -92,3 +92,61 @@ fn exponent(text: &[u8]) -> Option<i64> {
     let size = digits.iter().fold(0, add);
     Some(if negative { -size } else { size })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// As an integer, scaled so that every number of the test is one.
+    fn scaled(number: &str) -> i128 {
+        let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let digits: i128 = format!("{whole}{fraction}").parse().unwrap();
+        let exponent = 12 + exponent.parse::<i32>().unwrap() - i32::try_from(fraction.len()).unwrap();
+        digits * 10i128.pow(u32::try_from(exponent).unwrap())
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_compare_by_value(
+            a in "[+-]?0{0,2}[0-9]{1,4}(\\.[0-9]{1,4})?([eE][+-]?[0-4])?",
+            b in "[+-]?0{0,2}[0-9]{1,4}(\\.[0-9]{1,4})?([eE][+-]?[0-4])?",
+        ) {
+            let compared = Decimal::parse(&a).unwrap().compare(&Decimal::parse(&b).unwrap());
+            prop_assert_eq!(compared, scaled(&a).cmp(&scaled(&b)), "{} {}", a, b);
+        }
+
+        #[test]
+        fn any_text_is_parsed_or_refused(a: String, b in "[-+0-9.eE]{0,30}") {
+            let read = |text| (Decimal::parse(text), Decimal::parse_printed(text));
+            let _ = read(&a);
+            if let (Some(b), _) = read(&b) {
+                prop_assert_eq!(b.compare(&b), Ordering::Equal);
+            }
+        }
+    }
+
+    #[test]
+    fn no_width_loses_a_digit() {
+        let compare = |a, b| Decimal::parse(a).unwrap().compare(&Decimal::parse(b).unwrap());
+        assert_eq!(compare("9007199254740993", "9007199254740992"), Ordering::Greater);
+        assert_eq!(compare("0.1000000000000000000000000000000000001", "0.1"), Ordering::Greater);
+        assert_eq!(compare("1e9223372036854775807", "1e99999999999999999999"), Ordering::Equal);
+        assert_eq!(compare("-1e400", "1e-400"), Ordering::Less);
+        assert_eq!(compare("-0", "0e7"), Ordering::Equal);
+    }
+
+    #[test]
+    fn texts_that_only_look_like_numbers_are_none() {
+        for text in ["", "-", ".5", "5.", "1e", "1e+", "0x1", "1 ", "NaN", "Infinity", "1.2.3", "--1", "1e1.5", "١"] {
+            assert!(Decimal::parse(text).is_none(), "{text}");
+        }
+        for text in ["007", "+1", "1e3", "00", "-01.5"] {
+            assert!(Decimal::parse_printed(text).is_none() && Decimal::parse(text).is_some(), "{text}");
+        }
+        for text in ["0", "-0.50", "10", "123456789012345678901234567890.5"] {
+            assert!(Decimal::parse_printed(text).is_some(), "{text}");
+        }
+    }
+}

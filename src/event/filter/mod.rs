@@ -30,6 +30,8 @@ mod pattern;
 mod quoting;
 mod registry;
 mod row;
+#[cfg(test)]
+mod tests;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -119,3 +119,58 @@ impl fmt::Debug for Pattern {
         f.debug_struct("Pattern").field("fold_case", &self.fold_case).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// By trying everything.
+    fn matches(pattern: &[char], text: &[char]) -> bool {
+        match (pattern, text) {
+            ([], _) => text.is_empty(),
+            (['%', rest @ ..], _) => (0..=text.len()).any(|skipped| matches(rest, &text[skipped..])),
+            (['_', rest @ ..], [_, after @ ..]) => matches(rest, after),
+            (['\\', literal, rest @ ..], [first, after @ ..]) => literal == first && matches(rest, after),
+            ([literal, rest @ ..], [first, after @ ..]) => literal == first && matches(rest, after),
+            (_, []) => false,
+        }
+    }
+
+    fn characters(text: &str) -> Vec<char> {
+        text.chars().collect()
+    }
+
+    proptest! {
+        #[test]
+        fn it_matches_what_trying_everything_matches(pattern in "([ab_%]|\\\\[a%_\\\\]){0,8}", text in "[ab%_\\\\é]{0,8}") {
+            let expected = matches(&characters(&pattern), &characters(&text));
+            prop_assert_eq!(Pattern::parse(&pattern, false).unwrap().matches(&text), expected);
+        }
+
+        #[test]
+        fn folded_it_matches_what_the_lower_case_does(pattern in "[abAB_%]{0,8}", text in "[abAB]{0,8}") {
+            let lower = Pattern::parse(&pattern.to_lowercase(), false).unwrap().matches(&text.to_lowercase());
+            prop_assert_eq!(Pattern::parse(&pattern, true).unwrap().matches(&text), lower);
+        }
+    }
+
+    #[test]
+    fn the_longest_pattern_matches_to_its_end() {
+        let longest = "a".repeat(Pattern::LIMIT);
+        let pattern = Pattern::parse(&format!("%{longest}%"), false).unwrap();
+        assert!(pattern.matches(&"a".repeat(Pattern::LIMIT + 5)));
+        assert!(!pattern.matches(&"a".repeat(Pattern::LIMIT - 1)));
+        assert_eq!(
+            Pattern::parse(&"a".repeat(Pattern::LIMIT + 1), false),
+            Err(Problem::PatternTooLong { limit: Pattern::LIMIT })
+        );
+        assert_eq!(Pattern::parse("a\\", false), Err(Problem::PatternEndsInEscape));
+    }
+
+    #[test]
+    fn letters_fold_beyond_ascii() {
+        assert!(Pattern::parse("%ÄRGER%", true).unwrap().matches("großer ärger"));
+        assert!(Pattern::parse("İ", true).unwrap().matches("İ"));
+    }
+}

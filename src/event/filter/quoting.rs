@@ -103,3 +103,54 @@ pub(super) fn unquoted(text: &str) -> Result<Cow<'_, str>, Problem> {
         _ => Err(Problem::NotClosed { given: shown(text) }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn quote(name: &str) -> String {
+        format!("\"{}\"", name.replace('"', "\"\""))
+    }
+
+    proptest! {
+        #[test]
+        fn quoted_names_of_any_kind_are_read_back(names in prop::collection::vec((".{1,8}", ".{1,8}"), 1..4)) {
+            let list: Vec<_> = names.iter().map(|(schema, name)| format!("{}.{}", quote(schema), quote(name))).collect();
+            let list = list.join(",");
+            let read: Result<Vec<_>, _> = split_list(&list).unwrap().into_iter().map(QualifiedName::parse).collect();
+            let read = read.unwrap();
+            let read: Vec<_> = read.iter().map(QualifiedName::parts).collect();
+            let names: Vec<_> = names.iter().map(|(schema, name)| (schema.as_str(), name.as_str())).collect();
+            prop_assert_eq!(read, names);
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in "[\"(),.a]{0,12}") {
+            for piece in split_list(&text).unwrap_or_default() {
+                let _ = (QualifiedName::parse(piece), identifier(piece), unquoted(piece));
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_taken_as_they_are() {
+        let parse = |text| QualifiedName::parse(text).map(|name| format!("{name:?}"));
+        assert_eq!(parse("public.User").unwrap(), r#""public"."User""#);
+        assert_eq!(parse("User").unwrap(), r#""public"."User""#);
+        assert_eq!(parse(r#""My.Schema".plain"#).unwrap(), r#""My.Schema"."plain""#);
+        assert_eq!(parse(r#""My.Table""#).unwrap(), r#""public"."My.Table""#);
+        for text in ["", ".", "a.", ".a", "a.b.c", r#""a"#, r#""a"b"#, r#"a"b"#, r#""""#, r#""a"."b".c"#, r#"a."b"c"#] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn commas_within_quotes_and_parentheses_do_not_separate() {
+        let list = r#"a.in.(1,"x)",2),b.eq."c,d",e"#;
+        assert_eq!(split_list(list).unwrap(), [r#"a.in.(1,"x)",2)"#, r#"b.eq."c,d""#, "e"]);
+        for text in ["(", "\"", "a,(b"] {
+            assert!(matches!(split_list(text), Err(Problem::NotClosed { .. })), "{text}");
+        }
+    }
+}
