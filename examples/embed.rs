@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use pgvigil::connection::Target;
 use pgvigil::history;
-use pgvigil::pipeline::{Config, Pipeline};
+use pgvigil::pipeline::{Begin, Config, Pipeline};
 use tokio_util::sync::CancellationToken;
 
 #[tokio::main]
@@ -19,6 +19,7 @@ async fn main() -> anyhow::Result<()> {
         expect_database: None,
         max_transaction_memory: 64 << 20,
         spill_dir: std::env::temp_dir(),
+        begin: Begin::Now,
         streaming: true,
         concurrent_counts: 3,
         reconcile: Duration::from_secs(30),

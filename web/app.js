@@ -24,6 +24,7 @@ import { createFooter } from './views/footer.js';
 import { createHeader } from './views/header.js';
 import { createHelp } from './views/help.js';
 import { createTables } from './views/tables.js';
+import { createVeil } from './views/veil.js';
 
 const TICK_MS = 500;
 const TAKE_MS = 1000;
@@ -87,6 +88,7 @@ const feed = createFeed({ pause, open, redraw: schedule });
 const footer = createFooter();
 const help = createHelp(() => store.dispatch({ type: 'help', shown: false }));
 const announcer = createAnnouncer();
+const veil = createVeil();
 
 let scheduled = false;
 let takenAt = clock.now();
@@ -119,6 +121,7 @@ function paint() {
   footer(state, freshness);
   help(state);
   announcer(state, freshness, now);
+  veil(freshness);
 }
 
 store.watch(schedule);

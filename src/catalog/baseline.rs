@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, IsolationLevel, Transaction};
 
 use super::read::{is_transient, position};
@@ -37,9 +38,10 @@ const FIRST_RANGE: u64 = 4096;
 /// How long reading a range should take: the longest that DDL waits for the count to give way, but for a slow disk.
 const RANGE_TIME: Duration = Duration::from_millis(200);
 
-/// Timeouts of the role or the database are for its own work; `row_security` makes hidden rows an error; one process is enough.
-const SETTINGS: &str = "SET LOCAL lock_timeout = '400ms'; SET LOCAL statement_timeout = 0; SET LOCAL row_security = off; \
-    SET LOCAL enable_tidscan = on; SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off;";
+/// No function of the application is taken for the server's own; timeouts of the role or the database are for its own work; hidden rows
+/// are an error; one process is enough.
+const SETTINGS: &str = "SET LOCAL search_path = ''; SET LOCAL lock_timeout = '400ms'; SET LOCAL statement_timeout = 0; \
+    SET LOCAL row_security = off; SET LOCAL enable_tidscan = on; SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off;";
 
 /// How many rows a table had in one snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,8 +134,8 @@ impl CountError {
 
 /// Counts the rows of `table`, which must be one that has rows ([`Table::has_rows`]).
 ///
-/// With a [`fence`](super::fence), only in a snapshot for which every transaction older than the fence is over. When the future is dropped, the transaction is
-/// rolled back before anything else runs on this connection.
+/// With a [`fence`](super::fence), only in a snapshot for which every transaction older than the fence is over. When the future is
+/// dropped, the transaction is rolled back before anything else runs on this connection.
 pub async fn count(
     client: &mut Client,
     table: &Table,
@@ -141,16 +143,14 @@ pub async fn count(
     progress: impl FnMut(Progress<'_>),
 ) -> Result<Baseline, CountError> {
     let name = table.sql_name();
-    let reason = match attempt(client, table, &name, fence, progress).await {
+    let (step, error) = match attempt(client, table, &name, fence, progress).await {
         Ok(baseline) => return Ok(baseline),
         Err(Failure::Error(error)) => return Err(error),
-        Err(Failure::Server(step, error)) => match step.explain(error, &name) {
-            Ok(denied) => denied,
-            Err(error) => return Err(error),
-        },
+        Err(Failure::Server(step, error)) => (step, error),
     };
+    let reason = step.explain(error, &name)?;
     let row = client.query_one("SELECT current_user::text", &[]).await.map_err(CountError::Disconnected)?;
-    let role: Arc<str> = row.try_get::<_, &str>(0).unwrap_or_default().into();
+    let role = row.try_get::<_, &str>(0).map_err(CountError::Disconnected)?.into();
     Err(CountError::Uncovered(reason(role)))
 }
 
@@ -161,36 +161,34 @@ async fn attempt(
     fence: Option<FullXid>,
     mut progress: impl FnMut(Progress<'_>),
 ) -> Result<Baseline, Failure> {
-    let transaction = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
-    let transaction = transaction.start().await.map_err(Step::Other.failed())?;
+    let transaction = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await?;
     let lock = format!("{SETTINGS} LOCK TABLE ONLY {name} IN ACCESS SHARE MODE");
     transaction.batch_execute(&lock).await.map_err(Step::Lock.failed())?;
 
-    let changed = || Failure::Error(CountError::Changed { table: name.to_owned() });
+    let (oid, changed) = (table.oid, || CountError::Changed { table: name.to_owned() });
     let begin = include_str!("../../sql/catalog/baseline.sql");
-    let row = transaction.query_opt(begin, &[&table.oid.0, &name]).await.map_err(Step::Other.failed())?.ok_or_else(changed)?;
-    let get = |error| Failure::Server(Step::Other, error);
-    if !row.try_get("same").map_err(get)? {
-        return Err(changed());
+    let found = transaction.query_typed_opt(begin, &[(&oid.0, Type::OID), (&name, Type::TEXT)]).await?;
+    let row = found.ok_or_else(changed)?;
+    if !row.try_get("same")? {
+        return Err(changed().into());
     }
-    let (snapshot, lsn) = position(&row).map_err(|error| Failure::Error(CountError::Unexpected(error)))?;
+    let (snapshot, lsn) = position(&row).map_err(CountError::Unexpected)?;
     if fence.is_some_and(|fence| snapshot.xmin() < fence) {
-        return Err(not_passed(&transaction, snapshot.xmin()).await.map_or_else(get, Failure::Error));
+        return Err(not_passed(&transaction, snapshot.xmin()).await?.into());
     }
-    let relfilenode = Oid(row.try_get("relfilenode").map_err(get)?);
-    let blocks = row.try_get::<_, i64>("blocks").map_err(get)?.unsigned_abs();
-    let in_ranges = row.try_get("heap").map_err(get)?;
+    let relfilenode = Oid(row.try_get("relfilenode")?);
+    let blocks = if row.try_get("heap")? { row.try_get::<_, i64>("blocks")?.unsigned_abs() } else { 0 };
 
     progress(Progress::Began { snapshot: &snapshot, lsn });
-    let count = rows(&transaction, table.oid, name, if in_ranges { blocks } else { 0 }, progress).await?;
+    let count = rows(&transaction, oid, name, blocks, progress).await?;
 
     let still = include_str!("../../sql/catalog/still_same.sql");
-    let row = transaction.query_one(still, &[&table.oid.0, &name, &relfilenode.0]).await.map_err(get)?;
-    if !row.try_get(0).map_err(get)? {
-        return Err(changed());
+    let parameters: &[(&(dyn ToSql + Sync), Type)] = &[(&oid.0, Type::OID), (&name, Type::TEXT), (&relfilenode.0, Type::OID)];
+    if !transaction.query_typed_one(still, parameters).await?.try_get(0)? {
+        return Err(changed().into());
     }
-    transaction.rollback().await.map_err(get)?;
-    Ok(Baseline { oid: table.oid, count, snapshot, lsn, relfilenode })
+    transaction.rollback().await?;
+    Ok(Baseline { oid, count, snapshot, lsn, relfilenode })
 }
 
 /// Counts `blocks` pages range by range; a table that fits into the first range is read without a range at all.
@@ -205,19 +203,21 @@ async fn rows(
     loop {
         let next = from + range;
         let is_last = next >= blocks;
-        let below = if is_last { String::new() } else { format!(" AND ctid < '({next},0)'") };
-        let ranged = if from == 0 && is_last { String::new() } else { format!(" WHERE ctid >= '({from},0)'{below}") };
+        let within = match (from, is_last) {
+            (0, true) => String::new(),
+            (_, true) => format!(" WHERE ctid >= '({from},0)'"),
+            (_, false) => format!(" WHERE ctid >= '({from},0)' AND ctid < '({next},0)'"),
+        };
         let started = Instant::now();
-        let query = format!("SELECT count(*) FROM ONLY {name}{ranged}");
-        let row = transaction.query_one(&query, &[]).await.map_err(Step::Count.failed())?;
-        total += row.try_get::<_, i64>(0).map_err(Step::Other.failed())?;
+        let query = format!("SELECT count(*) FROM ONLY {name}{within}");
+        let row = transaction.query_typed_one(&query, &[]).await.map_err(Step::Count.failed())?;
+        total += row.try_get::<_, i64>(0)?;
         if is_last {
             return Ok(total);
         }
         let waiting = include_str!("../../sql/catalog/waiting.sql");
-        let row = transaction.query_one(waiting, &[&oid.0]).await.map_err(Step::Other.failed())?;
-        if row.try_get(0).map_err(Step::Other.failed())? {
-            return Err(Failure::Error(CountError::GaveWay { table: name.to_owned() }));
+        if transaction.query_typed_one(waiting, &[(&oid.0, Type::OID)]).await?.try_get(0)? {
+            return Err(CountError::GaveWay { table: name.to_owned() }.into());
         }
         progress(Progress::Percent(u8::try_from(next * 100 / blocks).unwrap_or(99)));
         from = next;
@@ -247,6 +247,18 @@ enum Step {
 enum Failure {
     Error(CountError),
     Server(Step, tokio_postgres::Error),
+}
+
+impl From<CountError> for Failure {
+    fn from(error: CountError) -> Self {
+        Failure::Error(error)
+    }
+}
+
+impl From<tokio_postgres::Error> for Failure {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Failure::Server(Step::Other, error)
+    }
 }
 
 impl Step {

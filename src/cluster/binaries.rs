@@ -67,9 +67,15 @@ impl Binaries {
         match major_version(&answer) {
             None => Err(Error::NoVersion { program, answer }),
             Some(major) if major < OLDEST => Err(Error::TooOld { dir: dir.to_owned(), major }),
-            Some(major) => Ok(Binaries { dir: dir.to_owned(), major }),
+            Some(major) => Ok(Binaries { dir: home(&program).unwrap_or_else(|| dir.to_owned()), major }),
         }
     }
+}
+
+/// Where a linked program really lies: the programs that are not linked, pg_recvlogical say, are there too.
+fn home(program: &Path) -> Option<PathBuf> {
+    let dir = program.canonicalize().ok()?.parent()?.to_owned();
+    is_complete(&dir).then_some(dir)
 }
 
 fn is_complete(dir: &Path) -> bool {
@@ -125,7 +131,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         install(&folder.path().join("bin"), "postgres (PostgreSQL) 17.2");
         let found = Binaries::find(Some(folder.path())).unwrap();
-        assert_eq!(found, Binaries { dir: folder.path().join("bin"), major: 17 });
+        assert_eq!(found, Binaries { dir: folder.path().join("bin").canonicalize().unwrap(), major: 17 });
     }
 
     #[test]

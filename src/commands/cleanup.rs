@@ -10,7 +10,7 @@ use tokio_postgres::Client;
 
 use super::Failure;
 use super::connection::ConnectionArgs;
-use super::script::{Script, ScriptError};
+use super::script::{self, Script, ScriptError};
 
 /// What `cleanup` is told.
 #[derive(Args, Clone, Debug)]
@@ -60,7 +60,9 @@ pub async fn run(args: CleanupArgs, out: &mut dyn Write) -> Result<(), Failure> 
 
 /// Prints the SQL to `out` and, if the options say so, runs it.
 pub async fn cleanup(client: &mut Client, options: &CleanupOptions, out: &mut dyn Write) -> Result<(), CleanupError> {
-    let script = plan(client, options).await?;
+    let looking = script::look(client).await?;
+    let script = plan(looking.client(), options).await?;
+    looking.rollback().await?;
     write!(out, "{script}")?;
     if options.apply && !script.is_empty() {
         script.run(client).await?;
@@ -130,7 +132,8 @@ async fn remove_role(script: &mut Script, client: &Client, role: &str, me: &str)
     let name = escape_identifier(role);
     let mut revoke = Vec::new();
     for row in client.query(include_str!("../../sql/cleanup/granted.sql"), &[&name]).await? {
-        let (kind, schema, object): (&str, Option<&str>, &str) = (row.try_get("kind")?, row.try_get("schema")?, row.try_get("name")?);
+        let (kind, schema, object): (&str, Option<&str>, &str) =
+            (row.try_get("kind")?, row.try_get("schema")?, row.try_get("name")?);
         let object = schema.map_or_else(|| escape_identifier(object), |schema| qualified(schema, object));
         revoke.push(format!("REVOKE ALL ON {kind} {object} FROM {name};"));
     }

@@ -11,7 +11,7 @@ use super::Failure;
 use super::connection::ConnectionArgs;
 use crate::connection::Target;
 use crate::history;
-use crate::pipeline::{self, Pipeline, PipelineError, Published};
+use crate::pipeline::{self, Begin, Pipeline, PipelineError, Published};
 use crate::server::{self, Bound, Origin, Sources};
 
 /// What `serve` is told.
@@ -71,6 +71,7 @@ impl WatchArgs {
             expect_database: self.expect_database.clone(),
             max_transaction_memory: bytes(self.max_transaction_memory),
             spill_dir: std::env::temp_dir(),
+            begin: Begin::Now,
             streaming: self.streaming,
             concurrent_counts: usize::from(self.concurrent_counts),
             reconcile: self.reconcile,
@@ -133,4 +134,3 @@ fn failure(error: &PipelineError) -> Failure {
     };
     Failure::advised(code, &error.advice())
 }
-

@@ -13,9 +13,14 @@ enum Act {
     /// A transaction begins.
     Begin,
     /// One of the running ones commits: it is in the log from here on. `effect`: what it did to the table.
-    Commit { which: usize, effect: Effect },
+    Commit {
+        which: usize,
+        effect: Effect,
+    },
     /// One of those that committed becomes visible to others.
-    Show { which: usize },
+    Show {
+        which: usize,
+    },
     /// The stream brings the oldest transaction that it has not brought yet.
     Stream,
     /// A baseline is asked for, takes its snapshot, ends.

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::published::Passed;
 use crate::assembler::{self, Assembler, Step, Transaction};
 use crate::counts::{Ledger, Totals};
 use crate::encoding::Encoding;
-use super::published::Passed;
 use crate::event::ddl::DdlMessage;
 use crate::event::time::from_unix_micros;
 use crate::event::{BlockBuilder, Ddl, Domains, Encoder, Operation, Relation, TableName, TableTotals, TransactionHead};
@@ -45,6 +45,8 @@ pub(super) struct Noticed {
     pub(super) described: Vec<(Arc<TableName>, Xid)>,
     /// Tables whose rows changed, and when that was last committed; or whose count became known.
     pub(super) touched: FxHashMap<Oid, Option<Timestamp>>,
+    /// Tables that were truncated, and the transaction that did it.
+    pub(super) truncated: Vec<(Oid, Xid)>,
     /// What the DDL messages of `setup` say, and the transaction that sent each.
     pub(super) ddl: Vec<(DdlMessage, Xid)>,
 }
@@ -54,7 +56,7 @@ impl Applier {
         Self {
             assembler,
             ledger: Ledger::default(),
-            encoder: Encoder::new(encoding.clone()),
+            encoder: Encoder::new(encoding),
             encoding,
             relations: FxHashMap::default(),
             domains: Domains::default(),
@@ -98,7 +100,13 @@ impl Applier {
             Step::Pending => {}
             Step::Transaction(transaction) => self.transaction(transaction, history).await?,
             Step::Message(message) => {
-                        self.encoder.lone_message(&mut self.block, message.lsn, from_unix_micros(super::unix_micros()), message.prefix.0, message.content);
+                self.encoder.lone_message(
+                    &mut self.block,
+                    message.lsn,
+                    from_unix_micros(super::unix_micros()),
+                    message.prefix.0,
+                    message.content,
+                );
             }
             Step::Reached(lsn) => self.reached(lsn),
         }
@@ -176,6 +184,7 @@ impl Applier {
                 for oid in truncate.oids.iter() {
                     passed.truncates += 1;
                     let rows_lost = ledger.truncate(oid);
+                    self.noticed.truncated.push((oid, xid));
                     if let Some(relation) = relations.get(&oid) {
                         encoder.truncate(block, relation, rows_lost, ledger.exact(oid));
                     }

@@ -56,10 +56,21 @@ pub struct Config {
     pub spill_dir: PathBuf,
     /// Have large transactions sent while they run, where the server can.
     pub streaming: bool,
+    /// Where in the log to begin.
+    pub begin: Begin,
     /// Tables counted at the same time.
     pub concurrent_counts: usize,
     /// The catalog is read again after this long, also when nothing asks for it.
     pub reconcile: Duration,
+}
+
+/// Where in the log to begin.
+#[derive(Clone, Debug)]
+pub enum Begin {
+    /// Now: a temporary slot of our own is made at every connection.
+    Now,
+    /// Where this slot stands, which someone else made and takes care of. For measurements: a backlog that is always the same.
+    AtSlot(String),
 }
 
 /// The writer's ends of what it publishes.
@@ -92,7 +103,8 @@ impl Pipeline {
         let (status_sender, status) = watch::channel(Arc::new(standing::unknown(config.publication.clone())));
         let (counts, counts_receiver) = watch::channel(Arc::new(Counts::none()));
         let standing = Standing::new(config.publication.clone(), status_sender);
-        let pipeline = Self { config, history, counts, standing, pinned: None, epoch: None, version: 0, passed: Passed::default() };
+        let pipeline =
+            Self { config, history, counts, standing, pinned: None, epoch: None, version: 0, passed: Passed::default() };
         (pipeline, Published { status, counts: counts_receiver })
     }
 

@@ -61,6 +61,22 @@ pub struct Status {
 }
 
 impl Status {
+    /// A stream is held and proven now, of which nothing else is known: for a server of events that come from no database.
+    pub fn held(epoch: crate::lsn::Epoch) -> Self {
+        Status {
+            state: State::Live,
+            reason: None,
+            since: super::unix_micros(),
+            database: None,
+            epoch: Some(epoch),
+            lsn: Lsn::ZERO,
+            server_lsn: Lsn::ZERO,
+            last_proof: Some(Instant::now()),
+            slot: None,
+            publication: String::new(),
+        }
+    }
+
     /// The state at this moment. It ages by itself: whatever stopped the pipeline from saying so, an old proof is never live.
     pub fn state_at(&self, now: Instant) -> State {
         let age = self.last_proof.map_or(Duration::MAX, |proof| now.saturating_duration_since(proof));
@@ -162,7 +178,7 @@ impl Passed {
 
 impl Counts {
     /// Before anything is known.
-    pub(super) fn none() -> Self {
+    pub fn none() -> Self {
         Counts {
             version: 0,
             after_block: 0,

@@ -15,7 +15,7 @@ use super::observer::{self, Sight, Survey, Watch};
 use super::published::{Database, Slot};
 use super::state::Phase;
 use super::tables::{Change, Tables};
-use super::{Pipeline, unix_micros};
+use super::{Begin, Pipeline, unix_micros};
 use crate::assembler::Assembler;
 use crate::catalog::{self, Catalog, CountError};
 use crate::counts::FullXid;
@@ -125,11 +125,19 @@ impl Pipeline {
         }
         let encoding = Encoding::from_name(walsender.parameter("server_encoding").unwrap_or("UTF8"))?;
         let epoch = self.next_epoch();
-        let slot = format!("pgvigil_{epoch}_{:04x}", rand::random::<u16>());
-        let consistent_point = self.create_slot(&mut walsender, &sql, &slot).await?;
+        let (slot, consistent_point) = match config.begin {
+            Begin::Now => {
+                let slot = format!("pgvigil_{epoch}_{:04x}", rand::random::<u16>());
+                let consistent_point = self.create_slot(&mut walsender, &sql, &slot).await?;
+                (slot, consistent_point)
+            }
+            // The server begins where the slot stands when it is asked for less.
+            Begin::AtSlot(slot) => (slot, Lsn::ZERO),
+        };
         let fence = catalog::fence(&sql).await?;
 
-        let options = StartOptions { publication: config.publication.clone(), streaming: config.streaming, ..StartOptions::default() };
+        let options =
+            StartOptions { publication: config.publication.clone(), streaming: config.streaming, ..StartOptions::default() };
         let (stream, progress) = walsender.start(&slot, consistent_point, options).await?;
 
         let first_epoch = self.epoch.is_none();
@@ -155,7 +163,11 @@ impl Pipeline {
     }
 
     /// Which database this is; an error when it is not the one that it should be.
-    async fn identify(&mut self, walsender: &mut Replication, sql: &tokio_postgres::Client) -> Result<Arc<Database>, PipelineError> {
+    async fn identify(
+        &mut self,
+        walsender: &mut Replication,
+        sql: &tokio_postgres::Client,
+    ) -> Result<Arc<Database>, PipelineError> {
         let system = walsender.identify().await?;
         let row = sql
             .query_one(
@@ -186,7 +198,8 @@ impl Pipeline {
         }
         let database = Arc::new(database);
         let pinned = self.pinned.get_or_insert_with(|| Arc::clone(&database));
-        let same = pinned.name == database.name && pinned.oid == database.oid && pinned.system_identifier == database.system_identifier;
+        let same =
+            pinned.name == database.name && pinned.oid == database.oid && pinned.system_identifier == database.system_identifier;
         if !same {
             let describe = |d: &Database| format!("database {:?} (oid {}) of system {}", d.name, d.oid, d.system_identifier);
             return Err(PipelineError::WrongDatabase { expected: describe(pinned), actual: describe(&database) });
@@ -287,6 +300,11 @@ impl Session<'_> {
             }
             self.soon();
         }
+        for (oid, xid) in noticed.truncated {
+            if let Some(known) = self.tables.touch(oid) {
+                known.truncated_by = Some(xid);
+            }
+        }
         for oid in self.applier.ledger().take_impossible() {
             tracing::error!(%oid, "a count fell below zero: something was missed; counting again");
             self.recount(oid, self.fence, "its count fell below zero, so it is counted again");
@@ -324,13 +342,14 @@ impl Session<'_> {
         for table in &catalog.tables {
             self.applier.set_primary_key(table.oid, &table.primary_key);
         }
-        // Transactions that were running when a table came under the publication may have changed it unseen by the stream; they have
-        // ended for every snapshot that sees all of these.
-        let fence = self.fence.max(catalog.snapshot.xmax());
+        // Transactions that were running when a table came under the publication may have changed it unseen by the stream.
+        let fence = self.fence.max(catalog.fence);
         let resolved: Vec<Oid> = self.doubtful.extract_if(|_, xid| catalog.snapshot.sees(*xid)).map(|(oid, _)| oid).collect();
         for change in self.tables.survey(catalog) {
             match change {
-                Change::Count { oid, fenced } => self.recount(oid, if fenced { fence } else { self.fence }, "waiting to be counted"),
+                Change::Count { oid, fenced } => {
+                    self.recount(oid, if fenced { fence } else { self.fence }, "waiting to be counted")
+                }
                 Change::Uncovered(oid) => {
                     self.counting.forget(oid);
                     self.applier.ledger().doubt(oid);
@@ -380,7 +399,7 @@ impl Session<'_> {
             Report::Done { job, outcome, session } => {
                 let oid = job.table.oid;
                 if self.counting.ended(oid, session) {
-                    self.counted(job, outcome);
+                    self.counted(job, *outcome);
                 }
             }
         }

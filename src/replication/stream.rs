@@ -96,6 +96,7 @@ impl Drop for StatusTask {
 
 impl Stream {
     pub(super) fn begin(transport: Transport, unread: BytesMut, from: Lsn, publication: String) -> (Stream, Progress) {
+        let pacing = if transport.local { Pacing::blocking() } else { Pacing::catching_up() };
         let (half, writing_half) = tokio::io::split(transport);
         let progress = Progress::at(from);
         let (finish, finished) = oneshot::channel();
@@ -104,7 +105,7 @@ impl Stream {
             half,
             buffer: unread,
             taken: 0,
-            pacing: Pacing::catching_up(),
+            pacing,
             clock: ServerClock::new(Instant::now()),
             progress: progress.clone(),
             publication,

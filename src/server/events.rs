@@ -59,7 +59,7 @@ pub(super) async fn transaction(State(app): State<Arc<App>>, Path(tx): Path<Stri
 
 /// Looks through the history on a thread that may take its time; a few at once.
 async fn look<T: Send + 'static>(app: &App, ask: impl FnOnce(&history::History) -> T + Send + 'static) -> Result<T, Problem> {
-    let _turn = app.heavy.acquire().await;
+    let _turn = app.searching.acquire().await;
     let history = app.sources.history.clone();
     let answer = tokio::task::spawn_blocking(move || ask(&history)).await;
     answer.map_err(|_| Kind::Failed.because("The history could not be read. Ask again; if it stays so, please report it."))

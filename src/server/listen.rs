@@ -62,9 +62,9 @@ impl Bound {
         let first = status::frame(&sources.status.borrow(), 0, started);
         let (beats, beat) = watch::channel(first);
         let admission = Admission::new(config.limits.connections, config.limits.connections_per_address);
-        let heavy = Semaphore::new(config.limits.heavy_requests);
+        let [reading, searching] = [(); 2].map(|()| Semaphore::new(config.limits.heavy_requests));
         let (clients, tasks) = (Clients::default(), TaskTracker::new());
-        let app = Arc::new(App { sources, limits: config.limits, beat, clients, admission, heavy, tasks, started });
+        let app = Arc::new(App { sources, limits: config.limits, beat, clients, admission, reading, searching, tasks, started });
         let router = routes::router(Arc::clone(&app), Guard::new(&config.allow_origins));
         app.tasks.spawn(status::beat(Arc::clone(&app), config.heartbeat, beats, cancel.clone()));
         tracing::info!(%address, "listening");

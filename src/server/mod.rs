@@ -93,7 +93,7 @@ pub struct Limits {
     pub ping_every: Duration,
     /// How long clients may take to leave when the server ends.
     pub farewell: Duration,
-    /// Pages of rows and looks through the history that are made at the same time.
+    /// Pages of rows that are read at the same time, and as many looks through the history.
     pub heavy_requests: usize,
     /// Events on one page.
     pub page_events: usize,
@@ -153,8 +153,10 @@ struct App {
     beat: watch::Receiver<Bytes>,
     clients: admission::Clients,
     admission: Arc<admission::Admission>,
-    /// Leave for what costs the database, or much of our time: a page of rows, a look through the history.
-    heavy: Semaphore,
+    /// Leave to have the database read a page of rows.
+    reading: Semaphore,
+    /// Leave to look through the history.
+    searching: Semaphore,
     /// Everything that must have ended before the server has.
     tasks: TaskTracker,
     started: Instant,

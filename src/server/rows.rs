@@ -77,7 +77,7 @@ pub(super) async fn rows(
     let (Some(target), Some(database)) = (&app.sources.database, database) else {
         return Err(Kind::DatabaseUnavailable.because("No database is watched yet. Ask again in a moment."));
     };
-    let _turn = app.heavy.acquire().await;
+    let _turn = app.reading.acquire().await;
     let connected = target.sql("pgvigil rows").await;
     let client = connected.map_err(|error| Kind::DatabaseUnavailable.because(format!("{error}. Ask again in a moment.")))?;
     let reading = Reading { client: &client, limits: &app.limits, table: &table };

@@ -199,6 +199,8 @@ impl Following {
     /// What is to be done about these counts.
     fn due(&self, counts: &Counts) -> Due {
         match self.told {
+            // Nothing was ever counted.
+            _ if counts.version == 0 => Due::Known,
             Told::Version(told) if told == counts.version => Due::Known,
             Told::Version(told) if self.reader.position() >= counts.after_block => Due::Now(Some(told)),
             Told::Version(_) => Due::After(counts.after_block),

@@ -24,7 +24,7 @@ async fn status_tells_what_is_known_and_null_for_the_rest() -> Result<()> {
     let expected = json!({
         "state": "live", "since": "2026-11-22T14:02:11.204113Z", "epoch": "1", "lsn": "0/1A2B000", "server_lsn": "0/1A2B3F0",
         "lag_bytes": 0x3F0, "publication": "pgvigil", "clients": 0,
-        "slot": {"name": "pgvigil_1f", "temporary": true, "retained_bytes": 0},
+        "slot": {"name": "pgvigil_1f", "temporary": true, "retained_bytes": 0, "budget_bytes": null},
         "database": {"name": "app", "oid": 16384, "system_identifier": "7000000000000000001", "host": "db.example.org", "port": 5432,
             "server_version": "15.18"},
     });

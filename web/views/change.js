@@ -12,12 +12,12 @@ import { plural, value as textOf } from '../format.js';
 import { h } from './dom.js';
 import { valueNode } from './value.js';
 
-/** The letters, signs and names of the operations. */
-export const OPERATION = {
-  insert: { sign: '+', letters: 'INS', name: 'insert' },
-  update: { sign: '~', letters: 'UPD', name: 'update' },
-  delete: { sign: '−', letters: 'DEL', name: 'delete' },
-  truncate: { sign: '∅', letters: 'TRUNC', name: 'truncate' },
+/** The signs and letters of the operations. */
+const OPERATION = {
+  insert: { sign: '+', letters: 'INS' },
+  update: { sign: '~', letters: 'UPD' },
+  delete: { sign: '−', letters: 'DEL' },
+  truncate: { sign: '∅', letters: 'TRUNC' },
 };
 
 /** @param {keyof typeof OPERATION} op */

@@ -59,18 +59,19 @@ export function createFeed(on) {
     const wanted = new Set(near.items.map((item) => item.seq));
     for (const seq of drawn.keys()) if (!wanted.has(seq)) drawn.delete(seq);
     const tableOf = (/** @type {number} */ oid) => tables.byOid.get(oid);
+    const focused = document.activeElement;
+    const holder = [...drawn].find(([, { element }]) => element.contains(focused));
     const elements = near.items.map((item) => {
       const rows = rowsOf(item);
       const known = drawn.get(item.seq);
       if (known && known.item === item && known.rows === rows && known.filter === filter) return known.element;
       const element = cardNode(item, { filter, rows, tableOf, open: on.open });
       if (!known && !paused) element.classList.add('arriving');
-      const held = known?.element.contains(document.activeElement);
       drawn.set(item.seq, { element, item, rows, filter });
-      if (held) queueMicrotask(() => /** @type {HTMLElement|null} */ (element.querySelector('button'))?.focus({ preventScroll: true }));
       return element;
     });
     setChildren(cards, elements);
+    if (focused && holder) moveFocus(focused, holder[1].element, drawn.get(holder[0])?.element);
     above.style.height = `${near.above}px`;
     below.style.height = `${near.below}px`;
     for (const { item, element } of drawn.values()) view.measured(item.seq, element.offsetHeight);
@@ -98,6 +99,13 @@ export function createFeed(on) {
     }
     setText(part('feed-end'), text);
   }
+}
+
+/** A card that is drawn anew keeps the focus, on the same part of it. @param {Element} focused @param {HTMLElement} from @param {HTMLElement|undefined} to */
+function moveFocus(focused, from, to) {
+  if (!to || to === from) return;
+  const same = focused === from ? to : to.querySelector(`.${focused.className}`);
+  (same instanceof HTMLElement ? same : to).focus({ preventScroll: true });
 }
 
 /** The seqs of the cards in the order shown, for moving from one to the next. @param {State} state */

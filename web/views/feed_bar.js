@@ -9,7 +9,7 @@
 import { count } from '../format.js';
 import { OPERATIONS, toggleOp, toggleTable } from '../store/filter.js';
 import { waiting } from '../store/feed.js';
-import { OPERATION, operationNode } from './change.js';
+import { operationNode } from './change.js';
 import { h, part, set, setText, shape } from './dom.js';
 
 /**
@@ -17,7 +17,7 @@ import { h, part, set, setText, shape } from './dom.js';
  */
 export function createFeedBar(on) {
   const ops = OPERATIONS.map((op) => {
-    const button = h('button', { class: 'chip', type: 'button', 'aria-label': `only ${OPERATION[op].name}` }, operationNode(op));
+    const button = h('button', { class: 'chip', type: 'button', 'data-op': op }, operationNode(op));
     button.addEventListener('click', () => on.filter((filter) => toggleOp(filter, op)));
     return { op, button };
   });

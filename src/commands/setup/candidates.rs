@@ -194,7 +194,13 @@ impl<'a> Selection<'a> {
         Ok(selection)
     }
 
-    fn add(&mut self, table: &'a Candidate, partitions: &HashMap<u32, Vec<&'a Candidate>>, remedy: Remedy, may_publish_all: bool) {
+    fn add(
+        &mut self,
+        table: &'a Candidate,
+        partitions: &HashMap<u32, Vec<&'a Candidate>>,
+        remedy: Remedy,
+        may_publish_all: bool,
+    ) {
         let leaves = leaves(table, partitions);
         let safe: Vec<_> = leaves.iter().copied().filter(|leaf| self.admit(leaf, remedy, may_publish_all)).collect();
         let as_a_tree = table.partitioned && safe.len() == leaves.len() && table.key_usable && table.identity == 'd';
@@ -256,7 +262,15 @@ mod tests {
     use super::*;
 
     fn table(oid: u32, name: &str) -> Candidate {
-        Candidate { oid, schema: "public".into(), name: name.into(), identity: 'd', key_usable: true, owned: true, ..Candidate::default() }
+        Candidate {
+            oid,
+            schema: "public".into(),
+            name: name.into(),
+            identity: 'd',
+            key_usable: true,
+            owned: true,
+            ..Candidate::default()
+        }
     }
 
     fn names(tables: &[&Candidate]) -> Vec<String> {
@@ -282,8 +296,11 @@ mod tests {
 
     #[test]
     fn what_is_unsafe_is_left_out_or_given_an_identity() {
-        let candidates =
-            [table(1, "good"), Candidate { key_usable: false, ..table(2, "bad") }, Candidate { owned: false, ..table(3, "other") }];
+        let candidates = [
+            table(1, "good"),
+            Candidate { key_usable: false, ..table(2, "bad") },
+            Candidate { owned: false, ..table(3, "other") },
+        ];
         for remedy in [Remedy::Undecided, Remedy::LeaveOut] {
             let selection = Selection::choose(&candidates, &[], remedy, false).unwrap();
             assert_eq!(names(&selection.named), ["good"]);

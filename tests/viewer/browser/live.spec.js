@@ -104,7 +104,7 @@ test('a click on a table filters the feed, in the address too', async () => {
   const viewer = await world.open();
   await viewer.becomes('live');
   await viewer.page.click('tr[data-table="public.GameRequest"] .table-name');
-  await viewer.page.click('#filter-ops button[aria-label="only insert"]');
+  await viewer.page.click('#filter-ops [data-op="insert"]');
   assert.match(viewer.page.url(), /\?table=public\.GameRequest&op=insert$/);
   world.postgres.sql(`INSERT INTO "User" VALUES (888, 'other@example.org'); INSERT INTO "GameRequest" VALUES (8888); DELETE FROM "GameRequest" WHERE id = 8888`);
   await viewer.card(/GameRequest id=8888/);

@@ -25,6 +25,12 @@ const users = () => world.postgres.sql('SELECT count(*) FROM "User"');
 let nextUser = 1000;
 const addUser = () => world.postgres.sql(`INSERT INTO "User" VALUES (${nextUser++}, 'x@example.org')`);
 
+/** @param {number} ms */
+function elapsed(ms) {
+  const end = performance.now() + ms;
+  return () => performance.now() > end;
+}
+
 /** @param {import('./support/viewer.js').Viewer} viewer */
 async function isLost(viewer) {
   await viewer.becomes('disconnected', LOSS_MS);
@@ -103,23 +109,40 @@ test('PostgreSQL stands still: its silence is not the page\'s word for live', as
   await viewer.close();
 });
 
-test('a page that was frozen wakes up without a live number', async () => {
+test('a page that slept wakes up without a live number', async () => {
   const viewer = await world.open();
   await viewer.becomes('live');
-  const session = await viewer.page.context().newCDPSession(viewer.page);
+  // After each frame that is drawn: what a person would have seen.
   await viewer.page.evaluate(() => {
-    const seen = /** @type {string[]} */ (Object.assign(window, { seen: [] }).seen);
-    document.addEventListener('freeze', () => seen.push('freeze'));
-    document.addEventListener('resume', () => seen.push('resume'));
-    new MutationObserver(() => seen.push(document.documentElement.dataset.state ?? '')).observe(document.documentElement, { attributeFilter: ['data-state'] });
+    /** @type {{at: number, live: boolean}[]} */
+    const frames = [];
+    Object.assign(window, { frames });
+    const drawn = new MessageChannel();
+    drawn.port1.onmessage = () => {
+      const veil = document.getElementById('veil');
+      const covered = veil !== null && getComputedStyle(veil).opacity === '1';
+      frames.push({ at: performance.now(), live: document.documentElement.dataset.state === 'live' && !covered });
+    };
+    const frame = () => {
+      drawn.port2.postMessage(null);
+      requestAnimationFrame(frame);
+    };
+    frame();
   });
-  await session.send('Page.setWebLifecycleState', { state: 'frozen' });
+  const renderers = await world.renderers();
+  for (const pid of renderers) process.kill(pid, 'SIGSTOP');
   addUser();
-  await session.send('Page.setWebLifecycleState', { state: 'active' });
+  await until('pgvigil has spoken for longer than the page may be silent', elapsed(7000), 10_000);
+  for (const pid of renderers) process.kill(pid, 'SIGCONT');
   await isBack(viewer);
-  const seen = await viewer.page.evaluate(() => /** @type {Window & {seen?: string[]}} */ (window).seen);
-  assert.deepEqual(seen?.slice(0, 2), ['freeze', 'disconnected']);
-  assert.equal(seen?.at(-1), 'live');
+  const frames = await viewer.page.evaluate(() => /** @type {Window & {frames?: {at: number, live: boolean}[]}} */ (window).frames ?? []);
+  const woken = frames.findIndex(({ at }, i) => i > 0 && at - frames[i - 1].at > 5000);
+  assert.ok(woken > 0, 'it did sleep');
+  assert.equal(frames[woken - 1].live, true);
+  assert.equal(frames[woken].live, false);
+  // Live again only by a connection that was made since.
+  const lively = frames.slice(woken).filter(({ live }) => live);
+  assert.ok(lively.length > 0 && lively[0].at - frames[woken].at > 300, 'the old connection is not believed');
   await viewer.close();
 });
 

@@ -27,6 +27,7 @@ export class Pgvigil {
     const child = spawn(BINARY, ['serve', '--listen', `127.0.0.1:${this.port}`, ...allowed], { env: { ...process.env, DATABASE_URL: database } });
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (said += chunk));
     this.#process = child;
+    process.once('exit', () => child.kill('SIGKILL'));
     await until('pgvigil is live', async () => {
       if (child.exitCode !== null) throw new Error(`pgvigil ended with ${child.exitCode}:\n${said}`);
       return (await fetch(`${this.url}readyz`).catch(() => null))?.ok;

@@ -15,8 +15,8 @@ const account = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
 function programs() {
   const debian = '/usr/lib/postgresql';
   const versions = existsSync(debian) ? readdirSync(debian).sort((a, b) => Number(b) - Number(a)) : [];
-  const folders = [process.env.PGVIGIL_PG_BIN ?? '', ...(process.env.PATH ?? '').split(':'), ...versions.map((v) => `${debian}/${v}/bin`)];
-  const found = folders.find((folder) => folder && existsSync(path.join(folder, 'initdb')));
+  const folders = [process.env.PGVIGIL_PG_BIN ?? '', ...versions.map((v) => `${debian}/${v}/bin`), ...(process.env.PATH ?? '').split(':')];
+  const found = folders.find((folder) => ['initdb', 'postgres', 'psql'].every((program) => folder && existsSync(path.join(folder, program))));
   if (!found) throw new Error('no PostgreSQL programs: install postgresql, or name their folder with PGVIGIL_PG_BIN');
   return found;
 }
@@ -44,6 +44,8 @@ export class Postgres {
     const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
     const server = spawn(path.join(bin, 'postgres'), ['-D', data, ...flags], { ...options, stdio: 'ignore' });
     const postgres = new Postgres(bin, folder, port, server);
+    // Also when a test never comes to its end.
+    process.once('exit', () => postgres.#remove());
     await until('PostgreSQL accepts connections', () => postgres.accepts());
     return postgres;
   }
@@ -75,6 +77,11 @@ export class Postgres {
     const ended = new Promise((resolve) => this.server.once('exit', resolve));
     this.server.kill('SIGQUIT');
     await ended;
+    this.#remove();
+  }
+
+  #remove() {
+    this.server.kill('SIGQUIT');
     rmSync(this.folder, { recursive: true, force: true });
   }
 }

@@ -46,6 +46,12 @@ export async function startWorld({ origins = [] } = {}) {
       await page.goto(url);
       return viewer;
     },
+    /** The processes that run pages. */
+    async renderers() {
+      const session = await browser.newBrowserCDPSession();
+      const { processInfo } = await session.send('SystemInfo.getProcessInfo');
+      return processInfo.filter(({ type }) => type === 'renderer').map(({ id }) => id);
+    },
     async stop() {
       await browser.close();
       await pgvigil.kill();

@@ -1,0 +1,2 @@
+-- The migration is taken back.
+ALTER TABLE "User" DROP COLUMN IF EXISTS "displayName";

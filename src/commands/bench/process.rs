@@ -1,0 +1,30 @@
+//! What a process has used, as the kernel counts it. On systems without `/proc` nothing is known, and nothing is claimed.
+
+use std::fs;
+use std::time::Duration;
+
+/// Nanoseconds on a CPU, of all its threads that still live.
+pub(super) fn cpu(pid: u32) -> Option<Duration> {
+    let mut total = 0;
+    for thread in fs::read_dir(format!("/proc/{pid}/task")).ok()? {
+        let schedstat = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+        total += schedstat.split(' ').next()?.parse::<u64>().ok()?;
+    }
+    Some(Duration::from_nanos(total))
+}
+
+/// The most memory it ever had resident, in bytes.
+pub(super) fn peak_memory(pid: u32) -> Option<u64> {
+    memory(pid, "VmHWM:")
+}
+
+/// The memory it has resident now, in bytes.
+pub(super) fn resident_memory(pid: u32) -> Option<u64> {
+    memory(pid, "VmRSS:")
+}
+
+fn memory(pid: u32, key: &str) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+    Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? * 1024)
+}
