@@ -112,6 +112,9 @@ pub enum ChannelError {
     /// The server, or something in between, closed it without a word.
     #[error("the connection was closed without a word")]
     Closed,
+    /// Nothing came for so long.
+    #[error("nothing came from the server for {} s, though it was asked", .0.as_secs())]
+    Silent(Duration),
     /// What came is not PostgreSQL's protocol.
     #[error("the server does not speak PostgreSQL's protocol: {0}")]
     Malformed(String),
@@ -230,7 +233,7 @@ impl ChannelError {
     /// Whether to try again.
     pub fn is_transient(&self) -> bool {
         match self {
-            ChannelError::Io(_) | ChannelError::Closed => true,
+            ChannelError::Io(_) | ChannelError::Closed | ChannelError::Silent(_) => true,
             ChannelError::Malformed(_) | ChannelError::Unexpected { .. } => false,
             ChannelError::Server(error) => error.is_transient(),
         }
@@ -263,6 +266,13 @@ impl ConnectError {
     /// Whether to try again: at least one of the attempts may fare better later.
     pub fn is_transient(&self) -> bool {
         self.attempts.iter().any(|attempt| attempt.failure.is_transient())
+    }
+
+    /// The server is there and lets us in, but has no right or no room for a replication connection.
+    pub fn is_unprepared(&self) -> bool {
+        let Some(Attempt { failure: Failure::Channel(ChannelError::Server(error)), .. }) = self.decisive() else { return false };
+        let no_right = error.code == SqlState::INSUFFICIENT_PRIVILEGE && error.routine != "CheckMyDatabase";
+        no_right || error.is_out_of_senders()
     }
 
     /// The attempt that says most: one that a server refused for good, else the last.

@@ -78,7 +78,7 @@ fn refused(doing: &Doing, error: &ServerError) -> Advice {
         Doing::Start { publication, .. } | Doing::Stream { publication } if *code == SqlState::UNDEFINED_OBJECT => Advice::new(
             format!("There is no publication {publication:?}"),
             "A publication says which tables' changes are streamed; without it there are none",
-            format!("Make it: pgvigil setup --publication {publication} --apply"),
+            format!("Run pgvigil setup --publication {publication} --apply to make it, or name another with --publication"),
         ),
         _ if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
             Advice::new(said, NO_STREAM, "Give the role the right: ALTER ROLE … REPLICATION")

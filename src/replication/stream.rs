@@ -10,7 +10,7 @@ use postgres_protocol::message::frontend;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{sleep_until, timeout, timeout_at};
 
 use super::clock::ServerClock;
 use super::error::{Doing, Error};
@@ -22,6 +22,9 @@ use crate::wire::{CopyData, Header, MAX_STREAM_FRAME, decode_copy_data, tag};
 
 /// Bytes read at most before they are handed out, but for a frame that is longer.
 const CHUNK: usize = 256 * 1024;
+/// A server from which nothing came for so long, though it is asked each second, is given up: the connection may be dead without anyone
+/// saying so. As PostgreSQL's own `wal_receiver_timeout`: longer than a walsender is ever busy without a word.
+const SILENCE: Duration = Duration::from_secs(60);
 /// How long a server may take to end the stream; a large transaction on its way is not interrupted.
 const END_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -32,6 +35,8 @@ pub struct Stream {
     /// The part of the buffer that has been handed out.
     taken: usize,
     pacing: Pacing,
+    /// When something came last.
+    heard: tokio::time::Instant,
     clock: ServerClock,
     progress: Progress,
     publication: String,
@@ -106,6 +111,7 @@ impl Stream {
             buffer: unread,
             taken: 0,
             pacing,
+            heard: tokio::time::Instant::now(),
             clock: ServerClock::new(Instant::now()),
             progress: progress.clone(),
             publication,
@@ -140,8 +146,12 @@ impl Stream {
         }
         let first = match first {
             Some(read) => read?,
-            None => self.half.read_buf(&mut self.buffer).await?,
+            None => match timeout_at(self.heard + SILENCE, self.half.read_buf(&mut self.buffer)).await {
+                Ok(read) => read?,
+                Err(_) => return Err(ChannelError::Silent(SILENCE)),
+            },
         };
+        self.heard = tokio::time::Instant::now();
         if first == 0 {
             return Err(ChannelError::Closed);
         }
@@ -236,6 +246,10 @@ impl Stream {
     }
 
     fn discard_taken(&mut self) {
+        if self.taken > 0 {
+            // However long that took to be worked off, it was not the server that was silent.
+            self.heard = tokio::time::Instant::now();
+        }
         self.buffer.advance(self.taken);
         self.taken = 0;
         // What a long frame needed is given back.
