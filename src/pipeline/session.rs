@@ -46,6 +46,8 @@ struct Session<'a> {
     fence: FullXid,
     /// Tables that went out of the log, if only for a moment, and the transaction that did it: in doubt until a look at the catalog sees it.
     doubtful: FxHashMap<Oid, Xid>,
+    /// Transactions that may have changed what the publication covers, and that no look at the catalog has seen yet.
+    regrouped: Vec<Xid>,
     /// When the server last said how far the stream is.
     proof: Option<std::time::Instant>,
     counted: bool,
@@ -84,6 +86,7 @@ impl Pipeline {
             survey,
             fence,
             doubtful: FxHashMap::default(),
+            regrouped: Vec::new(),
             proof: None,
             counted: false,
             first_epoch,
@@ -304,11 +307,15 @@ impl Session<'_> {
             tracing::error!(%oid, "a count fell below zero: something was missed; counting again");
             self.recount(oid, self.fence, "its count fell below zero, so it is counted again");
         }
+        if !noticed.regrouped.is_empty() {
+            self.regrouped.extend(noticed.regrouped);
+            self.tables.touch_all();
+            self.soon();
+        }
         for (ddl, xid) in noticed.ddl {
             self.survey.ask();
             if let Some(oid) = ddl.becomes_unlogged() {
                 self.doubtful.insert(oid, xid);
-                self.applier.ledger().doubt(oid);
                 if let Some(known) = self.tables.touch(oid) {
                     known.note = Some("it was made unlogged, so its changes are not in the log".to_owned());
                 }
@@ -331,8 +338,12 @@ impl Session<'_> {
     }
 
     fn surveyed(&mut self, catalog: Catalog) -> Result<(), PipelineError> {
-        if catalog.publication.is_none() {
-            return Err(self.publication_missing());
+        let Some(publication) = &catalog.publication else { return Err(self.publication_missing()) };
+        self.applier.set_publication(publication.clone());
+        self.regrouped.retain(|xid| !catalog.snapshot.sees(*xid));
+        if self.regrouped.is_empty() && self.applier.ledger().is_held() {
+            self.applier.ledger().release();
+            self.tables.touch_all();
         }
         for table in &catalog.tables {
             self.applier.set_primary_key(table.oid, &table.primary_key);
@@ -357,7 +368,7 @@ impl Session<'_> {
         }
         for oid in resolved {
             if self.tables.is_counted(oid) {
-                self.recount(oid, self.fence, "it was unlogged for a while, so it is counted again");
+                self.recount(oid, fence, "it was unlogged for a while, so it is counted again");
             }
         }
         self.soon();
@@ -403,7 +414,10 @@ impl Session<'_> {
 
     fn counted(&mut self, job: Job, outcome: Result<catalog::Baseline, Failure>) {
         let oid = job.table.oid;
-        let Some(known) = self.tables.touch(oid) else { return };
+        // Gone, or not covered any more.
+        let Some(known) = self.tables.touch(oid).filter(|known| known.is_counted()) else { return };
+        // Should it have to be counted again: under the name that it has by now.
+        let job = Job { table: Arc::clone(&known.table), ..job };
         known.progress = None;
         known.note = None;
         match outcome {
