@@ -281,3 +281,29 @@ async fn the_fingerprint_changes_with_what_matters(major: u32) -> Result<()> {
     }
     Ok(())
 }
+
+/// What the watching role runs must be the server's own, whatever others have made.
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_of_others_are_not_run() -> Result<()> {
+    let cluster = cluster(a_major()).await?;
+    let mut database = Database::create(&cluster, "app").await?;
+    database
+        .run(
+            "CREATE TABLE t (id int PRIMARY KEY); CREATE PUBLICATION watched FOR TABLE t; \
+             CREATE FUNCTION unnest(int2vector) RETURNS SETOF int2 LANGUAGE plpgsql AS $$ BEGIN RAISE 'trapped'; END $$; \
+             CREATE FUNCTION pg_relation_size(oid) RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RAISE 'trapped'; END $$; \
+             CREATE FUNCTION hashoidextended(oid, int) RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RAISE 'trapped'; END $$; \
+             CREATE FUNCTION same(oid, regclass) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN RAISE 'trapped'; END $$; \
+             CREATE OPERATOR = (LEFTARG = oid, RIGHTARG = regclass, FUNCTION = same); \
+             CREATE FUNCTION same(oid, int) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN RAISE 'trapped'; END $$; \
+             CREATE OPERATOR >= (LEFTARG = oid, RIGHTARG = int, FUNCTION = same)",
+        )
+        .await?;
+    assert!(database.run("SELECT unnest(indkey) FROM pg_index").await.is_err(), "the trap works");
+    let catalog = read(&mut database).await?;
+    catalog::fingerprint(database.client(), "watched").await?;
+    catalog::fence(database.client()).await?;
+    catalog::oldest_transaction(database.client()).await?;
+    catalog::count(database.client(), table(&catalog, "public.t")?, None, |_| ()).await?;
+    Ok(())
+}

@@ -388,6 +388,30 @@ async fn what_others_made_by_the_same_name_stays() -> Result<()> {
     Ok(())
 }
 
+/// Whoever may create a schema must not get hold of code that a superuser will run.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_put_into_the_hands_of_another() -> Result<()> {
+    let cluster = cluster(a_major()).await?;
+    let mut database = Database::create(&cluster, "app").await?;
+    database.run("CREATE ROLE sly LOGIN; GRANT CREATE ON DATABASE app TO sly; CREATE TABLE keyless (a int)").await?;
+    let sly = Database::connect(&cluster.url("app").replace("postgres@", "sly@").replace("user=postgres", "user=sly")).await?;
+    sly.run(
+        "CREATE SCHEMA pgvigil; CREATE TABLE pgvigil.trap (a int); \
+         CREATE FUNCTION pgvigil.spring() RETURNS int LANGUAGE plpgsql AS $$ BEGIN INSERT INTO pgvigil.trap VALUES (1); RETURN 1; END $$; \
+         CREATE VIEW pgvigil.replica_identity_before AS SELECT 'pg_class'::regclass AS relation, 'd'::\"char\" AS identity \
+           WHERE pgvigil.spring() = 1",
+    )
+    .await?;
+    let before = dump(&database).await?;
+    for arguments in ["--apply --full-identity", "--apply --leave-out"] {
+        let (_, outcome) = set_up(&mut database, arguments).await;
+        assert!(matches!(&outcome, Err(SetupError::SchemaOfAnother { owner }) if owner == "sly"), "{outcome:?}");
+    }
+    clean_up(&mut database, "--apply").await?;
+    assert_eq!(database.count("pgvigil.trap").await?, 0, "the trap was not sprung");
+    assert_unchanged(&before, &database, "").await
+}
+
 /// What is printed can be run by hand, and does the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_printed_is_what_is_run() -> Result<()> {

@@ -1,13 +1,16 @@
 -- Two numbers that change when the publication named $1, or anything about any table, does.
 --
+-- Asked on its own, so that every type is exact: a function or an operator that someone put into a schema of the search_path can only be
+-- taken for the server's own where the server would have to convert.
+--
 -- Whatever belongs to a publication depends on it in pg_depend, on every version, and is replaced rather than altered.
 -- The row of pg_class has a new xmin after every ALTER, rewrite, TRUNCATE, ATTACH and DETACH; VACUUM and ANALYZE write in place.
 SELECT (SELECT hashoidextended(p.oid, p.xmin::text::bigint)::numeric
-               + (SELECT coalesce(sum(hashoidextended(d.objid, 1)), 0)
+               + (SELECT coalesce(sum(hashoidextended(d.objid, 1::bigint)), 0)
                     FROM pg_depend d
-                   WHERE d.refclassid = 'pg_publication'::regclass AND d.refobjid = p.oid)
+                   WHERE d.refclassid = 'pg_publication'::regclass::oid AND d.refobjid = p.oid)
           FROM pg_publication p
-         WHERE p.pubname = $1)::text AS publication,
+         WHERE p.pubname = $1::text::name)::text AS publication,
        (SELECT coalesce(sum(hashoidextended(c.oid, c.xmin::text::bigint)), 0)
           FROM pg_class c
-         WHERE c.relkind IN ('r', 'p', 'm', 'f') AND c.relpersistence <> 't' AND c.oid >= 16384)::text AS tables
+         WHERE c.relkind IN ('r', 'p', 'm', 'f') AND c.relpersistence <> 't' AND c.oid >= 16384::oid)::text AS tables

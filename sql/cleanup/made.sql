@@ -4,7 +4,10 @@ SELECT current_user::text AS me,
        EXISTS (SELECT FROM pg_event_trigger WHERE evtname IN ('pgvigil_change', 'pgvigil_drop')) AS triggers,
        EXISTS (SELECT FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
                 WHERE n.nspname = 'pgvigil' AND p.proname IN ('tell_change', 'tell_drop')) AS functions,
-       to_regclass('pgvigil.replica_identity_before') IS NOT NULL AS identities,
+       -- Nothing is read that another role could have put there.
+       EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_roles o ON o.oid = c.relowner
+                WHERE n.nspname = 'pgvigil' AND c.relname = 'replica_identity_before' AND c.relkind = 'r'
+                  AND (o.rolsuper OR o.rolname = current_user)) AS identities,
        (SELECT coalesce(obj_description(oid, 'pg_namespace') LIKE 'Made by pgvigil setup%', false)
           FROM pg_namespace WHERE nspname = 'pgvigil') AS schema_ours,
        (SELECT coalesce(obj_description(oid, 'pg_publication') LIKE 'Made by pgvigil setup%', false)

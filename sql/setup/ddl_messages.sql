@@ -24,10 +24,13 @@
 -- table, so they wait for nobody. They run with their owner's rights, since the user may have none, and the owner is a superuser, since
 -- whoever owns the code of an event trigger may become whoever runs DDL. Their search_path is fixed and they build no SQL.
 
-CREATE SCHEMA IF NOT EXISTS pgvigil;
-COMMENT ON SCHEMA pgvigil IS 'Made by pgvigil setup; pgvigil cleanup removes it.';
+-- Made anew rather than replaced: what is replaced keeps its owner.
+DROP EVENT TRIGGER IF EXISTS pgvigil_change;
+DROP EVENT TRIGGER IF EXISTS pgvigil_drop;
+DROP FUNCTION IF EXISTS pgvigil.tell_change();
+DROP FUNCTION IF EXISTS pgvigil.tell_drop();
 
-CREATE OR REPLACE FUNCTION pgvigil.tell_change() RETURNS event_trigger
+CREATE FUNCTION pgvigil.tell_change() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   message jsonb;
@@ -72,7 +75,7 @@ EXCEPTION WHEN OTHERS THEN
 END $$;
 COMMENT ON FUNCTION pgvigil.tell_change() IS 'Tells pgvigil of tables and publications that were made or altered.';
 
-CREATE OR REPLACE FUNCTION pgvigil.tell_drop() RETURNS event_trigger
+CREATE FUNCTION pgvigil.tell_drop() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   message jsonb;
@@ -102,8 +105,7 @@ EXCEPTION WHEN OTHERS THEN
 END $$;
 COMMENT ON FUNCTION pgvigil.tell_drop() IS 'Tells pgvigil of tables and publications that were dropped.';
 
--- Made anew, so that running this twice is the same as once. ALWAYS: also for sessions that apply changes from elsewhere.
-DROP EVENT TRIGGER IF EXISTS pgvigil_change;
+-- ALWAYS: also for sessions that apply changes from elsewhere.
 CREATE EVENT TRIGGER pgvigil_change ON ddl_command_end
   WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'ALTER TABLE',
                'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE', 'IMPORT FOREIGN SCHEMA',
@@ -113,6 +115,5 @@ CREATE EVENT TRIGGER pgvigil_change ON ddl_command_end
   EXECUTE FUNCTION pgvigil.tell_change();
 ALTER EVENT TRIGGER pgvigil_change ENABLE ALWAYS;
 
-DROP EVENT TRIGGER IF EXISTS pgvigil_drop;
 CREATE EVENT TRIGGER pgvigil_drop ON sql_drop EXECUTE FUNCTION pgvigil.tell_drop();
 ALTER EVENT TRIGGER pgvigil_drop ENABLE ALWAYS;

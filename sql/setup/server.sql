@@ -7,6 +7,10 @@ SELECT r.rolname::text AS me,
        current_database()::text AS database,
        current_setting('server_version_num')::int AS version,
        current_setting('wal_level') AS wal_level,
+       EXISTS (SELECT FROM pg_namespace WHERE nspname = 'pgvigil') AS has_schema,
+       -- Code that belongs to another may be replaced by that other, and would then run as whoever runs DDL.
+       (SELECT o.rolname::text FROM pg_namespace n JOIN pg_roles o ON o.oid = n.nspowner
+         WHERE n.nspname = 'pgvigil' AND NOT o.rolsuper AND o.rolname <> current_user) AS schema_of_another,
        NOT has_database_privilege($1, current_database(), 'CONNECT') AS lacks_connect,
        ARRAY(SELECT p.prosrc FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
               WHERE n.nspname = 'pgvigil' AND p.proname IN ('tell_change', 'tell_drop') ORDER BY p.proname) AS ddl_functions,

@@ -38,9 +38,10 @@ const FIRST_RANGE: u64 = 4096;
 /// How long reading a range should take: the longest that DDL waits for the count to give way, but for a slow disk.
 const RANGE_TIME: Duration = Duration::from_millis(200);
 
-/// Timeouts of the role or the database are for its own work; `row_security` makes hidden rows an error; one process is enough.
-const SETTINGS: &str = "SET LOCAL lock_timeout = '400ms'; SET LOCAL statement_timeout = 0; SET LOCAL row_security = off; \
-    SET LOCAL enable_tidscan = on; SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off;";
+/// No function of the application is taken for the server's own; timeouts of the role or the database are for its own work; hidden rows
+/// are an error; one process is enough.
+const SETTINGS: &str = "SET LOCAL search_path = ''; SET LOCAL lock_timeout = '400ms'; SET LOCAL statement_timeout = 0; \
+    SET LOCAL row_security = off; SET LOCAL enable_tidscan = on; SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off;";
 
 /// How many rows a table had in one snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]

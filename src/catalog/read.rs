@@ -75,6 +75,8 @@ pub(super) fn is_transient(code: &SqlState) -> bool {
 /// Reads the catalog: a handful of queries, whatever the number of tables. Waits for no lock.
 pub async fn read(client: &mut Client, publication: &str) -> Result<Catalog, CatalogError> {
     let transaction = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await?;
+    // A function that someone made must not be taken for the server's own.
+    transaction.batch_execute("SET LOCAL search_path = ''").await?;
     let Here { snapshot, lsn, fence, role, server_version, tells_ddl } = Here::read(transaction.client()).await?;
 
     let name: Arc<str> = publication.into();

@@ -10,7 +10,7 @@ use tokio_postgres::Client;
 
 use super::Failure;
 use super::connection::ConnectionArgs;
-use super::script::{Script, ScriptError};
+use super::script::{self, Script, ScriptError};
 
 /// What `cleanup` is told.
 #[derive(Args, Clone, Debug)]
@@ -60,7 +60,9 @@ pub async fn run(args: CleanupArgs, out: &mut dyn Write) -> Result<(), Failure> 
 
 /// Prints the SQL to `out` and, if the options say so, runs it.
 pub async fn cleanup(client: &mut Client, options: &CleanupOptions, out: &mut dyn Write) -> Result<(), CleanupError> {
-    let script = plan(client, options).await?;
+    let looking = script::look(client).await?;
+    let script = plan(looking.client(), options).await?;
+    looking.rollback().await?;
     write!(out, "{script}")?;
     if options.apply && !script.is_empty() {
         script.run(client).await?;

@@ -10,6 +10,7 @@ pub mod setup;
 pub mod tail;
 
 use std::fmt;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Subcommand;
@@ -30,6 +31,8 @@ pub enum Command {
     Setup(setup::SetupArgs),
     /// Print, and with --apply run, the SQL that removes all that setup made
     Cleanup(cleanup::CleanupArgs),
+    /// Watch a private, throw-away PostgreSQL with a sample database in which something is always going on
+    Demo(demo::DemoArgs),
     /// Measure this build on this machine, beside pg_recvlogical
     Bench(bench::BenchArgs),
     /// The process that bench measures
@@ -52,6 +55,7 @@ impl Command {
                 Command::Tail(args) => tail::run(args, cancel).await.map_err(Failure::other),
                 Command::Setup(args) => setup::run(args, &mut std::io::stdout()).await,
                 Command::Cleanup(args) => cleanup::run(args, &mut std::io::stdout()).await,
+                Command::Demo(args) => demo::run(args, cancel).await,
                 Command::Bench(args) => bench::run(args, cancel).await,
                 Command::BenchSubject(args) => bench::run_subject(args, cancel).await,
             }
@@ -95,10 +99,15 @@ impl fmt::Display for Failure {
 }
 
 /// To standard error, at the level that `PGVIGIL_LOG` asks for.
+///
+/// Libraries that use the `log` crate are not listened to: at their lower levels they print what they send and receive, values and all.
 fn log() {
     let filter = EnvFilter::try_from_env("PGVIGIL_LOG").unwrap_or_else(|_| EnvFilter::new("pgvigil=info,warn"));
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let colours = std::io::stderr().is_terminal() && !no_color;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     // A second subscriber is refused; the first one stays.
-    drop(tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).try_init());
+    drop(tracing::subscriber::set_global_default(subscriber.with_target(false).finish()));
 }
 
 fn cancelled_by_signals() -> Result<CancellationToken, Failure> {

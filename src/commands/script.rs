@@ -2,12 +2,20 @@
 
 use std::fmt;
 
-use tokio_postgres::Client;
+use tokio_postgres::{Client, IsolationLevel, Transaction};
 
-/// A lock that is not had within this time is not waited for: nothing of the application is to queue up behind it.
-const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '2s';";
+/// What every transaction begins with. Whoever may create functions could have made one that is taken for the server's own, so only the
+/// server's own are to be found. And a lock that is not had soon is not waited for: nothing of the application is to queue up behind it.
+const PREAMBLE: &str = "SET LOCAL search_path = '';\nSET LOCAL lock_timeout = '2s';";
 
-/// SQL in parts, and remarks between them. Its text is one transaction, or remarks alone.
+/// Begins a transaction that only looks, and always sees the same.
+pub(super) async fn look(client: &mut Client) -> Result<Transaction<'_>, tokio_postgres::Error> {
+    let transaction = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await?;
+    transaction.batch_execute(PREAMBLE).await?;
+    Ok(transaction)
+}
+
+/// SQL in parts, and remarks around and between them. Its text is one transaction, or remarks alone.
 #[derive(Debug, Default)]
 pub(super) struct Script {
     parts: Vec<Part>,
@@ -77,7 +85,7 @@ impl Script {
     pub(super) async fn run(&self, client: &mut Client) -> Result<(), ScriptError> {
         let transaction = client.transaction().await.map_err(ScriptError::at("BEGIN"))?;
         let sql = self.parts.iter().filter_map(Part::sql);
-        for part in std::iter::once(LOCK_TIMEOUT).chain(sql) {
+        for part in std::iter::once(PREAMBLE).chain(sql) {
             transaction.batch_execute(part).await.map_err(ScriptError::at(part))?;
         }
         transaction.commit().await.map_err(ScriptError::at("COMMIT"))
@@ -86,18 +94,19 @@ impl Script {
 
 impl fmt::Display for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_empty = self.is_empty();
-        if !is_empty {
-            writeln!(f, "BEGIN;\n{LOCK_TIMEOUT}\n")?;
-        }
-        for part in &self.parts {
+        let first = self.parts.iter().position(|part| part.sql().is_some());
+        let last = self.parts.iter().rposition(|part| part.sql().is_some());
+        for (place, part) in self.parts.iter().enumerate() {
+            if Some(place) == first {
+                writeln!(f, "BEGIN;\n{PREAMBLE}\n")?;
+            }
             match part {
                 Part::Remark(text) => writeln!(f, "{}", comment(text))?,
                 Part::Sql(sql) => writeln!(f, "{}\n", sql.trim_end())?,
             }
-        }
-        if !is_empty {
-            writeln!(f, "COMMIT;")?;
+            if Some(place) == last {
+                writeln!(f, "COMMIT;\n")?;
+            }
         }
         Ok(())
     }
@@ -146,7 +155,10 @@ mod tests {
     #[test]
     fn the_text_is_one_transaction() {
         let mut script = Script::default();
+        script.remark("First.");
         script.sql("-- The one.\nSELECT {n};\n", &[("n", "1")]);
-        assert_eq!(script.to_string(), "BEGIN;\nSET LOCAL lock_timeout = '2s';\n\n-- The one.\nSELECT 1;\n\nCOMMIT;\n");
+        script.remark("Last.");
+        let expected = format!("-- First.\n\nBEGIN;\n{PREAMBLE}\n\n-- The one.\nSELECT 1;\n\nCOMMIT;\n\n-- Last.\n\n");
+        assert_eq!(script.to_string(), expected);
     }
 }

@@ -45,6 +45,8 @@ pub(super) struct Noticed {
     pub(super) described: Vec<(Arc<TableName>, Xid)>,
     /// Tables whose rows changed, and when that was last committed; or whose count became known.
     pub(super) touched: FxHashMap<Oid, Option<Timestamp>>,
+    /// Tables that were truncated, and the transaction that did it.
+    pub(super) truncated: Vec<(Oid, Xid)>,
     /// What the DDL messages of `setup` say, and the transaction that sent each.
     pub(super) ddl: Vec<(DdlMessage, Xid)>,
 }
@@ -54,7 +56,7 @@ impl Applier {
         Self {
             assembler,
             ledger: Ledger::default(),
-            encoder: Encoder::new(encoding.clone()),
+            encoder: Encoder::new(encoding),
             encoding,
             relations: FxHashMap::default(),
             domains: Domains::default(),
@@ -182,6 +184,7 @@ impl Applier {
                 for oid in truncate.oids.iter() {
                     passed.truncates += 1;
                     let rows_lost = ledger.truncate(oid);
+                    self.noticed.truncated.push((oid, xid));
                     if let Some(relation) = relations.get(&oid) {
                         encoder.truncate(block, relation, rows_lost, ledger.exact(oid));
                     }

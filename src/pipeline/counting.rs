@@ -44,7 +44,7 @@ pub(super) enum Report {
     /// So much of it is done.
     Percent { oid: Oid, percent: u8 },
     /// It is over.
-    Done { job: Job, outcome: Result<Baseline, Failure>, session: Option<Client> },
+    Done { job: Job, outcome: Box<Result<Baseline, Failure>>, session: Option<Client> },
 }
 
 /// Why a table could not be counted.
@@ -172,6 +172,7 @@ async fn count(job: Job, target: Target, session: Option<Client>, reports: mpsc:
         Ok(catalog::count(client, &job.table, job.fence, progress).await?)
     }
     .await;
+    let outcome = Box::new(outcome);
     let session = session.filter(|client| !client.is_closed());
     drop(reports.send(Report::Done { job, outcome, session }));
 }

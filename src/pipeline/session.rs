@@ -300,6 +300,11 @@ impl Session<'_> {
             }
             self.soon();
         }
+        for (oid, xid) in noticed.truncated {
+            if let Some(known) = self.tables.touch(oid) {
+                known.truncated_by = Some(xid);
+            }
+        }
         for oid in self.applier.ledger().take_impossible() {
             tracing::error!(%oid, "a count fell below zero: something was missed; counting again");
             self.recount(oid, self.fence, "its count fell below zero, so it is counted again");
@@ -337,9 +342,8 @@ impl Session<'_> {
         for table in &catalog.tables {
             self.applier.set_primary_key(table.oid, &table.primary_key);
         }
-        // Transactions that were running when a table came under the publication may have changed it unseen by the stream; they have
-        // ended for every snapshot that sees all of these.
-        let fence = self.fence.max(catalog.snapshot.xmax());
+        // Transactions that were running when a table came under the publication may have changed it unseen by the stream.
+        let fence = self.fence.max(catalog.fence);
         let resolved: Vec<Oid> = self.doubtful.extract_if(|_, xid| catalog.snapshot.sees(*xid)).map(|(oid, _)| oid).collect();
         for change in self.tables.survey(catalog) {
             match change {
@@ -395,7 +399,7 @@ impl Session<'_> {
             Report::Done { job, outcome, session } => {
                 let oid = job.table.oid;
                 if self.counting.ended(oid, session) {
-                    self.counted(job, outcome);
+                    self.counted(job, *outcome);
                 }
             }
         }

@@ -40,12 +40,15 @@ pub(super) struct Known {
     pub(super) progress: Option<u8>,
     pub(super) verified_at: Option<String>,
     pub(super) last_change: Option<Timestamp>,
+    /// The transaction that truncated it, until a look at the catalog finds the file that it got by that.
+    pub(super) truncated_by: Option<Xid>,
     published: Option<Arc<Table>>,
 }
 
 impl Known {
     fn new(table: Arc<catalog::Table>, named_by: Option<Xid>) -> Self {
-        Known { table, named_by, note: None, progress: None, verified_at: None, last_change: None, published: None }
+        let (note, progress, verified_at, last_change, truncated_by, published) = (None, None, None, None, None, None);
+        Known { table, named_by, note, progress, verified_at, last_change, truncated_by, published }
     }
 
     /// It turned out that it cannot be counted.
@@ -152,13 +155,16 @@ impl Tables {
             gone.remove(&oid);
             let before = self.known.get(&oid);
             let was_covered = before.is_some_and(|known| known.table.coverage == Coverage::Covered);
-            // Where the server tells of DDL, a new file is no news.
-            let rewritten = !tells_ddl && before.is_some_and(|known| was_rewritten(&known.table, &table));
+            // A new file is no news when the stream has brought the TRUNCATE that made it, and would have told if the table had ever
+            // left the log. Any other may hold rows that the stream did not bring.
+            let new_file = before.is_some_and(|known| was_rewritten(&known.table, &table));
+            let by_truncate = before.and_then(|known| known.truncated_by).is_some_and(|xid| snapshot.sees(xid));
+            let rewritten = new_file && !(tells_ddl && by_truncate);
             match &table.coverage {
                 Coverage::Covered if table.has_rows() && (!was_covered || rewritten) => {
                     // With FOR ALL TABLES a table is published from its first row on.
                     let unheard = before.is_none_or(|known| known.table.coverage == Coverage::Uncovered(Reason::NotLookedAt));
-                    let fenced = !rewritten && !(all_tables && unheard);
+                    let fenced = !(rewritten || all_tables && unheard);
                     changes.push(Change::Count { oid, fenced });
                 }
                 Coverage::Uncovered(_) if was_covered => changes.push(Change::Uncovered(oid)),
@@ -166,6 +172,9 @@ impl Tables {
             }
             if before.is_none_or(|known| *known.table != table) {
                 self.enter(table, None);
+            }
+            if new_file && let Some(known) = self.known.get_mut(&oid) {
+                known.truncated_by = None;
             }
         }
         for oid in gone {
@@ -253,7 +262,7 @@ impl Tables {
             updates: totals.updates,
             deletes: totals.deletes,
             truncates: totals.truncates,
-            last_change: last_change.map(|time| rfc3339(time)),
+            last_change: last_change.map(rfc3339),
             verified_at: known.verified_at.clone(),
             replica_identity: identity_name(*replica_identity),
             key: primary_key.clone(),

@@ -8,8 +8,10 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::process::{Child, Command};
+use tokio::time::timeout;
 
 use super::wait::{PATIENCE, wait_for};
 use super::{EventSource, WebSocket};
@@ -33,15 +35,25 @@ type Captured = Arc<Mutex<String>>;
 impl Pgvigil {
     /// Starts `pgvigil serve` on a free loopback port and waits until it says that it is ready.
     pub(crate) async fn serve(database_url: &str, arguments: &[&str]) -> Result<Self> {
+        Self::serve_with(database_url, arguments, &[]).await
+    }
+
+    /// The same, with more in its environment.
+    pub(crate) async fn serve_with(database_url: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Result<Self> {
         let mut all = vec!["serve", "--listen", "127.0.0.1:0"];
         all.extend(arguments);
-        let mut pgvigil = Self::spawn(database_url, &all)?;
+        let mut pgvigil = Self::spawn_with(database_url, &all, environment)?;
         pgvigil.origin = pgvigil.ready().await?;
         Ok(pgvigil)
     }
 
     /// Starts any command of pgvigil and waits for nothing. The connection string goes by the environment, as a secret should.
     pub(crate) fn spawn(database_url: &str, arguments: &[&str]) -> Result<Self> {
+        Self::spawn_with(database_url, arguments, &[])
+    }
+
+    /// The same, with more in its environment.
+    pub(crate) fn spawn_with(database_url: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Result<Self> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pgvigil"));
         for (name, _) in std::env::vars_os() {
             let of_ours = |prefix: &[u8]| name.as_encoded_bytes().starts_with(prefix);
@@ -49,7 +61,7 @@ impl Pgvigil {
                 command.env_remove(&name);
             }
         }
-        command.args(arguments).env("DATABASE_URL", database_url).kill_on_drop(true);
+        command.args(arguments).env("DATABASE_URL", database_url).envs(environment.iter().copied()).kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().context("start pgvigil")?;
         let stdout = capture(child.stdout.take().context("its standard output")?);
@@ -59,8 +71,8 @@ impl Pgvigil {
         Ok(Pgvigil { child, stdout, stderr, origin: String::new(), http })
     }
 
-    /// Waits for the ready line and returns the origin that it names.
-    async fn ready(&mut self) -> Result<String> {
+    /// Waits for the ready line and returns the origin that it names; [`serve`](Self::serve) has done so.
+    pub(crate) async fn ready(&mut self) -> Result<String> {
         let found = wait_for("the line that says pgvigil is ready", PATIENCE, async || {
             if self.child.try_wait()?.is_some() {
                 return Ok(Some(None));
@@ -154,6 +166,15 @@ impl Pgvigil {
         EventSource::connect(&format!("{}/api/v1/stream?{query}", self.origin), None).await
     }
 
+    /// A connection on which this is said, and then what the test makes of it. Little is taken before it is read.
+    pub(crate) async fn raw(&self, said: &[u8]) -> Result<TcpStream> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_recv_buffer_size(4096)?;
+        let mut stream = timeout(PATIENCE, socket.connect(self.address().parse()?)).await??;
+        stream.write_all(said).await?;
+        Ok(stream)
+    }
+
     pub(crate) fn signal(&self, which: Signal) -> Result<()> {
         signal(self.pid()?, which)
     }
@@ -171,7 +192,7 @@ impl Pgvigil {
 
     /// Waits for it to end by itself.
     pub(crate) async fn wait(&mut self, within: Duration) -> Result<ExitStatus> {
-        match tokio::time::timeout(within, self.child.wait()).await {
+        match timeout(within, self.child.wait()).await {
             Ok(status) => Ok(status?),
             Err(_) => bail!("pgvigil did not end within {within:?}; it said:\n{}", self.stderr()),
         }

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -37,6 +37,13 @@ pub(crate) enum Direction {
     ToClient,
 }
 
+/// What becomes of the connections that are open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Reset,
+    Stranded,
+}
+
 /// A proxy in front of one server. Its connections are reset when it is dropped.
 pub(crate) struct Proxy {
     address: SocketAddr,
@@ -45,20 +52,19 @@ pub(crate) struct Proxy {
 }
 
 struct Shared {
-    upstream: SocketAddr,
+    upstream: AtomicU16,
     to_server: watch::Sender<Flow>,
     to_client: watch::Sender<Flow>,
-    reset: broadcast::Sender<()>,
+    fates: broadcast::Sender<Fate>,
     accepted: AtomicU64,
 }
 
 impl Proxy {
     /// A proxy on a free loopback port that passes everything on to `127.0.0.1:upstream`.
     pub(crate) async fn start(upstream: u16) -> Result<Self> {
-        let upstream = SocketAddr::from(([127, 0, 0, 1], upstream));
         let (to_server, to_client) = (watch::Sender::new(Flow::Pass), watch::Sender::new(Flow::Pass));
-        let reset = broadcast::Sender::new(1);
-        let shared = Arc::new(Shared { upstream, to_server, to_client, reset, accepted: AtomicU64::new(0) });
+        let (upstream, fates) = (AtomicU16::new(upstream), broadcast::Sender::new(4));
+        let shared = Arc::new(Shared { upstream, to_server, to_client, fates, accepted: AtomicU64::new(0) });
         let mut proxy = Proxy { address: ([127, 0, 0, 1], 0).into(), shared, accepting: None };
         proxy.accept().await?;
         Ok(proxy)
@@ -70,7 +76,12 @@ impl Proxy {
 
     /// The URL of a test's server, but through this proxy.
     pub(crate) fn url(&self, direct: &str) -> String {
-        direct.replace(&format!("127.0.0.1:{}", self.shared.upstream.port()), &self.address.to_string())
+        direct.replace(&self.shared.upstream().to_string(), &self.address.to_string())
+    }
+
+    /// New connections go to another server from now on; those that are open stay where they are.
+    pub(crate) fn point_at(&self, upstream: u16) {
+        self.shared.upstream.store(upstream, Ordering::SeqCst);
     }
 
     /// Lets the bytes of one direction flow in another way, from now on.
@@ -96,7 +107,12 @@ impl Proxy {
     /// Resets every open connection, on both sides (RST). New ones are accepted.
     pub(crate) fn reset(&self) {
         // Nobody listens when nothing is connected.
-        self.shared.reset.send(()).ok();
+        self.shared.fates.send(Fate::Reset).ok();
+    }
+
+    /// Nothing comes through any open connection ever again, and nobody is told: a firewall has forgotten them. New ones are fine.
+    pub(crate) fn strand(&self) {
+        self.shared.fates.send(Fate::Stranded).ok();
     }
 
     /// How many connections there have been.
@@ -125,12 +141,18 @@ impl Proxy {
                 let connection = Connection {
                     to_server: shared.to_server.subscribe(),
                     to_client: shared.to_client.subscribe(),
-                    reset: shared.reset.subscribe(),
+                    fates: shared.fates.subscribe(),
                 };
-                tokio::spawn(connection.run(client, shared.upstream));
+                tokio::spawn(connection.run(client, shared.upstream()));
             }
         }));
         Ok(())
+    }
+}
+
+impl Shared {
+    fn upstream(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.upstream.load(Ordering::SeqCst)).into()
     }
 }
 
@@ -145,8 +167,8 @@ impl Drop for Proxy {
 struct Connection {
     to_server: watch::Receiver<Flow>,
     to_client: watch::Receiver<Flow>,
-    /// Speaks when connections are to be reset, and ends with the proxy.
-    reset: broadcast::Receiver<()>,
+    /// Ends with the proxy, which resets the connection too.
+    fates: broadcast::Receiver<Fate>,
 }
 
 impl Connection {
@@ -159,7 +181,11 @@ impl Connection {
             let pumps = try_join(pump(from_client, to_server, self.to_server), pump(from_server, to_client, self.to_client));
             tokio::select! {
                 ended = pumps => ended.is_ok(),
-                _ = self.reset.recv() => false,
+                fate = self.fates.recv() => {
+                    let stranded = fate == Ok(Fate::Stranded);
+                    while stranded && self.fates.recv().await == Ok(Fate::Stranded) {}
+                    false
+                }
             }
         };
         if !ended_well {

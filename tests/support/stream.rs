@@ -13,6 +13,10 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use super::wait::PATIENCE;
 
+/// The request of a WebSocket client for everything, for tests that go on in their own way.
+pub(crate) const UPGRADE: &[u8] = b"GET /api/v1/ws?from=oldest HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n\
+    Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
 /// A client of `/api/v1/ws`.
 pub(crate) struct WebSocket {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
@@ -30,10 +34,20 @@ impl WebSocket {
     }
 
     pub(crate) async fn next_within(&mut self, within: Duration) -> Result<Option<Value>> {
+        let text = self.next_text_within(within).await?;
+        text.map(|text| serde_json::from_str(&text).with_context(|| text.to_string())).transpose()
+    }
+
+    /// The next object as it came.
+    pub(crate) async fn next_text(&mut self) -> Result<Option<String>> {
+        self.next_text_within(PATIENCE).await
+    }
+
+    async fn next_text_within(&mut self, within: Duration) -> Result<Option<String>> {
         loop {
             let message = timeout(within, self.socket.next()).await.with_context(|| format!("nothing came in {within:?}"))?;
             match message.transpose()? {
-                Some(Message::Text(text)) => return Ok(Some(serde_json::from_str(&text).with_context(|| text.to_string())?)),
+                Some(Message::Text(text)) => return Ok(Some(text.to_string())),
                 Some(Message::Ping(_) | Message::Pong(_)) => continue,
                 Some(Message::Close(_)) | None => return Ok(None),
                 Some(other) => bail!("a frame that is no text: {other:?}"),

@@ -13,7 +13,7 @@ use tokio_postgres::Client;
 
 use super::Failure;
 use super::connection::ConnectionArgs;
-use super::script::ScriptError;
+use super::script::{self, ScriptError};
 use candidates::{NoSuchTable, Remedy};
 use plan::Plan;
 
@@ -59,6 +59,13 @@ pub struct SetupOptions {
 }
 
 impl SetupOptions {
+    /// To print what makes this publication, and nothing decided.
+    pub fn for_publication(name: &str) -> Self {
+        let (publication, role) = (name.to_owned(), "pgvigil".to_owned());
+        let (apply, all_tables, leave_out, full_identity) = (false, false, false, false);
+        Self { apply, publication, role, tables: Vec::new(), all_tables, leave_out, full_identity }
+    }
+
     fn remedy(&self) -> Remedy {
         match (self.full_identity, self.leave_out) {
             (true, _) => Remedy::Full,
@@ -115,6 +122,15 @@ pub enum SetupError {
         /// What to do.
         remedy: String,
     },
+    /// The schema of pgvigil is there, in other hands.
+    #[error(
+        "nothing was changed: schema pgvigil belongs to role {owner:?}, which could change what setup puts there. Let that role run pgvigil \
+         cleanup --apply, or drop the schema"
+    )]
+    SchemaOfAnother {
+        /// Whose it is.
+        owner: String,
+    },
     /// The server refused a part.
     #[error(transparent)]
     Refused(#[from] ScriptError),
@@ -132,7 +148,9 @@ pub async fn run(args: SetupArgs, out: &mut dyn Write) -> Result<(), Failure> {
 
 /// Prints the SQL to `out` and, if the options say so, runs it.
 pub async fn setup(client: &mut Client, options: &SetupOptions, out: &mut dyn Write) -> Result<(), SetupError> {
-    let plan = Plan::make(client, options).await?;
+    let looking = script::look(client).await?;
+    let plan = Plan::make(looking.client(), options).await?;
+    looking.rollback().await?;
     write!(out, "{}", plan.script)?;
     if let Some(obstacle) = plan.obstacle {
         // Without --apply the text is what was asked for, and says what stands in the way.

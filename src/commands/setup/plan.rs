@@ -28,6 +28,10 @@ struct Server {
     database: String,
     version: i32,
     wal_level: String,
+    /// The schema `pgvigil` is there.
+    has_schema: bool,
+    /// It belongs to a role that is neither a superuser nor the one that is connected.
+    schema_of_another: Option<String>,
     /// The role of pgvigil may not connect to the database.
     lacks_connect: bool,
     /// The DDL messages are there as they should be.
@@ -64,6 +68,7 @@ impl Plan {
         let mut plan = Plan { script: Script::default(), obstacle: None };
         plan.introduce(&server);
         plan.explain_left_out(&selection, options);
+        plan.schema(&selection, &server);
         plan.identities(&selection);
         plan.publication(&selection, options, &server, existing.as_ref());
         plan.role(&selection, options, &server, role.as_ref());
@@ -88,11 +93,11 @@ impl Plan {
         let Selection { left_out, not_owned, .. } = selection;
         if !left_out.is_empty() {
             let mut text = format!(
-                "Left out: {} table(s) whose rows nothing identifies. Once such a table is published, every UPDATE and DELETE on it fails.",
+                "Left out: {} table(s) whose rows nothing identifies. Once such a table is published, its UPDATE and DELETE fail.",
                 left_out.len()
             );
             for (table, hazard) in left_out {
-                text += &format!("\n  {} {hazard}; either of these would help:", table.sql_name());
+                text += &format!("\n  {} {hazard}. What would help:", table.sql_name());
                 for cure in table.cures() {
                     text += &format!("\n      {cure}");
                 }
@@ -109,6 +114,17 @@ impl Plan {
         if !not_owned.is_empty() {
             let names: Vec<_> = not_owned.iter().map(|table| format!("\n  {}", table.sql_name())).collect();
             self.script.remark(format!("Left out, since only their owner or a superuser can publish them:{}", names.concat()));
+        }
+    }
+
+    fn schema(&mut self, selection: &Selection<'_>, server: &Server) {
+        if selection.full.is_empty() && !server.lacks_ddl_messages() {
+            return;
+        }
+        if let Some(owner) = &server.schema_of_another {
+            self.obstacle = Some(SetupError::SchemaOfAnother { owner: owner.clone() });
+        } else if !server.has_schema {
+            self.script.sql(include_str!("../../../sql/setup/schema.sql"), &[]);
         }
     }
 
@@ -247,12 +263,9 @@ impl Plan {
     }
 
     fn ddl_messages(&mut self, server: &Server) {
-        if server.tells_ddl {
-            return;
-        }
-        if server.superuser {
+        if server.lacks_ddl_messages() {
             self.script.sql(DDL_MESSAGES, &[]);
-        } else {
+        } else if !server.tells_ddl {
             self.script.remark(
                 "DDL messages are not made: event triggers take a superuser. Without them pgvigil learns of altered tables by looking at \
                  the system catalogs once a second, and the statements that altered them are not shown.",
@@ -284,9 +297,16 @@ impl Server {
             database: row.try_get("database")?,
             version: row.try_get("version")?,
             wal_level: row.try_get("wal_level")?,
+            has_schema: row.try_get("has_schema")?,
+            schema_of_another: row.try_get("schema_of_another")?,
             lacks_connect: row.try_get("lacks_connect")?,
             tells_ddl: same && row.try_get("ddl_triggers")?,
         })
+    }
+
+    /// Whether the DDL messages are to be made: they are not there, and they can be.
+    fn lacks_ddl_messages(&self) -> bool {
+        self.superuser && !self.tells_ddl
     }
 
     fn may_make_role(&self) -> bool {
