@@ -223,9 +223,8 @@ fn judge(tables: &mut [Table], facts: &[Facts], publication: Option<&Publication
                 .and_then(|()| coverage::readable(role, facts[this])),
         };
         table.coverage = judged.map_or_else(Coverage::Uncovered, |()| Coverage::Covered);
-        table.published_as = publication.map_or(0, |publication| {
-            coverage::published_as(publication, facts[this], ancestors(this).map(|above| facts[above]))
-        });
+        table.published_as = publication
+            .map_or(0, |publication| coverage::published_as(publication, facts[this], ancestors(this).map(|above| facts[above])));
     }
     for this in 0..tables.len() {
         if tables[this].kind != Kind::PartitionedTable && tables[this].coverage != Coverage::Covered {

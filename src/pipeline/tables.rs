@@ -158,7 +158,8 @@ impl Tables {
         // Where the server told of DDL all the while, a new file is no news.
         let told_ddl = std::mem::replace(&mut self.told_ddl, tells_ddl) && tells_ddl;
         let version = publication.as_ref().map(|publication| publication.version);
-        let same_publication = std::mem::replace(&mut self.publication_version, version).is_none_or(|before| Some(before) == version);
+        let same_publication =
+            std::mem::replace(&mut self.publication_version, version).is_none_or(|before| Some(before) == version);
         // Then a table is published from its first row on.
         let from_the_first_row = same_publication && publication.is_some_and(|publication| publication.all_tables);
         let mut changes = Vec::new();

@@ -20,6 +20,11 @@ impl Error {
                 "See pg_stat_activity (backend_xid is not null) and pg_prepared_xacts, and end what has been running for too long",
             ),
             Error::Ended => Advice::new("The server ended the stream, as it does when it shuts down", STREAM_LOST, "Wait"),
+            Error::Silent { waited } => Advice::new(
+                format!("The server has not answered for {} seconds, though it was asked every second", waited.as_secs()),
+                STREAM_LOST,
+                "Look at the network in between, and whether the server is overloaded or stopped",
+            ),
             Error::Channel(error) => Advice::new(
                 format!("The replication connection is lost: {error}"),
                 STREAM_LOST,
