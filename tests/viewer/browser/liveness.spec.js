@@ -64,8 +64,11 @@ test('pgvigil stands still without closing anything', async () => {
   const viewer = await world.open();
   await viewer.becomes('live');
   world.pgvigil.signal('SIGSTOP');
-  await isLost(viewer);
-  world.pgvigil.signal('SIGCONT');
+  try {
+    await isLost(viewer);
+  } finally {
+    world.pgvigil.signal('SIGCONT');
+  }
   await isBack(viewer);
   await viewer.close();
 });
@@ -143,6 +146,19 @@ test('a page that slept wakes up without a live number', async () => {
   // Live again only by a connection that was made since.
   const lively = frames.slice(woken).filter(({ live }) => live);
   assert.ok(lively.length > 0 && lively[0].at - frames[woken].at > 300, 'the old connection is not believed');
+  await viewer.close();
+});
+
+test('a page that no longer paints is covered by the browser itself', async () => {
+  const viewer = await world.open();
+  await viewer.becomes('live');
+  const covered = () => viewer.page.evaluate(() => getComputedStyle(/** @type {Element} */ (document.getElementById('veil'))).opacity === '1');
+  assert.equal(await covered(), false);
+  await viewer.page.evaluate(() => {
+    window.requestAnimationFrame = () => 0;
+    for (let id = setTimeout(() => {}); id > 0; id--) clearTimeout(id);
+  });
+  await until('the veil is down', covered, LOSS_MS);
   await viewer.close();
 });
 
