@@ -4,7 +4,10 @@
 //! the publication is for all tables, or names the table, its schema, or any partitioned table above it, or the schema of one of these.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+
+use rustc_hash::FxHasher;
 
 use crate::lsn::Oid;
 
@@ -21,6 +24,8 @@ pub struct Publication {
     pub missing: Vec<Operation>,
     /// `publish_via_partition_root`.
     pub via_root: bool,
+    /// Another one after every `ALTER PUBLICATION … SET (…)`.
+    pub version: i64,
 }
 
 /// What a publication may leave out.
@@ -151,8 +156,10 @@ impl fmt::Display for Reason {
 pub(super) struct Facts {
     /// The publication names it.
     pub(super) listed: bool,
-    /// The publication names its schema.
-    pub(super) schema_listed: bool,
+    /// The publication names its schema: the oid of that.
+    pub(super) schema_listed: Option<u32>,
+    /// Another one when the publication names it anew, or when it was attached or moved.
+    pub(super) place: i64,
     /// The publication has a row filter for it.
     pub(super) filtered: bool,
     /// The role may use its schema.
@@ -165,7 +172,7 @@ pub(super) struct Facts {
 
 impl Facts {
     fn named(&self) -> bool {
-        self.listed || self.schema_listed
+        self.listed || self.schema_listed.is_some()
     }
 }
 
@@ -192,6 +199,16 @@ pub(super) fn published(
         return Err(Reason::Operations(name(), publication.missing.clone()));
     }
     Ok(())
+}
+
+/// A number that stands for the way in which the publication comes to carry a table.
+pub(super) fn published_as(publication: &Publication, facts: Facts, ancestors: impl Iterator<Item = Facts>) -> u64 {
+    let mut hasher = FxHasher::default();
+    (publication.oid, publication.version).hash(&mut hasher);
+    if !publication.all_tables {
+        std::iter::once(facts).chain(ancestors).for_each(|facts| (facts.place, facts.schema_listed).hash(&mut hasher));
+    }
+    hasher.finish()
 }
 
 /// Whether `role` can count the rows of a table.

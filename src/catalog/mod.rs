@@ -10,6 +10,7 @@
 mod baseline;
 mod coverage;
 mod fingerprint;
+mod identity;
 mod read;
 mod running;
 mod table;
@@ -17,6 +18,7 @@ mod table;
 pub use baseline::{Baseline, CountError, Progress, count};
 pub use coverage::{Coverage, Operation, Publication, Reason};
 pub use fingerprint::{Fingerprint, fingerprint};
+pub use identity::{Identity, identity};
 pub use read::{Catalog, CatalogError, read};
 pub use running::{RunningTransaction, fence, oldest_transaction};
 pub use table::{Kind, Persistence, Table};

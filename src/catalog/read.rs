@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, IsolationLevel, Row};
 
@@ -83,12 +83,12 @@ pub async fn read(client: &mut Client, publication: &str) -> Result<Catalog, Cat
     let found = transaction.query_opt(include_str!("../../sql/catalog/publication.sql"), &[&publication]).await?;
     let publication = found.map(|row| read_publication(&row, Arc::clone(&name))).transpose()?;
     let oid = publication.as_ref().map(|publication| publication.oid.0);
-    let schemas: FxHashSet<u32> = match oid {
+    let schemas: FxHashMap<u32, u32> = match oid {
         Some(_) if server_version >= 150_000 => {
             let rows = transaction.query(include_str!("../../sql/catalog/schemas.sql"), &[&oid]).await?;
-            rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?
+            rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, tokio_postgres::Error>>()?
         }
-        _ => FxHashSet::default(),
+        _ => FxHashMap::default(),
     };
     let rows = transaction.query(include_str!("../../sql/catalog/tables.sql"), &[&oid]).await?;
     transaction.commit().await?;
@@ -152,10 +152,11 @@ fn read_publication(row: &Row, name: Arc<str>) -> Result<Publication, tokio_post
         all_tables: row.try_get("puballtables")?,
         missing,
         via_root: row.try_get("pubviaroot")?,
+        version: row.try_get("version")?,
     })
 }
 
-fn read_table(row: &Row, schemas: &FxHashSet<u32>) -> Result<(Table, Facts), CatalogError> {
+fn read_table(row: &Row, schemas: &FxHashMap<u32, u32>) -> Result<(Table, Facts), CatalogError> {
     let letter = |column: &str| row.try_get::<_, i8>(column).map(|code| char::from(code.cast_unsigned()));
     let unexpected = |code, expected| CatalogError::Unknown { code, expected };
     let kind = match (letter("kind")?, row.try_get("is_partition")?) {
@@ -180,7 +181,8 @@ fn read_table(row: &Row, schemas: &FxHashSet<u32>) -> Result<(Table, Facts), Cat
     };
     let facts = Facts {
         listed: row.try_get("listed")?,
-        schema_listed: schemas.contains(&row.try_get("schema_oid")?),
+        schema_listed: schemas.get(&row.try_get("schema_oid")?).copied(),
+        place: row.try_get("place")?,
         filtered: row.try_get("filtered")?,
         usage: row.try_get("usage")?,
         select: row.try_get("select")?,
@@ -198,6 +200,7 @@ fn read_table(row: &Row, schemas: &FxHashSet<u32>) -> Result<(Table, Facts), Cat
         relfilenode: Oid(row.try_get("relfilenode")?),
         pages: row.try_get::<_, i32>("pages")?.try_into().unwrap_or(0),
         coverage: Coverage::Covered,
+        published_as: 0,
     };
     Ok((table, facts))
 }
@@ -220,6 +223,8 @@ fn judge(tables: &mut [Table], facts: &[Facts], publication: Option<&Publication
                 .and_then(|()| coverage::readable(role, facts[this])),
         };
         table.coverage = judged.map_or_else(Coverage::Uncovered, |()| Coverage::Covered);
+        table.published_as = publication
+            .map_or(0, |publication| coverage::published_as(publication, facts[this], ancestors(this).map(|above| facts[above])));
     }
     for this in 0..tables.len() {
         if tables[this].kind != Kind::PartitionedTable && tables[this].coverage != Coverage::Covered {

@@ -221,6 +221,9 @@ impl Head {
     }
 }
 
+/// Bytes that a [`BlockBuilder`] keeps for the next block.
+const KEPT: usize = 1 << 20;
+
 /// Collects events into a [`Block`]. Reused: [`BlockBuilder::finish`] leaves it empty.
 pub struct BlockBuilder {
     epoch: Epoch,
@@ -309,6 +312,8 @@ impl BlockBuilder {
         self.indices.clear();
         self.touched.clear();
         self.json.clear();
+        // One huge value shall not hold its memory for good.
+        self.json.shrink_to(KEPT);
         block
     }
 }

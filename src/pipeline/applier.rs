@@ -9,9 +9,10 @@ use rustc_hash::FxHashMap;
 
 use super::published::Passed;
 use crate::assembler::{self, Assembler, Step, Transaction};
+use crate::catalog::Publication;
 use crate::counts::{Ledger, Totals};
 use crate::encoding::Encoding;
-use crate::event::ddl::DdlMessage;
+use crate::event::ddl::{Change, DdlMessage};
 use crate::event::time::from_unix_micros;
 use crate::event::{BlockBuilder, Ddl, Domains, Encoder, Operation, Relation, TableName, TableTotals, TransactionHead};
 use crate::history::Writer;
@@ -29,6 +30,8 @@ pub(super) struct Applier {
     relations: FxHashMap<Oid, Relation>,
     domains: Domains,
     primary_keys: FxHashMap<Oid, Vec<String>>,
+    /// As the catalog last had it.
+    publication: Option<Publication>,
     encoder: Encoder,
     epoch: Epoch,
     block: BlockBuilder,
@@ -49,6 +52,8 @@ pub(super) struct Noticed {
     pub(super) truncated: Vec<(Oid, Xid)>,
     /// What the DDL messages of `setup` say, and the transaction that sent each.
     pub(super) ddl: Vec<(DdlMessage, Xid)>,
+    /// Transactions that may have changed what the publication covers. Counts are held back since.
+    pub(super) regrouped: Vec<Xid>,
 }
 
 impl Applier {
@@ -61,6 +66,7 @@ impl Applier {
             relations: FxHashMap::default(),
             domains: Domains::default(),
             primary_keys: FxHashMap::default(),
+            publication: None,
             block: BlockBuilder::new(epoch.clone()),
             epoch,
             noticed: Noticed::default(),
@@ -83,6 +89,11 @@ impl Applier {
             relation.set_primary_key(columns);
         }
         self.primary_keys.insert(oid, columns.to_vec());
+    }
+
+    /// What is read, from the catalog.
+    pub(super) fn set_publication(&mut self, publication: Publication) {
+        self.publication = Some(publication);
     }
 
     pub(super) fn forget(&mut self, oid: Oid) {
@@ -214,6 +225,14 @@ impl Applier {
         let ddl = if message.prefix.0 == DdlMessage::PREFIX { DdlMessage::parse(message.content) } else { None };
         match ddl {
             Some(ddl) => {
+                if let Some(oid) = ddl.becomes_unlogged() {
+                    // From here on, not only from when the pipeline comes to look at it: rows may follow in this very transaction.
+                    self.ledger.doubt(oid);
+                }
+                if self.may_change_coverage(&ddl) {
+                    self.ledger.hold();
+                    self.noticed.regrouped.push(xid);
+                }
                 let object = ddl.object();
                 let (command, object, sql) = (ddl.command.as_str(), Some(object.as_str()), ddl.sql.as_deref());
                 let table = ddl.table().and_then(|oid| Some(self.relations.get(&oid)?.table()));
@@ -225,6 +244,20 @@ impl Applier {
                 self.encoder.message(&mut self.block, message.prefix.0, message.content);
                 false
             }
+        }
+    }
+
+    /// Whether the publication may carry other tables, or less of them, from here on.
+    fn may_change_coverage(&self, ddl: &DdlMessage) -> bool {
+        let Some(publication) = &self.publication else { return true };
+        match &ddl.change {
+            Change::Publication(name) => **name == *publication.name,
+            // It may have come to another schema, or to another place in a tree of partitions.
+            Change::Altered(table) if !publication.all_tables || publication.via_root => {
+                let schema = self.relations.get(&table.oid).map(|relation| relation.table().schema.as_str());
+                table.kind == 'p' || schema != Some(table.schema.as_str())
+            }
+            Change::Created(_) | Change::Altered(_) | Change::Dropped { .. } | Change::Schema(_) => false,
         }
     }
 

@@ -68,6 +68,7 @@ impl PipelineError {
     pub fn is_preflight(&self) -> bool {
         match self {
             PipelineError::Encoding(_) | PipelineError::PublicationMissing { .. } | PipelineError::ServerTooOld { .. } => true,
+            PipelineError::Replication(replication::Error::Connect(error)) => error.is_unprepared(),
             PipelineError::Replication(error) => matches!(error, replication::Error::Server { .. }) && !error.is_transient(),
             _ => false,
         }
@@ -90,11 +91,11 @@ impl PipelineError {
             PipelineError::Encoding(_) => advice("text of this database cannot be read", "report the encoding's name".to_owned()),
             PipelineError::PublicationMissing { name, .. } => advice(
                 "without a publication there is nothing to stream",
-                format!("make it: pgvigil setup --publication {name} --apply"),
+                format!("run pgvigil setup --publication {name} --apply to make it, or name another with --publication"),
             ),
             PipelineError::WrongDatabase { .. } => advice(
                 "numbers of another database would be shown as this one's, so nothing is shown",
-                "check the connection's host, port and database name".to_owned(),
+                "check the connection's host, port and database name, and --expect-database".to_owned(),
             ),
             PipelineError::ServerTooOld { .. } => {
                 advice("logical replication as it is used here needs PostgreSQL 14 or later", "upgrade the server".to_owned())

@@ -27,6 +27,9 @@ pub(super) struct Tables {
     /// Tables that went since the last publication.
     removed: Vec<u32>,
     version: u64,
+    /// Of the last look at the catalog.
+    told_ddl: bool,
+    publication_version: Option<i64>,
 }
 
 /// What is known of one table.
@@ -56,7 +59,8 @@ impl Known {
         self.table = Arc::new(catalog::Table { coverage: Coverage::Uncovered(reason), ..catalog::Table::clone(&self.table) });
     }
 
-    fn is_counted(&self) -> bool {
+    /// Whether it has a count of its own to be kept.
+    pub(super) fn is_counted(&self) -> bool {
         self.table.has_rows() && self.table.coverage == Coverage::Covered
     }
 }
@@ -88,6 +92,11 @@ impl Tables {
     pub(super) fn touch(&mut self, oid: Oid) -> Option<&mut Known> {
         self.mark(oid);
         self.known.get_mut(&oid)
+    }
+
+    /// Every table is published anew.
+    pub(super) fn touch_all(&mut self) {
+        self.dirty.extend(self.known.keys());
     }
 
     /// Marks a table, and the partitioned tables above it, to be published anew.
@@ -146,7 +155,13 @@ impl Tables {
     /// Takes up a look at the catalog.
     pub(super) fn survey(&mut self, catalog: Catalog) -> Vec<Change> {
         let Catalog { snapshot, tells_ddl, publication, tables, .. } = catalog;
-        let all_tables = publication.is_some_and(|publication| publication.all_tables);
+        // Where the server told of DDL all the while, a new file is no news.
+        let told_ddl = std::mem::replace(&mut self.told_ddl, tells_ddl) && tells_ddl;
+        let version = publication.as_ref().map(|publication| publication.version);
+        let same_publication =
+            std::mem::replace(&mut self.publication_version, version).is_none_or(|before| Some(before) == version);
+        // Then a table is published from its first row on.
+        let from_the_first_row = same_publication && publication.is_some_and(|publication| publication.all_tables);
         let mut changes = Vec::new();
         let can_tell = |known: &Known| known.named_by.is_none_or(|xid| snapshot.sees(xid));
         let mut gone: FxHashSet<Oid> = self.known.iter().filter(|(_, known)| can_tell(known)).map(|(oid, _)| *oid).collect();
@@ -159,12 +174,12 @@ impl Tables {
             // left the log. Any other may hold rows that the stream did not bring.
             let new_file = before.is_some_and(|known| was_rewritten(&known.table, &table));
             let by_truncate = before.and_then(|known| known.truncated_by).is_some_and(|xid| snapshot.sees(xid));
-            let rewritten = new_file && !(tells_ddl && by_truncate);
+            let rewritten = new_file && !(told_ddl && by_truncate);
+            let republished = was_covered && before.is_some_and(|known| known.table.published_as != table.published_as);
             match &table.coverage {
-                Coverage::Covered if table.has_rows() && (!was_covered || rewritten) => {
-                    // With FOR ALL TABLES a table is published from its first row on.
+                Coverage::Covered if table.has_rows() && (!was_covered || rewritten || republished) => {
                     let unheard = before.is_none_or(|known| known.table.coverage == Coverage::Uncovered(Reason::NotLookedAt));
-                    let fenced = !(rewritten || all_tables && unheard);
+                    let fenced = if was_covered { republished } else { !(from_the_first_row && unheard) };
                     changes.push(Change::Count { oid, fenced });
                 }
                 Coverage::Uncovered(_) if was_covered => changes.push(Change::Uncovered(oid)),
@@ -243,6 +258,7 @@ impl Tables {
             (Coverage::Covered, Kind::PartitionedTable) => self.sum(&leaves, ledger),
             (Coverage::Covered, _) => match ledger.standing(*oid) {
                 Standing::Exact(rows) => (Some(rows), CountState::Exact, None),
+                Standing::Counting if ledger.is_held() => (None, CountState::Counting, Some(HELD.to_owned())),
                 Standing::Counting => (None, CountState::Counting, known.note.clone()),
                 Standing::Unknown => (None, CountState::Unknown, known.note.clone()),
             },
@@ -304,6 +320,8 @@ impl Tables {
     }
 }
 
+const HELD: &str = "what the publication covers has changed; the catalog is being read";
+
 /// A table of which nothing is known but what the stream says. The next survey completes it.
 fn streamed(name: &TableName) -> catalog::Table {
     catalog::Table {
@@ -319,6 +337,7 @@ fn streamed(name: &TableName) -> catalog::Table {
         pages: 0,
         // What is streamed is published; but only the catalog knows whether all of it is, and so whether it can be counted.
         coverage: Coverage::Uncovered(Reason::NotLookedAt),
+        published_as: 0,
     }
 }
 

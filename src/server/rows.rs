@@ -19,6 +19,7 @@ use tokio_postgres::{Client, Row, error::SqlState};
 
 use super::problem::{Kind, Problem, fresh_json};
 use super::{App, Limits, parameters};
+use crate::catalog;
 use crate::event::time::rfc3339_unix;
 use crate::event::write_text;
 use crate::lsn::Oid;
@@ -115,15 +116,10 @@ impl Reading<'_> {
              SET LOCAL intervalstyle = postgres; SET LOCAL extra_float_digits = 3; SET LOCAL timezone = UTC; SET LOCAL bytea_output = hex"
         );
         self.client.batch_execute(&begin).await.map_err(explain)?;
-        let identity = "SELECT d.oid, d.datname::text, s.system_identifier::text \
-                        FROM pg_database d, pg_control_system() s WHERE d.datname = current_database()";
-        let row = self.client.query_one(identity, &[]).await.map_err(explain)?;
-        let same = row.get::<_, u32>(0) == watched.oid
-            && row.get::<_, &str>(1) == watched.name
-            && row.get::<_, &str>(2) == watched.system_identifier;
+        let here = catalog::identity(self.client).await.map_err(explain)?;
         let refused =
             || Kind::DatabaseRefused.because("Another database than the one that is watched answers: its rows are not shown.");
-        same.then_some(()).ok_or_else(refused)
+        watched.is(&here).then_some(()).ok_or_else(refused)
     }
 
     async fn columns(&self) -> Result<Vec<Column>, tokio_postgres::Error> {

@@ -10,12 +10,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
 use scenarios::{SCENARIOS, Scenario};
-use support::{Database, Watched, cluster_with, options};
+use support::{DDL_MESSAGES, Database, Watched, cluster_with, options};
 
 support::on_every_major!(counts_follow_whatever_happens);
-
-/// What `setup` has the database tell of DDL.
-const DDL_MESSAGES: &str = include_str!("../../sql/setup/ddl_messages.sql");
 
 async fn counts_follow_whatever_happens(major: u32) -> Result<()> {
     let cluster = cluster_with(major, options().set("logical_decoding_work_mem", "64kB")).await?;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::postgres::Database;
 use super::process::Pgvigil;
-use super::wait::wait_for;
+use super::wait::{PATIENCE, wait_for};
 use super::witness::{Witness, mark};
 
 /// A `pgvigil serve` and someone who listens to it.
@@ -111,16 +111,19 @@ impl Watched {
         Ok((agreement, unknown))
     }
 
-    /// What `GET /api/v1/tables` says is the same.
+    /// What `GET /api/v1/tables` says comes to be the same, a moment after the stream.
     async fn is_shown(&self, database: &Database) -> Result<()> {
-        let answer = self.pgvigil.json("/api/v1/tables").await?;
-        let shown = answer["tables"].as_array().context("tables")?;
-        for table in tables(database).await? {
-            let rows: i64 = database.value(&table.count()).await?;
-            let shown =
-                shown.iter().find(|shown| shown["oid"] == table.oid).with_context(|| format!("{} is not shown", table.name))?;
-            ensure!(shown["count"] == rows && shown["count_state"] == "exact", "{} has {rows} rows: {shown}", table.name);
-        }
-        Ok(())
+        wait_for("the same counts to be shown", PATIENCE, async || {
+            let answer = self.pgvigil.json("/api/v1/tables").await?;
+            let shown = answer["tables"].as_array().context("tables")?;
+            for table in tables(database).await? {
+                let rows: i64 = database.value(&table.count()).await?;
+                let shown = shown.iter().find(|shown| shown["oid"] == table.oid);
+                let shown = shown.with_context(|| format!("{} is not shown", table.name))?;
+                ensure!(shown["count"] == rows && shown["count_state"] == "exact", "{} has {rows} rows: {shown}", table.name);
+            }
+            Ok(Some(()))
+        })
+        .await
     }
 }

@@ -191,9 +191,10 @@ impl Heard {
             "commit" => self.commit(&frame),
             "counts" => self.counts(&frame),
             "ddl" => {
+                // What it does to the table, or to all if it is about none, is for the next number to tell.
                 let object = frame.object.context("object")?;
-                // What it does to the table is for the next number to tell.
-                self.tables.values_mut().filter(|table| table.name == object).for_each(Chronicle::doubt);
+                let is_a_table = self.tables.values().any(|table| table.name == object);
+                self.tables.values_mut().filter(|table| !is_a_table || table.name == object).for_each(Chronicle::doubt);
                 Ok(())
             }
             "message" if frame.prefix.as_deref() == Some(MARK) => {

@@ -220,6 +220,15 @@ mod tests {
         assert!(text.starts_with(&format!("no pgvigil answers at {server}")) && text.contains("--url"), "{text}");
     }
 
+    #[tokio::test]
+    async fn where_no_tls_is_spoken_it_says_so() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server: Server = format!("https://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let closing = tokio::spawn(async move { listener.accept().await.map(drop) });
+        assert!(matches!(Link::open(&server, "from=live").await, Err(LinkError::Unreachable { .. })));
+        closing.await.unwrap().unwrap();
+    }
+
     #[test]
     fn what_was_refused_is_told_in_the_words_of_the_server() {
         let server: Server = "http://host".parse().unwrap();
