@@ -45,7 +45,7 @@ pub(crate) async fn tables(database: &Database) -> Result<Vec<Table>> {
     let rows = database
         .rows(
             "SELECT c.oid, format('%I.%I', n.nspname, c.relname), c.relkind = 'p' FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
-              WHERE relkind IN ('r', 'p') AND relpersistence = 'p' AND nspname NOT IN ('pg_catalog', 'information_schema') ORDER BY 2",
+              WHERE relkind IN ('r', 'p') AND relpersistence = 'p' AND nspname NOT IN ('pg_catalog', 'information_schema', 'pgvigil') ORDER BY 2",
             &[],
         )
         .await?;
