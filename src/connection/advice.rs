@@ -28,14 +28,16 @@ impl Advice {
 
 fn sentence(text: &str) -> String {
     let text = text.trim_end_matches('.');
+    // What ends as SQL does is there to be copied.
+    let stop = if text.ends_with(';') { "" } else { "." };
     let first_word = text.split(' ').next().unwrap_or_default();
     let mut characters = text.chars();
     match characters.next() {
         // What looks like a name (pg_hba.conf) is written as it is.
         Some(first) if first_word.bytes().all(|b| b.is_ascii_alphabetic()) => {
-            format!("{}{}.", first.to_uppercase(), characters.as_str())
+            format!("{}{}{stop}", first.to_uppercase(), characters.as_str())
         }
-        _ => format!("{text}."),
+        _ => format!("{text}{stop}"),
     }
 }
 
@@ -139,7 +141,7 @@ impl ConnectError {
                 Advice::new(
                     format!("The role {user:?} does not exist on the server at {address}, or may not log in."),
                     NOT_LET_IN,
-                    format!("Check the name, or run: CREATE ROLE {} LOGIN REPLICATION PASSWORD '…'.", quoted(user)),
+                    format!("Check the name, or run: CREATE ROLE {} LOGIN REPLICATION PASSWORD '…';", quoted(user)),
                 )
             }
             code if *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION => Advice::new(
@@ -151,12 +153,12 @@ impl ConnectError {
             code if *code == SqlState::INSUFFICIENT_PRIVILEGE && error.routine == "CheckMyDatabase" => Advice::new(
                 format!("The role {user:?} may not connect to database {database:?}."),
                 NOT_LET_IN,
-                format!("Run: GRANT CONNECT ON DATABASE {} TO {}.", quoted(database), quoted(user)),
+                format!("Run: GRANT CONNECT ON DATABASE {} TO {};", quoted(database), quoted(user)),
             ),
             code if *code == SqlState::INSUFFICIENT_PRIVILEGE => Advice::new(
                 format!("The role {user:?} has no right to replicate from the server at {address}."),
                 "Without it the server sends no changes.",
-                format!("Run as a superuser: ALTER ROLE {} REPLICATION.", quoted(user)),
+                format!("Run as a superuser: ALTER ROLE {} REPLICATION;", quoted(user)),
             ),
             code if *code == SqlState::TOO_MANY_CONNECTIONS => Advice::new(
                 said,

@@ -265,6 +265,13 @@ impl ConnectError {
         self.attempts.iter().any(|attempt| attempt.failure.is_transient())
     }
 
+    /// The server is there and lets us in, but has no right or no room for a replication connection.
+    pub fn is_unprepared(&self) -> bool {
+        let Some(Attempt { failure: Failure::Channel(ChannelError::Server(error)), .. }) = self.decisive() else { return false };
+        let no_right = error.code == SqlState::INSUFFICIENT_PRIVILEGE && error.routine != "CheckMyDatabase";
+        no_right || error.is_out_of_senders()
+    }
+
     /// The attempt that says most: one that a server refused for good, else the last.
     pub fn decisive(&self) -> Option<&Attempt> {
         let definite = self.attempts.iter().rev().find(|attempt| !attempt.failure.is_transient());

@@ -15,7 +15,8 @@ use tokio_rustls::TlsConnector;
 
 use super::error::{ChannelError, Failure};
 use super::target::{Endpoint, Host, Target};
-use super::tls::{Encryption, Negotiation, TlsFailure, server_end_point};
+use super::tls::{Encryption, Negotiation, TlsFailure};
+use super::trust::server_end_point;
 
 /// A large receive buffer lets the server run on while we gather (see `replication::pacing`). Set before connecting, since TCP
 /// agrees on its window scale then.

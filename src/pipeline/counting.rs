@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
+use super::sessions::{SessionError, Sessions};
 use crate::catalog::{self, Baseline, CountError, Progress};
-use crate::connection::{ConnectError, Target};
 use crate::counts::{FullXid, Snapshot};
 use crate::lsn::{Lsn, Oid};
 
@@ -51,7 +51,7 @@ pub(super) enum Report {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     #[error(transparent)]
-    Connect(#[from] ConnectError),
+    Session(#[from] SessionError),
     #[error(transparent)]
     Count(#[from] CountError),
 }
@@ -59,7 +59,7 @@ pub(super) enum Failure {
 /// The queue and the sessions that work it off.
 #[derive(Debug)]
 pub(super) struct Counting {
-    target: Target,
+    sessions: Sessions,
     limit: usize,
     /// By the catalog's estimate of their size: small ones first.
     queue: BTreeSet<(u32, Oid)>,
@@ -76,10 +76,10 @@ const AGAIN: Duration = Duration::from_millis(250);
 
 impl Counting {
     /// Counts at most `limit` tables at a time.
-    pub(super) fn new(target: Target, limit: usize) -> (Self, mpsc::UnboundedReceiver<Report>) {
+    pub(super) fn new(sessions: Sessions, limit: usize) -> (Self, mpsc::UnboundedReceiver<Report>) {
         let (reports, receiver) = mpsc::unbounded_channel();
         let counting = Counting {
-            target,
+            sessions,
             limit,
             queue: BTreeSet::new(),
             jobs: FxHashMap::default(),
@@ -123,6 +123,10 @@ impl Counting {
         for (_, job) in self.later.extract_if(.., |(due, _)| *due <= now).collect::<Vec<_>>() {
             self.ask(job);
         }
+        if self.queue.is_empty() && self.later.is_empty() {
+            // Quiet for now: no session is kept open for nothing.
+            self.idle.clear();
+        }
         while self.running.len() < self.limit {
             // A table that is asked for again while it is being counted waits for that count to end.
             let Some(next) = self.queue.iter().find(|(_, oid)| !self.running.contains(oid)).copied() else { return };
@@ -130,7 +134,7 @@ impl Counting {
             let Some(job) = self.jobs.remove(&next.1) else { continue };
             self.running.insert(job.oid());
             starting(&job);
-            let work = count(job, self.target.clone(), self.idle.pop(), self.reports.clone());
+            let work = count(job, self.sessions.clone(), self.idle.pop(), self.reports.clone());
             let cancel = self.cancel.clone();
             tokio::spawn(async move { cancel.run_until_cancelled(work).await });
         }
@@ -139,10 +143,6 @@ impl Counting {
     /// Takes back the session of a count that has ended. True when nobody asked for the table again meanwhile, so that its result counts.
     pub(super) fn ended(&mut self, oid: Oid, session: Option<Client>) -> bool {
         self.idle.extend(session);
-        if self.queue.is_empty() {
-            // Quiet for now: no session is kept open for nothing.
-            self.idle.clear();
-        }
         self.running.remove(&oid) && !self.jobs.contains_key(&oid)
     }
 }
@@ -154,13 +154,13 @@ impl Drop for Counting {
 }
 
 /// Counts one table, reporting on the way, and hands its session back if it is still good.
-async fn count(job: Job, target: Target, session: Option<Client>, reports: mpsc::UnboundedSender<Report>) {
+async fn count(job: Job, sessions: Sessions, session: Option<Client>, reports: mpsc::UnboundedSender<Report>) {
     let oid = job.oid();
     let mut session = session;
     let outcome = async {
         let client = match &mut session {
             Some(client) if !client.is_closed() => client,
-            other => other.insert(target.sql("pgvigil count").await?),
+            other => other.insert(sessions.open("pgvigil count").await?),
         };
         let progress = |progress: Progress<'_>| {
             // Nobody listens any more once the epoch is over; then the count is of no use either.

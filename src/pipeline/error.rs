@@ -68,6 +68,7 @@ impl PipelineError {
     pub fn is_preflight(&self) -> bool {
         match self {
             PipelineError::Encoding(_) | PipelineError::PublicationMissing { .. } | PipelineError::ServerTooOld { .. } => true,
+            PipelineError::Replication(replication::Error::Connect(error)) => error.is_unprepared(),
             PipelineError::Replication(error) => matches!(error, replication::Error::Server { .. }) && !error.is_transient(),
             _ => false,
         }
@@ -83,6 +84,10 @@ impl PipelineError {
                 "without its catalogs it is not known what the stream covers",
                 "nothing, if it passes; else see the server's log".to_owned(),
             ),
+            PipelineError::Stream(assembler::Error::Spill(_)) => advice(
+                "a transaction larger than --max-transaction-memory goes to a file for as long as it runs; a new stream is begun",
+                "make room in the temporary folder, name another in TMPDIR, or allow more memory".to_owned(),
+            ),
             PipelineError::Stream(_) => advice(
                 "what the server sent cannot be followed, so nothing is shown of it; a new stream is begun",
                 "if it comes again, report it with the server's version".to_owned(),
@@ -90,11 +95,11 @@ impl PipelineError {
             PipelineError::Encoding(_) => advice("text of this database cannot be read", "report the encoding's name".to_owned()),
             PipelineError::PublicationMissing { name, .. } => advice(
                 "without a publication there is nothing to stream",
-                format!("make it: pgvigil setup --publication {name} --apply"),
+                format!("run pgvigil setup --publication {name} --apply to make it, or name another with --publication"),
             ),
             PipelineError::WrongDatabase { .. } => advice(
                 "numbers of another database would be shown as this one's, so nothing is shown",
-                "check the connection's host, port and database name".to_owned(),
+                "check the connection's host, port and database name, and --expect-database".to_owned(),
             ),
             PipelineError::ServerTooOld { .. } => {
                 advice("logical replication as it is used here needs PostgreSQL 14 or later", "upgrade the server".to_owned())

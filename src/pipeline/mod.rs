@@ -20,6 +20,7 @@ mod error;
 mod observer;
 mod published;
 mod session;
+mod sessions;
 mod standing;
 mod state;
 mod tables;

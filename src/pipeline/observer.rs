@@ -7,17 +7,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
+use super::sessions::{SessionError, Sessions};
 use crate::catalog::{self, Catalog, CatalogError};
-use crate::connection::{ConnectError, Target};
 use crate::counts::Snapshot;
 use crate::lsn::Lsn;
 
 /// Between two looks.
 const PULSE: Duration = Duration::from_secs(1);
+/// A look that takes longer is given up, and with it the session: nobody may be there any more.
+const SILENCE: Duration = Duration::from_secs(30);
 /// Surveys that are asked for only because a table was described again are this far apart at least.
 const SETTLE: Duration = Duration::from_secs(1);
 
@@ -47,9 +49,11 @@ pub(super) struct Pulse {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Problem {
     #[error(transparent)]
-    Connect(#[from] ConnectError),
+    Session(#[from] SessionError),
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    #[error("the server has not answered for {} s", SILENCE.as_secs())]
+    Silent,
     #[error("the server's state cannot be read: {0}")]
     Query(#[from] tokio_postgres::Error),
 }
@@ -70,7 +74,7 @@ impl Survey {
 /// What to look at.
 #[derive(Clone, Debug)]
 pub(super) struct Watch {
-    pub(super) target: Target,
+    pub(super) sessions: Sessions,
     pub(super) publication: String,
     pub(super) slot: String,
     pub(super) reconcile: Duration,
@@ -94,7 +98,7 @@ pub(super) async fn run(watch: Watch, survey: Survey, sights: mpsc::Sender<Sight
 }
 
 async fn look(watch: &Watch, survey: &Survey, sights: &mpsc::Sender<Sight>) -> Result<(), Problem> {
-    let mut client = watch.target.sql("pgvigil observer").await?;
+    let mut client = watch.sessions.open("pgvigil observer").await?;
     let mut pulse = tokio::time::interval(PULSE);
     pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seen = catalog::fingerprint(&client, &watch.publication).await?;
@@ -108,10 +112,14 @@ async fn look(watch: &Watch, survey: &Survey, sights: &mpsc::Sender<Sight>) -> R
         while !due {
             tokio::select! {
                 _ = pulse.tick() => {
-                    if sights.send(Sight::Pulse(take_pulse(&client, &watch.slot).await?)).await.is_err() {
+                    let looked = timeout(SILENCE, async {
+                        let pulse = take_pulse(&client, &watch.slot).await?;
+                        Ok::<_, Problem>((pulse, catalog::fingerprint(&client, &watch.publication).await?))
+                    });
+                    let (pulse, now) = looked.await.map_err(|_| Problem::Silent)??;
+                    if sights.send(Sight::Pulse(pulse)).await.is_err() {
                         return Ok(());
                     }
-                    let now = catalog::fingerprint(&client, &watch.publication).await?;
                     due = now != seen || surveyed.elapsed() >= watch.reconcile;
                     seen = now;
                 }

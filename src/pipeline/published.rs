@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::lsn::Lsn;
+use crate::catalog::Identity;
+use crate::lsn::{Lsn, Oid};
 
 /// Older than this, the last proof no longer makes what is shown live.
 pub const LIVE_FOR: Duration = Duration::from_secs(5);
@@ -103,6 +104,13 @@ pub struct Database {
     pub port: u16,
     /// Such as `15.18`.
     pub server_version: String,
+}
+
+impl Database {
+    /// Whether a session in `here` is in this database.
+    pub fn is(&self, here: &Identity) -> bool {
+        self.name == here.name && Oid(self.oid) == here.oid && self.system_identifier == here.system_identifier
+    }
 }
 
 /// The replication slot.

@@ -13,6 +13,7 @@ use super::counting::{Counting, Failure, Job, Report};
 use super::error::PipelineError;
 use super::observer::{self, Sight, Survey, Watch};
 use super::published::{Database, Slot};
+use super::sessions::Sessions;
 use super::state::Phase;
 use super::tables::{Change, Tables};
 use super::{Begin, Pipeline, unix_micros};
@@ -30,6 +31,9 @@ const PUBLISH: Duration = Duration::from_millis(100);
 const PRUNE: usize = 1 << 14;
 /// How long the creation of the slot may wait for running transactions to end, before it is tried anew.
 const SLOT_WAIT: Duration = Duration::from_secs(60);
+
+/// Logical replication as it is used here began with this version.
+const OLDEST_MAJOR: u32 = 14;
 
 /// All that lives as long as one connection.
 struct Session<'a> {
@@ -56,20 +60,21 @@ impl Pipeline {
     /// Connects, follows the stream until it ends. `Ok` only when cancelled.
     pub(super) async fn session(&mut self, cancel: &CancellationToken) -> Result<(), PipelineError> {
         let Some(opened) = cancel.run_until_cancelled(self.open()).await else { return Ok(()) };
-        let Opened { mut stream, progress, applier, catalog, fence, slot, first_epoch } = opened?;
+        let Opened { mut stream, progress, applier, catalog, fence, slot, database, first_epoch } = opened?;
 
         let (sight_sender, mut sights) = mpsc::channel(16);
         let observing = cancel.child_token();
         let _stop_observing = observing.clone().drop_guard();
         let survey = Survey::default();
+        let sessions = Sessions { target: self.config.target.clone(), watched: database };
         let watch = Watch {
-            target: self.config.target.clone(),
+            sessions: sessions.clone(),
             publication: self.config.publication.clone(),
             slot,
             reconcile: self.config.reconcile,
         };
         tokio::spawn(observer::run(watch, survey.clone(), sight_sender, observing));
-        let (counting, mut reports) = Counting::new(self.config.target.clone(), self.config.concurrent_counts);
+        let (counting, mut reports) = Counting::new(sessions, self.config.concurrent_counts);
 
         let tables = Tables::after(self.version);
         let mut session = Session {
@@ -109,6 +114,7 @@ struct Opened {
     catalog: Catalog,
     fence: FullXid,
     slot: String,
+    database: Arc<Database>,
     first_epoch: bool,
 }
 
@@ -162,7 +168,7 @@ impl Pipeline {
         let create_file = Box::new(move || tempfile::tempfile_in(&spill_dir));
         let assembler = Assembler::new(config.max_transaction_memory, create_file);
         let applier = Applier::new(epoch, assembler, encoding);
-        Ok(Opened { stream, progress, applier, catalog, fence, slot, first_epoch })
+        Ok(Opened { stream, progress, applier, catalog, fence, slot, database, first_epoch })
     }
 
     /// Which database this is; an error when it is not the one that it should be.
@@ -172,38 +178,27 @@ impl Pipeline {
         sql: &tokio_postgres::Client,
     ) -> Result<Arc<Database>, PipelineError> {
         let system = walsender.identify().await?;
-        let row = sql
-            .query_one(
-                "SELECT current_database()::text, d.oid, current_setting('server_version'), current_setting('server_version_num')::int4 \
-                   FROM pg_database d WHERE d.datname = current_database()",
-                &[],
-            )
-            .await
-            .map_err(catalog::CatalogError::from)?;
-        let column = catalog::CatalogError::from;
-        let server_version: String = row.try_get(2).map_err(column)?;
-        if row.try_get::<_, i32>(3).map_err(column)? < 140_000 {
+        let here = catalog::identity(sql).await.map_err(catalog::CatalogError::from)?;
+        // "15.18 (Debian 15.18-0+deb12u1)"
+        let server_version = walsender.parameter("server_version").unwrap_or_default();
+        let server_version = server_version.split(' ').next().unwrap_or_default().to_owned();
+        if walsender.server_major() < OLDEST_MAJOR {
             return Err(PipelineError::ServerTooOld { version: server_version });
         }
         let (host, port) = walsender.peer();
-        let database = Database {
-            name: row.try_get(0).map_err(column)?,
-            oid: row.try_get(1).map_err(column)?,
-            system_identifier: system.system_identifier,
-            host,
-            port,
-            // "15.18 (Debian 15.18-0+deb12u1)"
-            server_version: server_version.split(' ').next().unwrap_or_default().to_owned(),
-        };
+        let system_identifier = system.system_identifier;
+        let database = Database { name: here.name.clone(), oid: here.oid.0, system_identifier, host, port, server_version };
+        if !database.is(&here) {
+            let expected = format!("system {}, which streams", database.system_identifier);
+            return Err(PipelineError::WrongDatabase { expected, actual: format!("system {}", here.system_identifier) });
+        }
         if let Some(expected) = self.config.expect_database.as_ref().filter(|expected| **expected != database.name) {
             let actual = format!("database {:?} at {}:{}", database.name, database.host, database.port);
             return Err(PipelineError::WrongDatabase { expected: format!("database {expected:?}"), actual });
         }
         let database = Arc::new(database);
         let pinned = self.pinned.get_or_insert_with(|| Arc::clone(&database));
-        let same =
-            pinned.name == database.name && pinned.oid == database.oid && pinned.system_identifier == database.system_identifier;
-        if !same {
+        if !pinned.is(&here) {
             let describe = |d: &Database| format!("database {:?} (oid {}) of system {}", d.name, d.oid, d.system_identifier);
             return Err(PipelineError::WrongDatabase { expected: describe(pinned), actual: describe(&database) });
         }
@@ -321,6 +316,7 @@ impl Session<'_> {
             self.survey.ask();
             if let Some(oid) = ddl.becomes_unlogged() {
                 self.doubtful.insert(oid, xid);
+                self.counting.forget(oid);
                 if let Some(known) = self.tables.touch(oid) {
                     known.note = Some("it was made unlogged, so its changes are not in the log".to_owned());
                 }
@@ -419,8 +415,11 @@ impl Session<'_> {
 
     fn counted(&mut self, job: Job, outcome: Result<catalog::Baseline, Failure>) {
         let oid = job.table.oid;
-        // Gone, or not covered any more.
+        // Gone, or not covered any more; or out of the log for a moment, and then it is counted when the catalog has been read.
         let Some(known) = self.tables.touch(oid).filter(|known| known.is_counted()) else { return };
+        if self.doubtful.contains_key(&oid) {
+            return;
+        }
         // Should it have to be counted again: under the name that it has by now.
         let job = Job { table: Arc::clone(&known.table), ..job };
         known.progress = None;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
-use super::published::{Database, Slot, State, Status};
+use super::published::{Database, STALE_AFTER, Slot, State, Status};
 use super::state::{self, Lag, Phase};
 use crate::lsn::{Epoch, Lsn};
 
@@ -52,7 +52,7 @@ impl Standing {
             facts.lag.stream_at(lsn);
             let silent_for = facts.last_proof.map(|proof| proof.elapsed());
             facts.last_proof = facts.last_proof.max(proof);
-            silent_for.is_none_or(|silent| silent >= state::STALE)
+            silent_for.is_none_or(|silent| silent >= STALE_AFTER)
         });
     }
 
@@ -99,7 +99,10 @@ impl Facts {
                 let (seconds, bytes) = (self.lag.time(now).as_secs(), self.lag.bytes());
                 Some(format!("the stream is {seconds} s and {bytes} bytes of log behind the server"))
             }
-            State::Stale => Some("the server has not answered for 15 s, though the connection is open".to_owned()),
+            State::Stale => {
+                let seconds = STALE_AFTER.as_secs();
+                Some(format!("the server has not answered for {seconds} s, though the connection is open"))
+            }
             _ => None,
         }
     }

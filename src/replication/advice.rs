@@ -20,6 +20,11 @@ impl Error {
                 "See pg_stat_activity (backend_xid is not null) and pg_prepared_xacts, and end what has been running for too long",
             ),
             Error::Ended => Advice::new("The server ended the stream, as it does when it shuts down", STREAM_LOST, "Wait"),
+            Error::Silent { waited } => Advice::new(
+                format!("The server has not answered for {} seconds, though it was asked every second", waited.as_secs()),
+                STREAM_LOST,
+                "Look at the network in between, and whether the server is overloaded or stopped",
+            ),
             Error::Channel(error) => Advice::new(
                 format!("The replication connection is lost: {error}"),
                 STREAM_LOST,
@@ -78,7 +83,7 @@ fn refused(doing: &Doing, error: &ServerError) -> Advice {
         Doing::Start { publication, .. } | Doing::Stream { publication } if *code == SqlState::UNDEFINED_OBJECT => Advice::new(
             format!("There is no publication {publication:?}"),
             "A publication says which tables' changes are streamed; without it there are none",
-            format!("Make it: pgvigil setup --publication {publication} --apply"),
+            format!("Run pgvigil setup --publication {publication} --apply to make it, or name another with --publication"),
         ),
         _ if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
             Advice::new(said, NO_STREAM, "Give the role the right: ALTER ROLE … REPLICATION")

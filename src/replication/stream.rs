@@ -10,7 +10,7 @@ use postgres_protocol::message::frontend;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{sleep_until, timeout, timeout_at};
 
 use super::clock::ServerClock;
 use super::error::{Doing, Error};
@@ -22,6 +22,8 @@ use crate::wire::{CopyData, Header, MAX_STREAM_FRAME, decode_copy_data, tag};
 
 /// Bytes read at most before they are handed out, but for a frame that is longer.
 const CHUNK: usize = 256 * 1024;
+/// A server that answers nothing for so long, though it is asked each second, is gone: as with PostgreSQL's `wal_receiver_timeout`.
+const SILENCE: Duration = Duration::from_secs(60);
 /// How long a server may take to end the stream; a large transaction on its way is not interrupted.
 const END_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -32,6 +34,8 @@ pub struct Stream {
     /// The part of the buffer that has been handed out.
     taken: usize,
     pacing: Pacing,
+    /// When something was last read.
+    heard: tokio::time::Instant,
     clock: ServerClock,
     progress: Progress,
     publication: String,
@@ -106,6 +110,7 @@ impl Stream {
             buffer: unread,
             taken: 0,
             pacing,
+            heard: tokio::time::Instant::now(),
             clock: ServerClock::new(Instant::now()),
             progress: progress.clone(),
             publication,
@@ -124,12 +129,12 @@ impl Stream {
                 None => 0,
             };
             self.buffer.reserve(missing.max(CHUNK.saturating_sub(self.buffer.len())));
-            self.read().await.map_err(Error::Channel)?;
+            self.read().await?;
         }
     }
 
     /// Reads what there is, once it is due; waits for something when there is nothing.
-    async fn read(&mut self) -> Result<(), ChannelError> {
+    async fn read(&mut self) -> Result<(), Error> {
         let mut first = None;
         if let Some(due) = self.pacing.nap_until() {
             sleep_until(due.into()).await;
@@ -139,12 +144,17 @@ impl Stream {
             }
         }
         let first = match first {
-            Some(read) => read?,
-            None => self.half.read_buf(&mut self.buffer).await?,
+            Some(read) => read,
+            // After a long pause of the reader what has come meanwhile still counts: it is looked at before the clock.
+            None => match timeout_at(self.heard + SILENCE, self.half.read_buf(&mut self.buffer)).await {
+                Ok(read) => read,
+                Err(_) => return Err(Error::Silent { waited: SILENCE }),
+            },
         };
-        if first == 0 {
-            return Err(ChannelError::Closed);
+        if first.map_err(broken)? == 0 {
+            return Err(Error::Channel(ChannelError::Closed));
         }
+        self.heard = tokio::time::Instant::now();
         let drained = loop {
             if self.buffer.len() == self.buffer.capacity() {
                 break false;
@@ -153,7 +163,7 @@ impl Stream {
                 None => break true,
                 // The end: the next read comes upon it again, after what came before it has been handed out.
                 Some(Ok(0)) => break false,
-                Some(read) => drop(read?),
+                Some(read) => drop(read.map_err(broken)?),
             }
         };
         self.pacing.read(Instant::now(), drained);

@@ -87,6 +87,16 @@ async fn a_silent_connection_is_reset_at_last() -> Result<()> {
 }
 
 #[tokio::test]
+async fn every_connection_dies_without_a_word() -> Result<()> {
+    let scene = Scene::live().await?;
+    scene.proxy.strand();
+    scene.change().await?;
+    scene.is_shown_as("stale", UNTIL_STALE).await?;
+    // Nothing but patience ends it: after a minute of silence a new connection is made.
+    scene.is_well(1).await
+}
+
+#[tokio::test]
 async fn bytes_come_slowly() -> Result<()> {
     let scene = Scene::live().await?;
     // 20 kB a second, for more than 200 kB: the server is alive, and pgvigil is late.

@@ -14,7 +14,7 @@ async fn dropped_and_made_again(major: u32) -> Result<()> {
     scene.change().await?;
     let status = scene.is_shown_as("resyncing", AT_ONCE).await?;
     let reason = status["reason"].as_str().unwrap_or_default();
-    ensure!(reason.contains("pgvigil setup --publication pgvigil --apply"), "no way out is told: {status}");
+    ensure!(reason.contains("pgvigil setup --publication pgvigil --apply "), "no way out is told: {status}");
     scene.change().await?;
     scene.database.run("CREATE PUBLICATION pgvigil FOR ALL TABLES").await?;
     scene.is_well(1).await

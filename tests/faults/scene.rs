@@ -27,8 +27,8 @@ const CHANGES: &str = "
     TRUNCATE visit;
     INSERT INTO visit (item) SELECT id FROM item WHERE id % 3 = 0;";
 
-/// As long as the longest pause between two tries to connect, and what a busy machine adds.
-const RECOVERY: Duration = Duration::from_secs(45);
+/// Longer than pgvigil waits for a connection that is dead, or between two tries to make one.
+const RECOVERY: Duration = Duration::from_secs(60);
 
 /// A connection that is gone is noticed at once. The rest is for a busy machine.
 pub(crate) const AT_ONCE: Duration = Duration::from_secs(3);

@@ -9,6 +9,7 @@
 
 export const WINDOW_MS = 60_000;
 const SAMPLE_MS = 1000;
+const MUCH = 0.2;
 const COUNTABLE = new Set(['table', 'partition']);
 
 /**
@@ -51,6 +52,16 @@ export function changeOverWindow(samples, now) {
   if (!samples?.length) return 0;
   const start = samples.findLastIndex((s) => s.at <= now - WINDOW_MS);
   return samples[samples.length - 1].count - samples[Math.max(0, start)].count;
+}
+
+/**
+ * Whether so many rows less are much: a fifth of what there was, or more. Less than that is what tables do all day.
+ *
+ * @param {number} count   now
+ * @param {number} change  since a minute ago
+ */
+export function fellMuch(count, change) {
+  return change < 0 && -change >= MUCH * (count - change);
 }
 
 /** @param {Tables} tables @param {number} oid @returns {Tables} */

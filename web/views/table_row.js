@@ -9,7 +9,7 @@
 
 import { age, count, delta } from '../format.js';
 import { qualified } from '../protocol.js';
-import { changeOverWindow } from '../store/tables.js';
+import { changeOverWindow, fellMuch } from '../store/tables.js';
 import { h, set, setText, shape } from './dom.js';
 import { flash } from './flash.js';
 import { behind } from './header.js';
@@ -102,7 +102,8 @@ export class TableRow {
     }[shown];
     setText(this.delta, text);
     set(this.change, { 'data-direction': change === 0 || shown !== 'plain' ? null : change < 0 ? 'down' : 'up' });
-    set(this.element, { 'data-fell': change < 0 ? (table.count === 0 ? 'empty' : 'some') : null });
+    const fell = table.count !== null && fellMuch(table.count, change);
+    set(this.element, { 'data-fell': fell ? (table.count === 0 ? 'empty' : 'much') : null });
     this.spark.draw(shown === 'plain' ? samples : undefined, now);
   }
 

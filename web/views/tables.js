@@ -8,7 +8,7 @@
 
 import { count, delta, plural } from '../format.js';
 import { qualified } from '../protocol.js';
-import { changeOverWindow, total, tree } from '../store/tables.js';
+import { changeOverWindow, fellMuch, total, tree } from '../store/tables.js';
 import { behind } from './header.js';
 import { h, part, set, setChildren, setText } from './dom.js';
 import { TableRow } from './table_row.js';
@@ -85,14 +85,14 @@ export function createTables(on) {
     setText(empty, freshness.state === 'live' ? 'The publication holds no table.' : 'No counts yet.');
   }
 
-  /** Names the tables that lost rows within the last minute, for who looks here because something is gone. @param {State['tables']} tables @param {Freshness} freshness @param {number} now */
+  /** Names the tables that lost much within the last minute, for who looks here because something is gone. @param {State['tables']} tables @param {Freshness} freshness @param {number} now */
   function drawDrops(tables, { numbers }, now) {
     /** @type {{table: Table, change: number}[]} */
     const drops = [];
     for (const table of numbers === 'plain' || numbers === 'behind' ? tables.byOid.values() : []) {
       if (table.kind === 'partition' || table.count === null) continue;
       const change = changeOverWindow(tables.samples.get(table.oid), now);
-      if (change < 0) drops.push({ table, change });
+      if (fellMuch(table.count, change)) drops.push({ table, change });
     }
     drops.sort((a, b) => a.change - b.change);
     const line = part('drops');

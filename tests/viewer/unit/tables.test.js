@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { changeOverWindow, fold, total, tree } from '../../../web/store/tables.js';
+import { changeOverWindow, fellMuch, fold, total, tree } from '../../../web/store/tables.js';
 import { counts, live, receive, table } from './frames.js';
 
 const names = (tables) => tree(tables).map(({ table: { name }, depth }) => '  '.repeat(depth) + name);
@@ -41,6 +41,14 @@ test('a table that changes all the time keeps about one sample a second', () => 
   assert.ok(samples.length <= 65, `${samples.length} samples`);
   const change = changeOverWindow(samples, 150_000);
   assert.ok(change >= 1200 && change <= 1221, `${change} in 60 s of 20 a second`);
+});
+
+test('much is a fifth of what there was', () => {
+  assert.ok(fellMuch(0, -22));
+  assert.ok(fellMuch(80, -20));
+  assert.ok(!fellMuch(81, -20));
+  assert.ok(!fellMuch(0, 0));
+  assert.ok(!fellMuch(5, 5));
 });
 
 test('partitions stand under their parent, and fold away', () => {
