@@ -41,6 +41,28 @@ pub(crate) async fn prepared_deletes_while_a_table_is_added(cluster: &Cluster, m
     Ok(())
 }
 
+/// A partition that was about to be detached when someone gave up is no part of the whole any more, and yet attached.
+pub(crate) async fn detach_that_came_to_no_end(cluster: &Cluster, major: u32) -> Result<()> {
+    let before = "CREATE TABLE root (k int PRIMARY KEY) PARTITION BY RANGE (k); CREATE TABLE p0 PARTITION OF root FOR VALUES FROM (0) TO (10); \
+        CREATE TABLE p1 PARTITION OF root FOR VALUES FROM (10) TO (20); INSERT INTO root SELECT generate_series(0, 19); \
+        CREATE PUBLICATION pgvigil FOR ALL TABLES";
+    let stage = Stage::set(cluster, major, "detach", before).await?;
+    let watched = stage.watch().await?;
+    stage.agrees(&watched).await?;
+    let reading = stage.session().await?;
+    reading.run("BEGIN; LOCK TABLE root IN ACCESS SHARE MODE").await?;
+    stage.database.run("SET statement_timeout = '500ms'").await?;
+    ensure!(stage.database.run("ALTER TABLE root DETACH PARTITION p0 CONCURRENTLY").await.is_err(), "it waited for nobody");
+    stage.database.run("RESET statement_timeout").await?;
+    reading.run("COMMIT").await?;
+    ensure!(stage.database.count("root").await? == 10);
+    stage.agrees(&watched).await?;
+    stage.database.run("ALTER TABLE root DETACH PARTITION p0 FINALIZE").await?;
+    stage.play(&watched, &["DELETE FROM p0 WHERE k = 7", "DELETE FROM root WHERE k = 11"]).await?;
+    stage.agrees(&watched).await?;
+    Ok(())
+}
+
 /// Everything is dropped and made anew, as by `pg_restore --clean`: new oids, data by COPY, keys last.
 pub(crate) async fn restored_dump(cluster: &Cluster, major: u32) -> Result<()> {
     let before = "CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY, a int REFERENCES a); \

@@ -78,7 +78,7 @@ async fn play(major: u32, tells_ddl: bool) -> Result<()> {
         async move { game.write(Writer::new(number, seed, &game.url, major, tells_ddl, tally).await?).await }
     }));
     let auditing = try_join_all((0..2_u64).map(|number| game.audit(StdRng::seed_from_u64(seed ^ (1000 + number)))));
-    let told = || format!("PGVIGIL_ORACLE_SEED={seed}, what was done and what failed: {:#?}", tally.lock().unwrap());
+    let told = || format!("PGVIGIL_ORACLE_SEED={seed}, what was done, and what failed: {:?}", tally.lock().unwrap());
     let (_, audits) = try_join(writing, auditing).await.with_context(told)?;
     game.settle(&database, audits.into_iter().flatten().collect()).await.with_context(told)?;
 

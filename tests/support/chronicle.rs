@@ -12,6 +12,7 @@
 use std::fmt;
 
 use anyhow::{Result, bail, ensure};
+use pgvigil::lsn::Lsn;
 
 use super::audit::Audit;
 
@@ -45,10 +46,18 @@ impl Effect {
 enum Entry {
     /// A transaction, committed at `lsn`, did this.
     Did { xid: u32, lsn: u64, effect: Effect },
-    /// There are so many rows, after all that stands before this.
-    Told { rows: i64 },
-    /// How many there are is not known.
-    Doubt,
+    /// As of `lsn`, there are so many rows after all that stands before this.
+    Told { rows: i64, lsn: u64 },
+    /// From `lsn` on it is not known how many there are.
+    Doubt { lsn: u64 },
+}
+
+impl Entry {
+    fn lsn(&self) -> u64 {
+        match self {
+            Entry::Did { lsn, .. } | Entry::Told { lsn, .. } | Entry::Doubt { lsn } => *lsn,
+        }
+    }
 }
 
 /// All that was told of one table, in order.
@@ -89,7 +98,7 @@ impl Chronicle {
 
     /// There are so many rows now.
     pub(crate) fn told(&mut self, rows: i64, as_of: u64) -> Result<()> {
-        self.entries.push(Entry::Told { rows });
+        self.entries.push(Entry::Told { rows, lsn: as_of });
         self.as_of = as_of;
         let altered = self.altered.take().is_some();
         match self.rows.replace(rows) {
@@ -100,9 +109,9 @@ impl Chronicle {
         }
     }
 
-    /// It was altered: whether the number that was told still holds, what comes next will show.
-    pub(crate) fn altered(&mut self) {
-        self.entries.push(Entry::Doubt);
+    /// It was altered at `lsn`: whether the number that was told still holds, what comes next will show.
+    pub(crate) fn altered(&mut self, lsn: u64) {
+        self.entries.push(Entry::Doubt { lsn });
         self.altered = Some(0);
     }
 
@@ -111,18 +120,17 @@ impl Chronicle {
         self.altered = self.altered.map(|beats| beats + 1).filter(|beats| *beats < BEATS);
     }
 
-    /// How many there are is not known from here on.
-    pub(crate) fn doubt(&mut self) {
+    /// From `lsn` on it is not known how many there are.
+    pub(crate) fn doubt(&mut self, lsn: u64) {
         self.altered = None;
         if self.rows.take().is_some() {
-            self.entries.push(Entry::Doubt);
+            self.entries.push(Entry::Doubt { lsn });
         }
     }
 
     /// Compares an audit with the numbers told last before its position and first after it. Gives how many of these there were.
     pub(crate) fn check(&self, audit: &Audit) -> Result<usize> {
-        let behind = |entry: &Entry| matches!(entry, Entry::Did { lsn, .. } if *lsn >= audit.lsn);
-        let end = self.entries.iter().position(behind).unwrap_or(self.entries.len());
+        let end = self.entries.iter().position(|entry| entry.lsn() >= audit.lsn).unwrap_or(self.entries.len());
         let (before, after) = self.entries.split_at(end);
         let unseen = unseen(before, audit)?;
         let told = [last_told(before), first_told(after)];
@@ -166,8 +174,8 @@ fn last_told(before: &[Entry]) -> Option<i64> {
     for entry in before.iter().rev() {
         match entry {
             Entry::Did { effect, .. } => since = effect.then(since),
-            Entry::Told { rows } => return Some(since.on(*rows)),
-            Entry::Doubt => return None,
+            Entry::Told { rows, .. } => return Some(since.on(*rows)),
+            Entry::Doubt { .. } => return None,
         }
     }
     None
@@ -179,8 +187,8 @@ fn first_told(after: &[Entry]) -> Option<i64> {
     for entry in after {
         match entry {
             Entry::Did { effect, .. } => until = until.then(*effect),
-            Entry::Told { rows } if !until.emptied => return Some(rows - until.rows),
-            Entry::Told { .. } | Entry::Doubt => return None,
+            Entry::Told { rows, .. } if !until.emptied => return Some(rows - until.rows),
+            Entry::Told { .. } | Entry::Doubt { .. } => return None,
         }
     }
     None
@@ -191,18 +199,13 @@ impl fmt::Display for Chronicle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "  {}", self.name)?;
         for entry in &self.entries[self.entries.len().saturating_sub(40)..] {
+            write!(f, "    {} ", Lsn(entry.lsn()))?;
             match entry {
-                Entry::Did { xid, lsn, effect: Effect { emptied, rows } } => {
-                    writeln!(
-                        f,
-                        "    {:X}/{:08X} xid {xid}: {}{rows:+}",
-                        lsn >> 32,
-                        lsn & 0xFFFF_FFFF,
-                        if *emptied { "emptied, then " } else { "" }
-                    )?;
+                Entry::Did { xid, effect: Effect { emptied, rows }, .. } => {
+                    writeln!(f, "xid {xid}: {}{rows:+}", if *emptied { "emptied, then " } else { "" })?;
                 }
-                Entry::Told { rows } => writeln!(f, "    told: {rows}")?,
-                Entry::Doubt => writeln!(f, "    told: not known")?,
+                Entry::Told { rows, .. } => writeln!(f, "told: {rows}")?,
+                Entry::Doubt { .. } => writeln!(f, "told: not known")?,
             }
         }
         Ok(())

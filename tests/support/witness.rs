@@ -191,10 +191,11 @@ impl Heard {
             "commit" => self.commit(&frame),
             "counts" => self.counts(&frame),
             "ddl" => {
+                let lsn = frame.tx.as_ref().context("tx")?.lsn.parse::<Lsn>()?.0;
                 // What it does to the table, or to all if it is about none, is for the next number to tell.
                 let object = frame.object.context("object")?;
                 let is_a_table = self.tables.values().any(|table| table.name == object);
-                self.tables.values_mut().filter(|table| !is_a_table || table.name == object).for_each(Chronicle::altered);
+                self.tables.values_mut().filter(|table| !is_a_table || table.name == object).for_each(|table| table.altered(lsn));
                 Ok(())
             }
             "status" => {
@@ -247,7 +248,7 @@ impl Heard {
             chronicle.did(tx.xid, lsn, doing.effect)?;
             match table.count {
                 Some(rows) => chronicle.told(rows, lsn)?,
-                None => chronicle.doubt(),
+                None => chronicle.doubt(lsn),
             }
         }
         Ok(())
@@ -264,12 +265,12 @@ impl Heard {
             chronicle.name = format!("{}.{}", table.schema, table.name);
             match table.count {
                 Some(rows) => chronicle.told(rows, as_of)?,
-                None => chronicle.doubt(),
+                None => chronicle.doubt(as_of),
             }
         }
         for oid in &frame.gone {
             self.partitioned.remove(oid);
-            self.tables.entry(*oid).or_default().doubt();
+            self.tables.entry(*oid).or_default().doubt(as_of);
         }
         Ok(())
     }
