@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHasher;
 
+use crate::event::Operation;
 use crate::lsn::Oid;
 
 /// A publication.
@@ -26,28 +27,6 @@ pub struct Publication {
     pub via_root: bool,
     /// Another one after every `ALTER PUBLICATION … SET (…)`.
     pub version: i64,
-}
-
-/// What a publication may leave out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
-pub enum Operation {
-    Insert,
-    Update,
-    Delete,
-    Truncate,
-}
-
-impl Operation {
-    /// As in `WITH (publish = '…')`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Operation::Insert => "insert",
-            Operation::Update => "update",
-            Operation::Delete => "delete",
-            Operation::Truncate => "truncate",
-        }
-    }
 }
 
 /// Whether the stream carries all that happens to a table's rows, and whether they can be counted.

@@ -260,11 +260,6 @@ impl Ledger {
         lost
     }
 
-    /// The server counted it at this place in the transaction, under a lock: it has this many rows.
-    pub fn recount(&mut self, oid: Oid, rows: i64) {
-        self.apply(oid, Effect::set(rows), |_| ());
-    }
-
     pub(super) fn apply(&mut self, oid: Oid, effect: Effect, count: impl FnOnce(&mut Totals)) -> Option<i64> {
         let entry = self.entries.entry(oid).or_default();
         let place = *entry.touched.get_or_insert_with(|| {

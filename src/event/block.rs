@@ -43,6 +43,18 @@ pub enum Operation {
     Truncate,
 }
 
+impl Operation {
+    /// Its name, as in `op=` and in the `publish` of a publication.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Operation::Insert => "insert",
+            Operation::Update => "update",
+            Operation::Delete => "delete",
+            Operation::Truncate => "truncate",
+        }
+    }
+}
+
 /// A set of [`Operation`]s.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Operations(u8);

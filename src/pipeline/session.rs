@@ -96,11 +96,15 @@ impl Pipeline {
         session.surveyed(catalog)?;
         session.publish();
         let outcome = session.follow(&mut stream, &mut sights, &mut reports, cancel).await;
-        let passed = session.applier.passed();
+        let (passed, whole) = (session.applier.passed(), session.applier.is_between_transactions());
         drop(session);
         self.passed = self.passed.and(passed);
-        if outcome.is_ok() {
-            stream.end().await?;
+        // Within a transaction the server would first send the rest of it. Without a farewell it drops the slot as well.
+        if outcome.is_ok()
+            && whole
+            && let Err(error) = stream.end().await
+        {
+            tracing::debug!(%error, "the stream did not end in good order");
         }
         outcome
     }
@@ -161,6 +165,7 @@ impl Pipeline {
             facts.lag = super::state::Lag::default();
             facts.lag.stream_at(consistent_point);
             facts.last_proof = Some(std::time::Instant::now());
+            facts.looked_at = facts.last_proof;
         });
         tracing::info!(%epoch, slot, %consistent_point, "the stream is held");
 
@@ -184,6 +189,9 @@ impl Pipeline {
         let server_version = server_version.split(' ').next().unwrap_or_default().to_owned();
         if walsender.server_major() < OLDEST_MAJOR {
             return Err(PipelineError::ServerTooOld { version: server_version });
+        }
+        if walsender.parameter("in_hot_standby") == Some("on") {
+            return Err(PipelineError::Standby);
         }
         let (host, port) = walsender.peer();
         let system_identifier = system.system_identifier;
@@ -246,7 +254,9 @@ impl Session<'_> {
                 () = cancel.cancelled() => return Ok(()),
                 filled = stream.fill() => {
                     filled?;
-                    self.drain(stream).await?;
+                    // A large transaction takes its time, and nobody waits for it who wants to end.
+                    let Some(drained) = cancel.run_until_cancelled(self.drain(stream)).await else { return Ok(()) };
+                    drained?;
                 }
                 Some(sight) = sights.recv() => self.sight(sight)?,
                 Some(report) = reports.recv() => self.report(report),
@@ -316,6 +326,7 @@ impl Session<'_> {
             self.survey.ask();
             if let Some(oid) = ddl.becomes_unlogged() {
                 self.doubtful.insert(oid, xid);
+                self.counting.forget(oid);
                 if let Some(known) = self.tables.touch(oid) {
                     known.note = Some("it was made unlogged, so its changes are not in the log".to_owned());
                 }
@@ -326,7 +337,7 @@ impl Session<'_> {
     fn sight(&mut self, sight: Sight) -> Result<(), PipelineError> {
         match sight {
             Sight::Pulse(pulse) => {
-                self.pipeline.standing.looked(pulse.server_lsn, pulse.retained);
+                self.pipeline.standing.looked(pulse.at.into(), pulse.server_lsn, pulse.retained);
                 if self.applier.ledger().recent() > PRUNE {
                     self.applier.ledger().prune(&pulse.snapshot);
                 }
@@ -382,7 +393,7 @@ impl Session<'_> {
             known.note = Some(why.to_owned());
             known.progress = None;
             let table = Arc::clone(&known.table);
-            self.counting.ask(Job { table, fence: Some(fence) });
+            self.counting.ask(Job { table, fence: Some(fence), tries: 0 });
         }
         self.soon();
     }
@@ -414,8 +425,11 @@ impl Session<'_> {
 
     fn counted(&mut self, job: Job, outcome: Result<catalog::Baseline, Failure>) {
         let oid = job.table.oid;
-        // Gone, or not covered any more.
+        // Gone, or not covered any more; or out of the log for a moment, and then it is counted when the catalog has been read.
         let Some(known) = self.tables.touch(oid).filter(|known| known.is_counted()) else { return };
+        if self.doubtful.contains_key(&oid) {
+            return;
+        }
         // Should it have to be counted again: under the name that it has by now.
         let job = Job { table: Arc::clone(&known.table), ..job };
         known.progress = None;
@@ -471,8 +485,7 @@ impl Session<'_> {
             self.pipeline.standing.note(|facts| facts.phase = Phase::Streaming { first_epoch, counted: true });
         }
         if let Some(counts) = self.tables.publish(ledger, position, passed) {
-            self.pipeline.version = counts.version;
-            self.pipeline.counts.send_replace(Arc::new(counts));
+            self.pipeline.show(counts);
         }
     }
 }

@@ -99,13 +99,12 @@ impl Tables {
         self.dirty.extend(self.known.keys());
     }
 
-    /// Marks a table, and the partitioned tables above it, to be published anew.
+    /// Marks a table, and the partitioned tables above it, to be published anew. What is above a marked table is marked, too.
     fn mark(&mut self, oid: Oid) {
         let mut next = Some(oid);
         while let Some(oid) = next {
-            if !self.dirty.insert(oid) {
-                break;
-            }
+            // On to the top, though it be marked: it may have been under another table then.
+            self.dirty.insert(oid);
             next = self.known.get(&oid).and_then(|known| known.table.parent);
         }
     }
@@ -129,7 +128,11 @@ impl Tables {
 
     fn enter(&mut self, table: catalog::Table, named_by: Option<Xid>) {
         let (oid, table) = (table.oid, Arc::new(table));
+        // Those that it was a partition of count it no more.
+        self.mark(oid);
         let key = (table.schema.clone(), table.name.clone(), oid);
+        // Detached from the one and attached to the other, it changes the sums of both.
+        let parents = [self.known.get(&oid).and_then(|known| known.table.parent), table.parent];
         match self.known.get_mut(&oid) {
             Some(known) => {
                 self.order.remove(&(known.table.schema.clone(), known.table.name.clone(), oid));
@@ -141,6 +144,7 @@ impl Tables {
         }
         self.order.insert(key, ());
         self.mark(oid);
+        parents.into_iter().flatten().for_each(|parent| self.mark(parent));
     }
 
     fn leave(&mut self, oid: Oid) {
@@ -362,5 +366,44 @@ fn identity_name(identity: ReplicaIdentity) -> &'static str {
         ReplicaIdentity::Nothing => "nothing",
         ReplicaIdentity::Full => "full",
         ReplicaIdentity::Index => "index",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counts::FullXid;
+
+    fn table(oid: u32, kind: Kind, parent: Option<u32>) -> catalog::Table {
+        let name = TableName { oid: Oid(oid), schema: "public".to_owned(), name: format!("t{oid}") };
+        catalog::Table { kind, parent: parent.map(Oid), coverage: Coverage::Covered, ..streamed(&name) }
+    }
+
+    fn seen(tables: Vec<catalog::Table>) -> Catalog {
+        let (snapshot, fence) = ("10:10:".parse().unwrap(), FullXid(10));
+        let (role, server_version, tells_ddl, publication) = ("r".into(), 180_000, false, None);
+        Catalog { snapshot, fence, role, server_version, tells_ddl, publication, tables }
+    }
+
+    #[test]
+    fn a_partition_that_moves_changes_the_sums_of_both_its_parents() {
+        let (mut tables, mut ledger) = (Tables::default(), Ledger::default());
+        ledger.ask(Oid(3));
+        ledger.began(Oid(3), "10:10:".parse().unwrap(), Default::default()).unwrap();
+        assert!(ledger.counted(Oid(3), 7));
+        ledger.reached(Default::default());
+
+        for (parent, sums) in [(Some(1), [Some(7), Some(0)]), (Some(2), [Some(0), Some(7)]), (None, [Some(0), Some(0)])] {
+            if parent == Some(2) {
+                // Marked already when the survey comes, as it is when it is written to all the time.
+                tables.touch(Oid(3));
+            }
+            let kind = if parent.is_some() { Kind::Partition } else { Kind::Table };
+            let above = [1, 2].map(|oid| table(oid, Kind::PartitionedTable, None));
+            tables.survey(seen(above.into_iter().chain([table(3, kind, parent)]).collect()));
+            let counts = tables.publish(&ledger, 0, Passed::default()).unwrap();
+            let count = |oid| counts.tables.iter().find(|table| table.oid == oid).unwrap().count;
+            assert_eq!([count(1), count(2)], sums, "under {parent:?}");
+        }
     }
 }

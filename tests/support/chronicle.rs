@@ -61,7 +61,12 @@ pub(crate) struct Chronicle {
     rows: Option<i64>,
     /// The position that the last number was said to be true at.
     as_of: u64,
+    /// The table was altered, and so many beats ago; what was told before may be taken back.
+    altered: Option<u32>,
 }
+
+/// In this many beats of the stream something that is not true any more has been taken back.
+const BEATS: u32 = 2;
 
 impl Chronicle {
     /// Nothing was told yet of the table of this name.
@@ -71,7 +76,7 @@ impl Chronicle {
 
     /// How many rows there are by all that was told; `None` in doubt.
     pub(crate) fn rows(&self) -> Option<i64> {
-        self.rows
+        self.rows.filter(|_| self.altered.is_none())
     }
 
     /// A transaction was committed at `lsn` and did this.
@@ -86,16 +91,29 @@ impl Chronicle {
     pub(crate) fn told(&mut self, rows: i64, as_of: u64) -> Result<()> {
         self.entries.push(Entry::Told { rows });
         self.as_of = as_of;
+        let altered = self.altered.take().is_some();
         match self.rows.replace(rows) {
-            Some(before) if before != rows => {
+            Some(before) if before != rows && !altered => {
                 bail!("it is said to have {rows} rows, but what was told adds up to {before}:\n{self}")
             }
             _ => Ok(()),
         }
     }
 
+    /// It was altered: whether the number that was told still holds, what comes next will show.
+    pub(crate) fn altered(&mut self) {
+        self.entries.push(Entry::Doubt);
+        self.altered = Some(0);
+    }
+
+    /// A second has passed in the stream.
+    pub(crate) fn beat(&mut self) {
+        self.altered = self.altered.map(|beats| beats + 1).filter(|beats| *beats < BEATS);
+    }
+
     /// How many there are is not known from here on.
     pub(crate) fn doubt(&mut self) {
+        self.altered = None;
         if self.rows.take().is_some() {
             self.entries.push(Entry::Doubt);
         }

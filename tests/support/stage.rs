@@ -11,7 +11,8 @@ use super::wait::{PATIENCE, wait_for};
 use super::watched::{Agreement, Watched};
 
 /// What `setup` has the database tell of DDL.
-pub(crate) const DDL_MESSAGES: &str = include_str!("../../sql/setup/ddl_messages.sql");
+pub(crate) const DDL_MESSAGES: &str =
+    concat!(include_str!("../../sql/setup/schema.sql"), include_str!("../../sql/setup/ddl_messages.sql"));
 
 /// A database, and a session in it.
 pub(crate) struct Stage {

@@ -45,7 +45,7 @@ pub(crate) async fn tables(database: &Database) -> Result<Vec<Table>> {
     let rows = database
         .rows(
             "SELECT c.oid, format('%I.%I', n.nspname, c.relname), c.relkind = 'p' FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
-              WHERE relkind IN ('r', 'p') AND relpersistence = 'p' AND nspname NOT IN ('pg_catalog', 'information_schema') ORDER BY 2",
+              WHERE relkind IN ('r', 'p') AND relpersistence = 'p' AND nspname NOT IN ('pg_catalog', 'information_schema', 'pgvigil') ORDER BY 2",
             &[],
         )
         .await?;
@@ -77,9 +77,20 @@ impl Watched {
             ensure!(unknown.is_empty(), "not known: {unknown:?}");
             Ok(Some(Ok(agreement)))
         });
-        let agreement = known.await.with_context(|| format!("pgvigil logged:\n{}", self.pgvigil.stderr()))??;
+        let agreement = match known.await {
+            Ok(agreement) => agreement?,
+            Err(error) => return Err(error.context(format!("{:#}", self.inexact().await?))),
+        };
         self.is_shown(database).await?;
         Ok(agreement)
+    }
+
+    /// What is shown of tables without an exact count, and what was logged.
+    async fn inexact(&self) -> Result<String> {
+        let answer = self.pgvigil.json("/api/v1/tables").await?;
+        let inexact = answer["tables"].as_array().context("tables")?.iter().filter(|table| table["count_state"] != "exact");
+        let lines: String = inexact.map(|table| format!("{table}\n")).collect();
+        Ok(format!("without an exact count:\n{lines}pgvigil logged:\n{}", self.pgvigil.stderr()))
     }
 
     async fn compare(&self, database: &Database) -> Result<(Agreement, Vec<String>)> {

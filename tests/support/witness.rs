@@ -194,7 +194,11 @@ impl Heard {
                 // What it does to the table, or to all if it is about none, is for the next number to tell.
                 let object = frame.object.context("object")?;
                 let is_a_table = self.tables.values().any(|table| table.name == object);
-                self.tables.values_mut().filter(|table| !is_a_table || table.name == object).for_each(Chronicle::doubt);
+                self.tables.values_mut().filter(|table| !is_a_table || table.name == object).for_each(Chronicle::altered);
+                Ok(())
+            }
+            "status" => {
+                self.tables.values_mut().for_each(Chronicle::beat);
                 Ok(())
             }
             "message" if frame.prefix.as_deref() == Some(MARK) => {

@@ -29,7 +29,7 @@ use crate::event::format::{Format, Formatter, Output};
 use link::{Link, Lost};
 use printer::Printer;
 
-pub use link::{LinkError, Server, ServerError};
+pub use link::{LinkError, ParseServerError, Server};
 
 /// The first pause before it connects again; each one that follows is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
