@@ -388,6 +388,21 @@ async fn what_others_made_by_the_same_name_stays() -> Result<()> {
     Ok(())
 }
 
+/// The names are in the encoding of the database, and what setup sends besides them is in every encoding.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_of_any_encoding_can_be_set_up() -> Result<()> {
+    let cluster = cluster(a_major()).await?;
+    let maintenance = Database::connect(&cluster.url("postgres")).await?;
+    maintenance.run("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0").await?;
+    let mut database = Database::connect(&cluster.url("latin")).await?;
+    database.run("CREATE TABLE \"caf\u{e9}\" (id int PRIMARY KEY); CREATE TABLE keyless (a int)").await?;
+    let before = dump(&database).await?;
+    set_up(&mut database, "--apply --full-identity").await.1?;
+    assert_eq!(published(&mut database).await?.1, Vec::<String>::new());
+    clean_up(&mut database, "--apply").await?;
+    assert_unchanged(&before, &database, "").await
+}
+
 /// Whoever may create a schema must not get hold of code that a superuser will run.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_put_into_the_hands_of_another() -> Result<()> {

@@ -144,6 +144,25 @@ mod tests {
         assert_eq!(fill("{a} {b} {a} {c} {", &[("a", "{b}"), ("b", "{a}")]), "{b} {a} {b} {c} {");
     }
 
+    /// A comment is sent with its statement, and the server converts it to the encoding of the database.
+    #[test]
+    fn what_is_sent_fits_every_encoding() {
+        let mut folders = vec![std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/sql"))];
+        let mut files = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "sql") {
+                    assert!(std::fs::read(&path).unwrap().is_ascii(), "{}", path.display());
+                    files += 1;
+                }
+            }
+        }
+        assert!(files > 30, "{files} files");
+    }
+
     #[test]
     fn a_remark_stays_a_comment() {
         let mut script = Script::default();
