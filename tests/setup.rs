@@ -382,6 +382,15 @@ async fn what_others_made_by_the_same_name_stays() -> Result<()> {
         text.contains("Publication \"pgvigil\" is there already and was not made by setup, so it is left as it is."),
         "{text}"
     );
+    // It cannot be made to be for all tables, so setup does not say that all are watched.
+    let (text, outcome) = set_up(&mut database, "--apply --all-tables --full-identity").await;
+    assert!(matches!(outcome, Err(SetupError::OtherForm { all_tables: false, ours: false, .. })), "{outcome:?}");
+    assert!(
+        !text.contains("All tables are watched") && !text.contains("BEGIN"),
+        "what is refused is not shown as to be run: {text}"
+    );
+    let (text, _) = set_up(&mut database, "--all-tables --full-identity").await;
+    assert!(text.contains("-- This cannot be applied: publication \"pgvigil\" is not for all tables"), "{text}");
     let text = clean_up(&mut database, "--apply").await?;
     assert!(text.contains("Publication \"pgvigil\" was not made by setup, so it stays."), "{text}");
     assert_eq!(database.value::<i64>(publication).await?, oid);

@@ -29,7 +29,7 @@ enum Part {
 
 /// A part of a script was refused; nothing of the script was done.
 #[derive(Debug, thiserror::Error)]
-#[error("nothing was changed: {source}, in\n\n{part}")]
+#[error("the server refused\n\n{part}\n\n{source}")]
 pub struct ScriptError {
     part: String,
     source: ServerSays,
@@ -69,6 +69,11 @@ impl Script {
     /// Adds all of another script.
     pub(super) fn append(&mut self, other: Script) {
         self.parts.extend(other.parts);
+    }
+
+    /// The remarks alone.
+    pub(super) fn remarks(self) -> Script {
+        Script { parts: self.parts.into_iter().filter(|part| part.sql().is_none()).collect() }
     }
 
     /// The statements alone.
