@@ -36,6 +36,8 @@ pub(super) struct Applier {
     epoch: Epoch,
     block: BlockBuilder,
     noticed: Noticed,
+    /// A committed transaction is being applied.
+    applying: bool,
     passed: Passed,
     /// Kept for its memory.
     totals: Vec<TableTotals>,
@@ -70,6 +72,7 @@ impl Applier {
             block: BlockBuilder::new(epoch.clone()),
             epoch,
             noticed: Noticed::default(),
+            applying: false,
             passed: Passed::default(),
             totals: Vec::new(),
         }
@@ -101,13 +104,23 @@ impl Applier {
         self.primary_keys.remove(&oid);
     }
 
+    /// Whether no transaction is being read.
+    pub(super) fn is_between_transactions(&self) -> bool {
+        self.assembler.is_between_transactions() && !self.applying
+    }
+
     pub(super) fn take_noticed(&mut self) -> Noticed {
         std::mem::take(&mut self.noticed)
     }
 
     /// Applies one message of the stream. What it completes waits in the current block for [`Self::flush`].
     pub(super) async fn apply(&mut self, payload: &[u8], history: &mut Writer) -> Result<(), assembler::Error> {
-        match self.assembler.push(payload)? {
+        let step = if self.assembler.spills_with(payload.len()) {
+            tokio::task::block_in_place(|| self.assembler.push(payload))
+        } else {
+            self.assembler.push(payload)
+        };
+        match step? {
             Step::Pending => {}
             Step::Transaction(transaction) => self.transaction(transaction, history).await?,
             Step::Message(message) => {
@@ -145,6 +158,7 @@ impl Applier {
             let block = self.block.finish();
             history.make_room(&block).await;
             history.append(block);
+            tokio::task::consume_budget().await;
         }
     }
 
@@ -152,43 +166,46 @@ impl Applier {
         let Transaction { xid, commit_lsn, end_lsn, time, .. } = transaction;
         self.encoder.begin(&TransactionHead { epoch: self.epoch.clone(), xid, commit_lsn, time });
         self.ledger.begin(xid);
+        self.applying = true;
         let mut announced = false;
         while let Some(message) = read(&mut transaction)? {
-            announced |= self.change(xid, message);
+            announced |= self.change(xid, message)?;
             if self.block.len() >= BLOCK {
                 self.flush(history).await;
             }
         }
         self.passed.transactions += 1;
         self.commit(end_lsn, time, announced);
+        self.applying = false;
         self.assembler.recycle(transaction);
         Ok(())
     }
 
     /// Applies one change; true when it belongs to what a commit should sum up.
-    fn change(&mut self, xid: Xid, message: Message<'_>) -> bool {
+    fn change(&mut self, xid: Xid, message: Message<'_>) -> Result<bool, assembler::Error> {
         let Self { ledger, encoder, block, relations, passed, .. } = self;
         match message {
             Message::Insert(insert) => {
                 passed.inserts += 1;
                 let count = ledger.insert(insert.oid);
-                if let Some(relation) = relations.get(&insert.oid) {
-                    encoder.change(block, relation, Operation::Insert, None, Some(&insert.new), count);
-                }
+                encoder.change(block, described(relations, insert.oid)?, Operation::Insert, None, Some(&insert.new), count);
             }
             Message::Update(update) => {
                 passed.updates += 1;
                 let count = ledger.update(update.oid);
-                if let Some(relation) = relations.get(&update.oid) {
-                    encoder.change(block, relation, Operation::Update, update.old.as_ref(), Some(&update.new), count);
-                }
+                encoder.change(
+                    block,
+                    described(relations, update.oid)?,
+                    Operation::Update,
+                    update.old.as_ref(),
+                    Some(&update.new),
+                    count,
+                );
             }
             Message::Delete(delete) => {
                 passed.deletes += 1;
                 let count = ledger.delete(delete.oid);
-                if let Some(relation) = relations.get(&delete.oid) {
-                    encoder.change(block, relation, Operation::Delete, Some(&delete.old), None, count);
-                }
+                encoder.change(block, described(relations, delete.oid)?, Operation::Delete, Some(&delete.old), None, count);
             }
             Message::Truncate(truncate) => {
                 // One message for all the tables that the statement reached.
@@ -196,9 +213,7 @@ impl Applier {
                     passed.truncates += 1;
                     let rows_lost = ledger.truncate(oid);
                     self.noticed.truncated.push((oid, xid));
-                    if let Some(relation) = relations.get(&oid) {
-                        encoder.truncate(block, relation, rows_lost, ledger.exact(oid));
-                    }
+                    encoder.truncate(block, described(relations, oid)?, rows_lost, ledger.exact(oid));
                 }
             }
             Message::Relation(relation) => {
@@ -208,17 +223,17 @@ impl Applier {
                 }
                 self.noticed.described.push((Arc::clone(described.table()), xid));
                 self.relations.insert(relation.oid, described);
-                return false;
+                return Ok(false);
             }
             Message::Type(named) => {
                 self.domains.learn(&named);
-                return false;
+                return Ok(false);
             }
-            Message::Logical(message) => return self.logical(xid, &message),
+            Message::Logical(message) => return Ok(self.logical(xid, &message)),
             // An origin says nothing that a reader is told; the rest never reaches a transaction's log.
-            _ => return false,
+            _ => return Ok(false),
         }
-        true
+        Ok(true)
     }
 
     fn logical(&mut self, xid: Xid, message: &Logical<'_>) -> bool {
@@ -277,6 +292,11 @@ impl Applier {
         }
         self.reached(end_lsn);
     }
+}
+
+/// What the stream said of a table. It always does before it sends a row of it.
+fn described(relations: &FxHashMap<Oid, Relation>, oid: Oid) -> Result<&Relation, assembler::Error> {
+    relations.get(&oid).ok_or(assembler::Error::Undescribed { oid })
 }
 
 /// The next message of `transaction`; where that may block on a file, other tasks of this thread are moved away first.

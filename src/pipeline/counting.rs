@@ -24,6 +24,8 @@ pub(super) struct Job {
     pub(super) table: Arc<catalog::Table>,
     /// Transactions below this one must have ended: the stream may not hold all that they did.
     pub(super) fence: Option<FullXid>,
+    /// How often it could not be counted.
+    pub(super) tries: u32,
 }
 
 impl Job {
@@ -71,8 +73,9 @@ pub(super) struct Counting {
     cancel: CancellationToken,
 }
 
-/// A table that could not be counted now is tried again after this long.
+/// A table that could not be counted now is tried again after this long, and twice as long each time, up to [`AGAIN_AT_MOST`].
 const AGAIN: Duration = Duration::from_millis(250);
+const AGAIN_AT_MOST: Duration = Duration::from_secs(4);
 
 impl Counting {
     /// Counts at most `limit` tables at a time.
@@ -101,7 +104,8 @@ impl Counting {
 
     /// Enters a table that could not be counted now.
     pub(super) fn ask_later(&mut self, job: Job) {
-        self.later.push((Instant::now() + AGAIN, job));
+        let pause = AGAIN.saturating_mul(1 << job.tries.min(8)).min(AGAIN_AT_MOST);
+        self.later.push((Instant::now() + pause, Job { tries: job.tries + 1, ..job }));
     }
 
     /// Strikes a table out.

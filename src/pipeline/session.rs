@@ -96,11 +96,15 @@ impl Pipeline {
         session.surveyed(catalog)?;
         session.publish();
         let outcome = session.follow(&mut stream, &mut sights, &mut reports, cancel).await;
-        let passed = session.applier.passed();
+        let (passed, whole) = (session.applier.passed(), session.applier.is_between_transactions());
         drop(session);
         self.passed = self.passed.and(passed);
-        if outcome.is_ok() {
-            stream.end().await?;
+        // Within a transaction the server would first send the rest of it. Without a farewell it drops the slot as well.
+        if outcome.is_ok()
+            && whole
+            && let Err(error) = stream.end().await
+        {
+            tracing::debug!(%error, "the stream did not end in good order");
         }
         outcome
     }
@@ -161,6 +165,7 @@ impl Pipeline {
             facts.lag = super::state::Lag::default();
             facts.lag.stream_at(consistent_point);
             facts.last_proof = Some(std::time::Instant::now());
+            facts.looked_at = facts.last_proof;
         });
         tracing::info!(%epoch, slot, %consistent_point, "the stream is held");
 
@@ -184,6 +189,9 @@ impl Pipeline {
         let server_version = server_version.split(' ').next().unwrap_or_default().to_owned();
         if walsender.server_major() < OLDEST_MAJOR {
             return Err(PipelineError::ServerTooOld { version: server_version });
+        }
+        if walsender.parameter("in_hot_standby") == Some("on") {
+            return Err(PipelineError::Standby);
         }
         let (host, port) = walsender.peer();
         let system_identifier = system.system_identifier;
@@ -246,7 +254,9 @@ impl Session<'_> {
                 () = cancel.cancelled() => return Ok(()),
                 filled = stream.fill() => {
                     filled?;
-                    self.drain(stream).await?;
+                    // A large transaction takes its time, and nobody waits for it who wants to end.
+                    let Some(drained) = cancel.run_until_cancelled(self.drain(stream)).await else { return Ok(()) };
+                    drained?;
                 }
                 Some(sight) = sights.recv() => self.sight(sight)?,
                 Some(report) = reports.recv() => self.report(report),
@@ -327,7 +337,7 @@ impl Session<'_> {
     fn sight(&mut self, sight: Sight) -> Result<(), PipelineError> {
         match sight {
             Sight::Pulse(pulse) => {
-                self.pipeline.standing.looked(pulse.server_lsn, pulse.retained);
+                self.pipeline.standing.looked(pulse.at.into(), pulse.server_lsn, pulse.retained);
                 if self.applier.ledger().recent() > PRUNE {
                     self.applier.ledger().prune(&pulse.snapshot);
                 }
@@ -383,7 +393,7 @@ impl Session<'_> {
             known.note = Some(why.to_owned());
             known.progress = None;
             let table = Arc::clone(&known.table);
-            self.counting.ask(Job { table, fence: Some(fence) });
+            self.counting.ask(Job { table, fence: Some(fence), tries: 0 });
         }
         self.soon();
     }
@@ -475,8 +485,7 @@ impl Session<'_> {
             self.pipeline.standing.note(|facts| facts.phase = Phase::Streaming { first_epoch, counted: true });
         }
         if let Some(counts) = self.tables.publish(ledger, position, passed) {
-            self.pipeline.version = counts.version;
-            self.pipeline.counts.send_replace(Arc::new(counts));
+            self.pipeline.show(counts);
         }
     }
 }

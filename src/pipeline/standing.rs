@@ -23,7 +23,11 @@ pub(super) struct Facts {
     pub(super) slot: Option<Slot>,
     pub(super) publication: String,
     pub(super) lag: Lag,
+    /// When the server last said how far the stream is.
     pub(super) last_proof: Option<Instant>,
+    /// When the publication, the catalog and the end of the log were last looked at. A stream alone proves nothing: it is as silent when
+    /// the publication is empty.
+    pub(super) looked_at: Option<Instant>,
 }
 
 /// The pipeline's hand on the facts.
@@ -57,8 +61,9 @@ impl Standing {
     }
 
     /// Notes a look at the server.
-    pub(super) fn looked(&self, server_lsn: Lsn, retained_bytes: u64) {
+    pub(super) fn looked(&self, at: Instant, server_lsn: Lsn, retained_bytes: u64) {
         self.facts.send_if_modified(|facts| {
+            facts.looked_at = Some(at);
             facts.lag.server_at(server_lsn, Instant::now());
             if let Some(slot) = &mut facts.slot {
                 slot.retained_bytes = retained_bytes;
@@ -71,13 +76,14 @@ impl Standing {
 impl Facts {
     fn new(publication: String) -> Self {
         let phase = Phase::Connecting;
-        let (reason, database, epoch, slot, last_proof) = (None, None, None, None, None);
-        Self { phase, reason, database, epoch, slot, publication, lag: Lag::default(), last_proof }
+        let (reason, database, epoch, slot, last_proof, looked_at) = (None, None, None, None, None, None);
+        Self { phase, reason, database, epoch, slot, publication, lag: Lag::default(), last_proof, looked_at }
     }
 
     fn status(&self, before: Option<&Status>) -> Status {
         let now = Instant::now();
-        let state = state::state(self.phase, &self.lag, self.last_proof, now);
+        let last_proof = self.last_proof.min(self.looked_at);
+        let state = state::state(self.phase, &self.lag, last_proof, now);
         let since = before.filter(|before| before.state == state).map_or_else(super::unix_micros, |before| before.since);
         Status {
             state,
@@ -87,7 +93,7 @@ impl Facts {
             epoch: self.epoch.clone(),
             lsn: self.lag.position(),
             server_lsn: self.lag.server(),
-            last_proof: self.last_proof,
+            last_proof,
             slot: self.slot.clone(),
             publication: self.publication.clone(),
         }

@@ -44,7 +44,7 @@ fn refused(doing: &Doing, error: &ServerError) -> Advice {
         Doing::CreateSlot(_) if error.routine == "CheckLogicalDecodingRequirements" => Advice::new(
             said,
             "Logical decoding is not possible on this server as it is: by default only physical replication is",
-            "Run: ALTER SYSTEM SET wal_level = logical, and restart the server. A standby can only do it from version 16 on",
+            "Run: ALTER SYSTEM SET wal_level = logical, and restart the server",
         ),
         Doing::CreateSlot(_) if *code == SqlState::CONFIGURATION_LIMIT_EXCEEDED => Advice::new(
             "All replication slots of the server are in use (max_replication_slots)",
