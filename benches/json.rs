@@ -1,6 +1,6 @@
 //! What a change costs on its way from a row to its JSON, and what it allocates.
 //!
-//! Run with `cargo bench --bench json`. Goals (`PERFORMANCE.md`): 120 ns a small change, 150 ns with rows of 110 bytes, decoding
+//! Run with `cargo bench --bench json`. Goals: 120 ns a small change, 150 ns with rows of 110 bytes, decoding
 //! included; no allocation per change, but for the block's memory, which grows with it.
 
 use std::hint::black_box;

@@ -260,6 +260,26 @@ async fn a_keepalive_that_was_held_up_is_no_proof() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_server_that_falls_silent_is_given_up() -> Result<()> {
+    let source = Source::start(a_major()).await?;
+    let proxy = Proxy::start(source.cluster.port()).await?;
+    let through = Target::resolve(Some(&proxy.url(&source.cluster.url("postgres"))), |_| None)?;
+    let (mut stream, _progress) = stream(&through).await?;
+    read(&mut stream, |frame| matches!(frame, Frame::Keepalive { .. })).await?;
+    proxy.silence();
+    // From here on the minute passes at once.
+    tokio::time::pause();
+    let error = loop {
+        while stream.next_frame()?.is_some() {}
+        if let Err(error) = stream.fill().await {
+            break error;
+        }
+    };
+    assert!(matches!(error, Error::Silent { .. }) && error.is_transient(), "{error:?}");
+    Ok(())
+}
+
 on_every_major!(nothing_is_lost_in_a_flood);
 
 async fn nothing_is_lost_in_a_flood(major: u32) -> Result<()> {

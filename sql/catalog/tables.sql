@@ -7,7 +7,8 @@ SELECT c.oid,
        c.relkind AS kind,
        c.relpersistence AS persistence,
        c.relispartition AS is_partition,
-       (SELECT i.inhparent FROM pg_inherits i WHERE c.relispartition AND i.inhrelid = c.oid) AS parent,
+       -- A partition that DETACH … CONCURRENTLY has begun to detach is none any more, also if that was never finished.
+       (SELECT i.inhparent FROM pg_inherits i WHERE c.relispartition AND i.inhrelid = c.oid AND NOT i.inhdetachpending) AS parent,
        c.relreplident AS replica_identity,
        c.relfilenode,
        c.relpages AS pages,
@@ -17,6 +18,12 @@ SELECT c.oid,
                 AND a.attrelid = c.oid AND a.attnum = key.attnum
               ORDER BY key.place) AS primary_key,
        r.oid IS NOT NULL AS listed,
+       -- A number that changes when the publication names the table anew, or it is attached or moved to a schema, be it the same one.
+       hashtextextended(concat_ws(' ', r.oid,
+         (SELECT i.xmin FROM pg_inherits i WHERE c.relispartition AND i.inhrelid = c.oid),
+         (SELECT d.xmin FROM pg_depend d
+           WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.objsubid = 0 AND d.refclassid = 'pg_namespace'::regclass)),
+         0) AS place,
        -- prqual is there from 15 on; read through JSON, its absence is no error.
        coalesce(to_jsonb(r) ->> 'prqual' IS NOT NULL, false) AS filtered,
        -- NULL for what was dropped a moment ago.

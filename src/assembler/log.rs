@@ -11,7 +11,7 @@ use rustc_hash::FxHashSet;
 use crate::lsn::Xid;
 
 /// A segment is closed when it would grow past this. A larger message gets a segment of its own.
-const SEGMENT: usize = 256 << 10;
+pub(super) const SEGMENT: usize = 256 << 10;
 /// In front of every message: its length and its sub-transaction, both `u32`.
 const HEADER: usize = 8;
 

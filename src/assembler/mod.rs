@@ -37,7 +37,7 @@ use std::io;
 use rustc_hash::FxHashMap;
 
 use self::log::{Log, Reader};
-use crate::lsn::{Lsn, Xid};
+use crate::lsn::{Lsn, Oid, Xid};
 use crate::pgoutput::{self, Commit, Context, DecodeError, Logical, Message, Tag, Timestamp};
 
 /// Makes a file to spill to; it should have no name any more, so that nothing is left whatever happens.
@@ -103,6 +103,12 @@ pub enum Error {
         /// Where it came.
         place: &'static str,
     },
+    /// A row came of a table that was not described before.
+    #[error("a row of table {oid} came before the table was described")]
+    Undescribed {
+        /// The table.
+        oid: Oid,
+    },
     /// The file that holds the part of a transaction that memory does not.
     #[error("the temporary file for a large transaction failed: {0}")]
     Spill(#[source] io::Error),
@@ -142,6 +148,12 @@ impl Assembler {
     /// Gives back a transaction that was read, so that its memory serves the next one.
     pub fn recycle(&mut self, transaction: Transaction) {
         self.spare = transaction.reader.into_log().recycle();
+    }
+
+    /// Whether a message of this length may move a log to its file, which may block for a moment.
+    pub fn spills_with(&self, length: usize) -> bool {
+        // What a log grows by is at most what its last segment doubles to.
+        self.memory + 2 * length + log::SEGMENT > self.limit
     }
 
     /// Takes the next message of the stream.

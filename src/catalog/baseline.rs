@@ -25,9 +25,9 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, IsolationLevel, Transaction};
+use tokio_postgres::{Client, IsolationLevel, Row, Transaction};
 
-use super::read::{is_transient, position};
+use super::read::is_transient;
 use super::{CatalogError, Reason, RunningTransaction, Table};
 use crate::counts::{FullXid, Snapshot};
 use crate::lsn::{Lsn, Oid};
@@ -103,10 +103,10 @@ pub enum CountError {
     #[error("{0}")]
     Uncovered(Reason),
     /// The connection is lost.
-    #[error("the connection was lost")]
+    #[error("the connection was lost: {0}")]
     Disconnected(#[source] tokio_postgres::Error),
     /// The server could not do it.
-    #[error("{table} could not be counted")]
+    #[error("{table} could not be counted: {source}")]
     Server {
         /// Its name.
         table: String,
@@ -227,6 +227,11 @@ async fn rows(
             _ => range,
         };
     }
+}
+
+fn position(row: &Row) -> Result<(Snapshot, Lsn), CatalogError> {
+    let (snapshot, lsn): (&str, &str) = (row.try_get("snapshot")?, row.try_get("lsn")?);
+    Ok((snapshot.parse()?, lsn.parse()?))
 }
 
 async fn not_passed(transaction: &Transaction<'_>, waiting_for: FullXid) -> Result<CountError, tokio_postgres::Error> {

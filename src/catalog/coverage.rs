@@ -4,8 +4,12 @@
 //! the publication is for all tables, or names the table, its schema, or any partitioned table above it, or the schema of one of these.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use rustc_hash::FxHasher;
+
+use crate::event::Operation;
 use crate::lsn::Oid;
 
 /// A publication.
@@ -21,28 +25,8 @@ pub struct Publication {
     pub missing: Vec<Operation>,
     /// `publish_via_partition_root`.
     pub via_root: bool,
-}
-
-/// What a publication may leave out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
-pub enum Operation {
-    Insert,
-    Update,
-    Delete,
-    Truncate,
-}
-
-impl Operation {
-    /// As in `WITH (publish = '…')`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Operation::Insert => "insert",
-            Operation::Update => "update",
-            Operation::Delete => "delete",
-            Operation::Truncate => "truncate",
-        }
-    }
+    /// Another one after every `ALTER PUBLICATION … SET (…)`.
+    pub version: i64,
 }
 
 /// Whether the stream carries all that happens to a table's rows, and whether they can be counted.
@@ -114,7 +98,10 @@ impl fmt::Display for Reason {
             }
             Reason::NoPublication(name) => write!(f, "there is no publication {name:?}; `pgvigil setup --apply` makes it"),
             Reason::NotPublished(name) => {
-                write!(f, "not in publication {name:?}; add it with `pgvigil setup --apply` or ALTER PUBLICATION … ADD TABLE")
+                write!(
+                    f,
+                    "not in publication {name:?}; `pgvigil setup` shows how to add it without harm to its UPDATE and DELETE"
+                )
             }
             Reason::Operations(name, missing) => {
                 write!(f, "publication {name:?} leaves out ")?;
@@ -151,8 +138,10 @@ impl fmt::Display for Reason {
 pub(super) struct Facts {
     /// The publication names it.
     pub(super) listed: bool,
-    /// The publication names its schema.
-    pub(super) schema_listed: bool,
+    /// The publication names its schema: the oid of that.
+    pub(super) schema_listed: Option<u32>,
+    /// Another one when the publication names it anew, or when it was attached or moved.
+    pub(super) place: i64,
     /// The publication has a row filter for it.
     pub(super) filtered: bool,
     /// The role may use its schema.
@@ -165,7 +154,7 @@ pub(super) struct Facts {
 
 impl Facts {
     fn named(&self) -> bool {
-        self.listed || self.schema_listed
+        self.listed || self.schema_listed.is_some()
     }
 }
 
@@ -194,6 +183,16 @@ pub(super) fn published(
     Ok(())
 }
 
+/// A number that stands for the way in which the publication comes to carry a table.
+pub(super) fn published_as(publication: &Publication, facts: Facts, ancestors: impl Iterator<Item = Facts>) -> u64 {
+    let mut hasher = FxHasher::default();
+    (publication.oid, publication.version).hash(&mut hasher);
+    if !publication.all_tables {
+        std::iter::once(facts).chain(ancestors).for_each(|facts| (facts.place, facts.schema_listed).hash(&mut hasher));
+    }
+    hasher.finish()
+}
+
 /// Whether `role` can count the rows of a table.
 pub(super) fn readable(role: &Arc<str>, facts: Facts) -> Result<(), Reason> {
     let role = || Arc::clone(role);
@@ -202,5 +201,17 @@ pub(super) fn readable(role: &Arc<str>, facts: Facts) -> Result<(), Reason> {
         Facts { select: false, .. } => Err(Reason::NoSelect { role: role() }),
         Facts { row_security: true, .. } => Err(Reason::RowSecurity { role: role() }),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Published as it is, a table whose rows nothing identifies would have its UPDATE and DELETE refused. Only setup looks at that.
+    #[test]
+    fn nobody_is_led_to_publish_a_table_by_hand() {
+        let advice = Reason::NotPublished("pgvigil".into()).to_string();
+        assert!(advice.contains("pgvigil setup") && !advice.contains("ALTER"), "{advice}");
     }
 }

@@ -16,11 +16,13 @@ mod running;
 mod table;
 
 pub use baseline::{Baseline, CountError, Progress, count};
-pub use coverage::{Coverage, Operation, Publication, Reason};
+pub use coverage::{Coverage, Publication, Reason};
 pub use fingerprint::{Fingerprint, fingerprint};
 pub use identity::{Identity, identity};
 pub use read::{Catalog, CatalogError, read};
 pub use running::{RunningTransaction, fence, oldest_transaction};
+pub(crate) use table::sql_name;
 pub use table::{Kind, Persistence, Table};
 
+pub use crate::event::Operation;
 pub use crate::pgoutput::ReplicaIdentity;

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, IsolationLevel, Row};
 
 use super::coverage::{self, Facts};
 use super::{Coverage, Kind, Operation, Persistence, Publication, Reason, Table};
 use crate::counts::{FullXid, ParseSnapshotError, Snapshot};
-use crate::lsn::{Lsn, Oid, ParseIdError, Xid};
+use crate::lsn::{Oid, ParseIdError, Xid};
 use crate::pgoutput::ReplicaIdentity;
 
 /// The tables of a database, as one snapshot saw them.
@@ -17,8 +17,6 @@ use crate::pgoutput::ReplicaIdentity;
 pub struct Catalog {
     /// What was seen: a table made or altered by a transaction that this does not see is not in here yet.
     pub snapshot: Snapshot,
-    /// Read after the snapshot was taken, so everything in here was committed before this position.
-    pub read_at_lsn: Lsn,
     /// Every transaction that was running when this was read is older. One of these may have changed a table before that came under the
     /// publication, and the stream does not carry it: such a table is counted behind this fence.
     pub fence: FullXid,
@@ -38,7 +36,7 @@ pub struct Catalog {
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
     /// The server refused, or the connection is lost.
-    #[error("the system catalogs could not be read")]
+    #[error("the system catalogs could not be read: {0}")]
     Query(#[from] tokio_postgres::Error),
     /// The server sent something that is no snapshot.
     #[error(transparent)]
@@ -77,18 +75,18 @@ pub async fn read(client: &mut Client, publication: &str) -> Result<Catalog, Cat
     let transaction = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await?;
     // A function that someone made must not be taken for the server's own.
     transaction.batch_execute("SET LOCAL search_path = ''").await?;
-    let Here { snapshot, lsn, fence, role, server_version, tells_ddl } = Here::read(transaction.client()).await?;
+    let Here { snapshot, fence, role, server_version, tells_ddl } = Here::read(transaction.client()).await?;
 
     let name: Arc<str> = publication.into();
     let found = transaction.query_opt(include_str!("../../sql/catalog/publication.sql"), &[&publication]).await?;
     let publication = found.map(|row| read_publication(&row, Arc::clone(&name))).transpose()?;
     let oid = publication.as_ref().map(|publication| publication.oid.0);
-    let schemas: FxHashSet<u32> = match oid {
+    let schemas: FxHashMap<u32, u32> = match oid {
         Some(_) if server_version >= 150_000 => {
             let rows = transaction.query(include_str!("../../sql/catalog/schemas.sql"), &[&oid]).await?;
-            rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?
+            rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, tokio_postgres::Error>>()?
         }
-        _ => FxHashSet::default(),
+        _ => FxHashMap::default(),
     };
     let rows = transaction.query(include_str!("../../sql/catalog/tables.sql"), &[&oid]).await?;
     transaction.commit().await?;
@@ -97,13 +95,12 @@ pub async fn read(client: &mut Client, publication: &str) -> Result<Catalog, Cat
         rows.iter().map(|row| read_table(row, &schemas)).collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
     judge(&mut tables, &facts, publication.as_ref(), &name, &role);
 
-    Ok(Catalog { snapshot, read_at_lsn: lsn, fence, role, server_version, tells_ddl, publication, tables })
+    Ok(Catalog { snapshot, fence, role, server_version, tells_ddl, publication, tables })
 }
 
-/// Where a transaction stands.
+/// What a transaction sees, of which server.
 pub(super) struct Here {
     snapshot: Snapshot,
-    lsn: Lsn,
     pub(super) fence: FullXid,
     role: Arc<str>,
     server_version: i32,
@@ -113,24 +110,17 @@ pub(super) struct Here {
 impl Here {
     pub(super) async fn read(client: &Client) -> Result<Self, CatalogError> {
         let row = client.query_one(include_str!("../../sql/catalog/here.sql"), &[]).await?;
-        let (snapshot, lsn) = position(&row)?;
+        let snapshot: Snapshot = row.try_get::<_, &str>("snapshot")?.parse()?;
         let youngest = row.try_get::<_, Option<i64>>("youngest")?.and_then(|xid| u32::try_from(xid).ok());
         let fence = youngest.map_or(snapshot.xmin(), |xid| snapshot.xmax().closest(Xid(xid)).next());
         Ok(Here {
             snapshot,
-            lsn,
             fence,
             role: row.try_get::<_, &str>("role")?.into(),
             server_version: row.try_get("version")?,
             tells_ddl: row.try_get("tells_ddl")?,
         })
     }
-}
-
-/// The columns `snapshot` and `lsn` of a row.
-pub(super) fn position(row: &Row) -> Result<(Snapshot, Lsn), CatalogError> {
-    let (snapshot, lsn): (&str, &str) = (row.try_get("snapshot")?, row.try_get("lsn")?);
-    Ok((snapshot.parse()?, lsn.parse()?))
 }
 
 fn read_publication(row: &Row, name: Arc<str>) -> Result<Publication, tokio_postgres::Error> {
@@ -152,10 +142,11 @@ fn read_publication(row: &Row, name: Arc<str>) -> Result<Publication, tokio_post
         all_tables: row.try_get("puballtables")?,
         missing,
         via_root: row.try_get("pubviaroot")?,
+        version: row.try_get("version")?,
     })
 }
 
-fn read_table(row: &Row, schemas: &FxHashSet<u32>) -> Result<(Table, Facts), CatalogError> {
+fn read_table(row: &Row, schemas: &FxHashMap<u32, u32>) -> Result<(Table, Facts), CatalogError> {
     let letter = |column: &str| row.try_get::<_, i8>(column).map(|code| char::from(code.cast_unsigned()));
     let unexpected = |code, expected| CatalogError::Unknown { code, expected };
     let kind = match (letter("kind")?, row.try_get("is_partition")?) {
@@ -180,7 +171,8 @@ fn read_table(row: &Row, schemas: &FxHashSet<u32>) -> Result<(Table, Facts), Cat
     };
     let facts = Facts {
         listed: row.try_get("listed")?,
-        schema_listed: schemas.contains(&row.try_get("schema_oid")?),
+        schema_listed: schemas.get(&row.try_get("schema_oid")?).copied(),
+        place: row.try_get("place")?,
         filtered: row.try_get("filtered")?,
         usage: row.try_get("usage")?,
         select: row.try_get("select")?,
@@ -198,6 +190,7 @@ fn read_table(row: &Row, schemas: &FxHashSet<u32>) -> Result<(Table, Facts), Cat
         relfilenode: Oid(row.try_get("relfilenode")?),
         pages: row.try_get::<_, i32>("pages")?.try_into().unwrap_or(0),
         coverage: Coverage::Covered,
+        published_as: 0,
     };
     Ok((table, facts))
 }
@@ -220,6 +213,8 @@ fn judge(tables: &mut [Table], facts: &[Facts], publication: Option<&Publication
                 .and_then(|()| coverage::readable(role, facts[this])),
         };
         table.coverage = judged.map_or_else(Coverage::Uncovered, |()| Coverage::Covered);
+        table.published_as = publication
+            .map_or(0, |publication| coverage::published_as(publication, facts[this], ancestors(this).map(|above| facts[above])));
     }
     for this in 0..tables.len() {
         if tables[this].kind != Kind::PartitionedTable && tables[this].coverage != Coverage::Covered {

@@ -31,6 +31,9 @@ pub struct Table {
     pub pages: u32,
     /// Whether the stream carries all that happens to its rows.
     pub coverage: Coverage,
+    /// Stands for the way in which the publication comes to carry it. Where another number follows, the table may have been left out for
+    /// a moment, though it is covered as before.
+    pub published_as: u64,
 }
 
 /// What a table is.

@@ -11,6 +11,7 @@ use tokio_postgres::Client;
 use super::Failure;
 use super::connection::ConnectionArgs;
 use super::script::{self, Script, ScriptError};
+use crate::catalog::sql_name;
 
 /// What `cleanup` is told.
 #[derive(Args, Clone, Debug)]
@@ -55,7 +56,7 @@ pub enum CleanupError {
 pub async fn run(args: CleanupArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let target = args.connection.target()?;
     let mut client = target.sql("pgvigil cleanup").await.map_err(|error| Failure::advised(1, &error.advice()))?;
-    cleanup(&mut client, &args.options, out).await.map_err(Failure::other)
+    cleanup(&mut client, &args.options, out).await.map_err(|error| Failure::other(format_args!("nothing was changed: {error}")))
 }
 
 /// Prints the SQL to `out` and, if the options say so, runs it.
@@ -120,7 +121,7 @@ async fn restore_identities(script: &mut Script, client: &Client) -> Result<(), 
             // An index that served once was gone or unusable, or FULL would not have been needed. What the table has without it, is this.
             _ => "DEFAULT",
         };
-        let name = qualified(row.try_get("schema")?, row.try_get("name")?);
+        let name = sql_name(row.try_get("schema")?, row.try_get("name")?);
         alter.push(format!("ALTER TABLE {name} REPLICA IDENTITY {identity};"));
     }
     script.sql(include_str!("../../sql/cleanup/identity.sql"), &[("alter", &alter.join("\n"))]);
@@ -134,7 +135,7 @@ async fn remove_role(script: &mut Script, client: &Client, role: &str, me: &str)
     for row in client.query(include_str!("../../sql/cleanup/granted.sql"), &[&name]).await? {
         let (kind, schema, object): (&str, Option<&str>, &str) =
             (row.try_get("kind")?, row.try_get("schema")?, row.try_get("name")?);
-        let object = schema.map_or_else(|| escape_identifier(object), |schema| qualified(schema, object));
+        let object = schema.map_or_else(|| escape_identifier(object), |schema| sql_name(schema, object));
         revoke.push(format!("REVOKE ALL ON {kind} {object} FROM {name};"));
     }
     if !revoke.is_empty() {
@@ -154,8 +155,4 @@ async fn remove_role(script: &mut Script, client: &Client, role: &str, me: &str)
     };
     script.remark(format!("Role {role:?} stays, since {stays}."));
     Ok(())
-}
-
-fn qualified(schema: &str, name: &str) -> String {
-    format!("{}.{}", escape_identifier(schema), escape_identifier(name))
 }

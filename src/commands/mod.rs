@@ -1,4 +1,4 @@
-//! The commands, a file each. Floor 7: wires the floors below together and talks to the person at the terminal.
+//! The commands, a file each. Floor 8: wires the floors below together and talks to the person at the terminal.
 
 pub mod bench;
 pub mod cleanup;

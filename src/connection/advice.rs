@@ -77,7 +77,7 @@ impl ConnectError {
                 "Name the right host, or several to choose from, or ask for another kind.",
             ),
             Failure::Channel(ChannelError::Server(error)) => self.refused(address, error),
-            Failure::Channel(ChannelError::Io(_) | ChannelError::Closed | ChannelError::Silent(_)) => Advice::new(
+            Failure::Channel(ChannelError::Io(_) | ChannelError::Closed) => Advice::new(
                 format!("The connection to {address} broke during the login: {failure}."),
                 NOT_REACHED,
                 "Look into the server's log; if something stands in between (a pooler, a tunnel), look there too.",

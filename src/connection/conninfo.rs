@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use percent_encoding::percent_decode_str;
 
-use super::target::TargetError;
+use super::settings::TargetError;
 
 /// libpq's parameters by name, as text. Names are not checked here.
 pub(super) type Parameters = BTreeMap<String, String>;

@@ -112,9 +112,6 @@ pub enum ChannelError {
     /// The server, or something in between, closed it without a word.
     #[error("the connection was closed without a word")]
     Closed,
-    /// Nothing came for so long.
-    #[error("nothing came from the server for {} s, though it was asked", .0.as_secs())]
-    Silent(Duration),
     /// What came is not PostgreSQL's protocol.
     #[error("the server does not speak PostgreSQL's protocol: {0}")]
     Malformed(String),
@@ -233,7 +230,7 @@ impl ChannelError {
     /// Whether to try again.
     pub fn is_transient(&self) -> bool {
         match self {
-            ChannelError::Io(_) | ChannelError::Closed | ChannelError::Silent(_) => true,
+            ChannelError::Io(_) | ChannelError::Closed => true,
             ChannelError::Malformed(_) | ChannelError::Unexpected { .. } => false,
             ChannelError::Server(error) => error.is_transient(),
         }

@@ -15,7 +15,8 @@ use tokio_rustls::TlsConnector;
 
 use super::error::{ChannelError, Failure};
 use super::target::{Endpoint, Host, Target};
-use super::tls::{Encryption, Negotiation, TlsFailure, server_end_point};
+use super::tls::{Encryption, Negotiation, TlsFailure};
+use super::trust::server_end_point;
 
 /// A large receive buffer lets the server run on while we gather (see `replication::pacing`). Set before connecting, since TCP
 /// agrees on its window scale then.
@@ -31,6 +32,8 @@ pub(crate) struct Transport {
     pub(super) server_end_point: Option<Vec<u8>>,
     /// Whether it is encrypted.
     pub(super) encrypted: bool,
+    /// Whether it is a unix socket.
+    pub(crate) local: bool,
 }
 
 /// Where exactly to connect.
@@ -62,7 +65,8 @@ impl Target {
         match place {
             Place::Unix(path) => {
                 let path = abstract_or_file(path);
-                Ok(Transport::plain(UnixStream::connect(path).await.map_err(Failure::Connect)?))
+                let stream = UnixStream::connect(path).await.map_err(Failure::Connect)?;
+                Ok(Transport { local: true, ..Transport::plain(stream) })
             }
             Place::Tcp(address) => {
                 let stream = self.tcp(*address).await.map_err(Failure::Connect)?;
@@ -109,7 +113,7 @@ impl Target {
         let stream = connected.map_err(|error| TlsFailure::from_handshake(error, bare))?;
         let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let server_end_point = certificate.and_then(server_end_point);
-        Ok(Transport { bytes: Box::new(stream), server_end_point, encrypted: true })
+        Ok(Transport { bytes: Box::new(stream), server_end_point, encrypted: true, local: false })
     }
 }
 
@@ -139,7 +143,7 @@ fn abstract_or_file(path: &Path) -> PathBuf {
 
 impl Transport {
     fn plain(stream: impl Bytes + 'static) -> Transport {
-        Transport { bytes: Box::new(stream), server_end_point: None, encrypted: false }
+        Transport { bytes: Box::new(stream), server_end_point: None, encrypted: false, local: false }
     }
 }
 

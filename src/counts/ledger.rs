@@ -19,6 +19,8 @@ pub struct Ledger {
     /// Tables whose baseline is complete but for the stream to reach it.
     counted: FxHashSet<Oid>,
     position: Lsn,
+    /// Exact counts are followed but not shown.
+    held: bool,
     xid: Xid,
     touched: Vec<Touched>,
     /// What the last transaction touched.
@@ -120,6 +122,7 @@ impl Ledger {
             recent: Recent::new(recent),
             counted: FxHashSet::default(),
             position: Lsn::ZERO,
+            held: false,
             xid: Xid(0),
             touched: Vec::new(),
             committed: Vec::new(),
@@ -132,13 +135,14 @@ impl Ledger {
         match self.entries.get(&oid).map(|entry| &entry.count) {
             None | Some(Count::Unknown) => Standing::Unknown,
             Some(Count::Asked | Count::Counting { .. } | Count::Counted { .. }) => Standing::Counting,
+            Some(Count::Exact(_)) if self.held => Standing::Counting,
             Some(Count::Exact(rows)) => Standing::Exact(*rows),
         }
     }
 
     /// Its count, when exact.
     pub fn exact(&self, oid: Oid) -> Option<i64> {
-        self.entries.get(&oid)?.exact()
+        self.entries.get(&oid).filter(|_| !self.held)?.exact()
     }
 
     /// What was done to `oid` since the ledger began.
@@ -185,6 +189,21 @@ impl Ledger {
         self.set(oid, Count::Unknown);
     }
 
+    /// It may be that the stream does not carry everything from here on: no count is shown until [`Self::release`], though all are followed.
+    pub fn hold(&mut self) {
+        self.held = true;
+    }
+
+    /// It does, but for tables in doubt.
+    pub fn release(&mut self) {
+        self.held = false;
+    }
+
+    /// Whether counts are held back.
+    pub fn is_held(&self) -> bool {
+        self.held
+    }
+
     /// There is no table `oid` any more.
     pub fn forget(&mut self, oid: Oid) {
         self.entries.remove(&oid);
@@ -198,9 +217,13 @@ impl Ledger {
 
     /// Drops what every snapshot from `snapshot` on sees.
     pub fn prune(&mut self, snapshot: &Snapshot) {
-        let entries = &self.entries;
         // A baseline that was asked for may have taken its snapshot before this one.
-        self.recent.prune(snapshot, |oid| matches!(entries.get(&oid), Some(Entry { count: Count::Asked, .. })));
+        let asked = |entry: &Entry| matches!(entry.count, Count::Asked);
+        let entries = &self.entries;
+        self.recent.prune(snapshot, |oid| entries.get(&oid).is_some_and(asked));
+        if !entries.values().any(asked) {
+            self.recent.forget_dropped(snapshot);
+        }
     }
 
     fn set(&mut self, oid: Oid, count: Count) {
@@ -237,11 +260,6 @@ impl Ledger {
         lost
     }
 
-    /// The server counted it at this place in the transaction, under a lock: it has this many rows.
-    pub fn recount(&mut self, oid: Oid, rows: i64) {
-        self.apply(oid, Effect::set(rows), |_| ());
-    }
-
     pub(super) fn apply(&mut self, oid: Oid, effect: Effect, count: impl FnOnce(&mut Totals)) -> Option<i64> {
         let entry = self.entries.entry(oid).or_default();
         let place = *entry.touched.get_or_insert_with(|| {
@@ -255,7 +273,7 @@ impl Ledger {
         match &mut entry.count {
             Count::Exact(rows) => {
                 *rows = effect.on(*rows);
-                return entry.exact();
+                return entry.exact().filter(|_| !self.held);
             }
             Count::Counting { snapshot, unseen, .. } if !snapshot.sees(self.xid) => *unseen = unseen.then(effect),
             Count::Counted { snapshot, rows, .. } if !snapshot.sees(self.xid) => *rows = effect.on(*rows),
@@ -275,7 +293,7 @@ impl Ledger {
                     entry.count = Count::Unknown;
                     self.impossible.push(*oid);
                 }
-                *count = entry.exact();
+                *count = entry.exact().filter(|_| !self.held);
             }
             if *effect != Effect::default() {
                 self.recent.push(self.xid, *oid, *effect);

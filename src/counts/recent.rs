@@ -47,6 +47,10 @@ impl Recent {
     /// Drops what `snapshot` sees, but for tables that `keep` names.
     pub(super) fn prune(&mut self, snapshot: &Snapshot, keep: impl Fn(Oid) -> bool) {
         self.operations.retain(|operation| !snapshot.sees(operation.xid) || keep(operation.oid));
+    }
+
+    /// What had to be dropped unseen is of no account any more if `snapshot` sees it, and no baseline has a snapshot from before.
+    pub(super) fn forget_dropped(&mut self, snapshot: &Snapshot) {
         if self.dropped.is_some_and(|xid| snapshot.sees_all_up_to(xid)) {
             self.dropped = None;
         }

@@ -23,11 +23,13 @@ enum Act {
     },
     /// The stream brings the oldest transaction that it has not brought yet.
     Stream,
-    /// A baseline is asked for, takes its snapshot, ends.
+    /// A baseline is asked for, takes its snapshot, says so, ends.
     Ask,
     Snapshot,
+    Began,
     Counted,
-    /// What is visible now is visible for ever.
+    /// Someone looks at what is visible, and says so: it is visible for ever.
+    Look,
     Prune,
 }
 
@@ -40,7 +42,9 @@ fn any_act() -> impl Strategy<Value = Act> {
         4 => Just(Act::Stream),
         2 => Just(Act::Ask),
         2 => Just(Act::Snapshot),
+        2 => Just(Act::Began),
         2 => Just(Act::Counted),
+        1 => Just(Act::Look),
         1 => Just(Act::Prune),
     ]
 }
@@ -79,7 +83,8 @@ proptest! {
     fn what_is_exact_is_true(start in prop_oneof![Just(100_u64), Just((7 << 32) - 10)], acts in proptest::collection::vec(any_act(), 1..120), limit in prop_oneof![Just(3_usize), Just(1000)]) {
         let mut server = Server { next: start, running: vec![], committed: vec![], hidden: vec![], streamed: 0 };
         let mut ledger = Ledger::remembering(limit);
-        let (mut baseline, mut asked) = (None, false);
+        // What was seen, and has not been said yet.
+        let (mut asked, mut taken, mut baseline, mut looked) = (false, None, None, None);
         for act in acts {
             match act {
                 Act::Begin => {
@@ -114,12 +119,22 @@ proptest! {
                 }
                 Act::Ask => {
                     ledger.ask(TABLE);
-                    (asked, baseline) = (true, None);
+                    (asked, taken, baseline) = (true, None, None);
                 }
                 Act::Snapshot if asked => {
-                    baseline = Some(server.visible());
-                    asked = ledger.began(TABLE, server.snapshot(), server.position()).is_err() && { ledger.ask(TABLE); true };
-                    if asked { baseline = None; }
+                    taken = Some((server.visible(), server.snapshot(), server.position()));
+                    asked = false;
+                }
+                Act::Began => {
+                    if let Some((rows, snapshot, lsn)) = taken.take() {
+                        match ledger.began(TABLE, snapshot, lsn) {
+                            Ok(()) => baseline = Some(rows),
+                            Err(_) => {
+                                ledger.ask(TABLE);
+                                asked = true;
+                            }
+                        }
+                    }
                 }
                 Act::Counted => {
                     if let Some(rows) = baseline.take() {
@@ -127,7 +142,8 @@ proptest! {
                         ledger.reached(ledger.position());
                     }
                 }
-                Act::Prune => ledger.prune(&server.snapshot()),
+                Act::Look => looked = Some(server.snapshot()),
+                Act::Prune => looked.take().iter().for_each(|snapshot| ledger.prune(snapshot)),
                 _ => {}
             }
             if let Standing::Exact(rows) = ledger.standing(TABLE) {

@@ -43,6 +43,18 @@ pub enum Operation {
     Truncate,
 }
 
+impl Operation {
+    /// Its name, as in `op=` and in the `publish` of a publication.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Operation::Insert => "insert",
+            Operation::Update => "update",
+            Operation::Delete => "delete",
+            Operation::Truncate => "truncate",
+        }
+    }
+}
+
 /// A set of [`Operation`]s.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Operations(u8);
@@ -221,6 +233,9 @@ impl Head {
     }
 }
 
+/// Bytes that a [`BlockBuilder`] keeps for the next block.
+const KEPT: usize = 1 << 20;
+
 /// Collects events into a [`Block`]. Reused: [`BlockBuilder::finish`] leaves it empty.
 pub struct BlockBuilder {
     epoch: Epoch,
@@ -309,6 +324,8 @@ impl BlockBuilder {
         self.indices.clear();
         self.touched.clear();
         self.json.clear();
+        // One huge value shall not hold its memory for good.
+        self.json.shrink_to(KEPT);
         block
     }
 }

@@ -76,7 +76,7 @@ impl Kept {
 
     /// What may be taken beside that by what is remembered about it.
     pub(super) fn room_for_answers(block: &Block) -> usize {
-        block.size() / 4
+        block.size() / 2
     }
 
     pub(super) fn last_place(&self) -> Place {

@@ -9,9 +9,10 @@ use rustc_hash::FxHashMap;
 
 use super::published::Passed;
 use crate::assembler::{self, Assembler, Step, Transaction};
+use crate::catalog::Publication;
 use crate::counts::{Ledger, Totals};
 use crate::encoding::Encoding;
-use crate::event::ddl::DdlMessage;
+use crate::event::ddl::{Change, DdlMessage};
 use crate::event::time::from_unix_micros;
 use crate::event::{BlockBuilder, Ddl, Domains, Encoder, Operation, Relation, TableName, TableTotals, TransactionHead};
 use crate::history::Writer;
@@ -29,10 +30,14 @@ pub(super) struct Applier {
     relations: FxHashMap<Oid, Relation>,
     domains: Domains,
     primary_keys: FxHashMap<Oid, Vec<String>>,
+    /// As the catalog last had it.
+    publication: Option<Publication>,
     encoder: Encoder,
     epoch: Epoch,
     block: BlockBuilder,
     noticed: Noticed,
+    /// A committed transaction is being applied.
+    applying: bool,
     passed: Passed,
     /// Kept for its memory.
     totals: Vec<TableTotals>,
@@ -49,6 +54,8 @@ pub(super) struct Noticed {
     pub(super) truncated: Vec<(Oid, Xid)>,
     /// What the DDL messages of `setup` say, and the transaction that sent each.
     pub(super) ddl: Vec<(DdlMessage, Xid)>,
+    /// Transactions that may have changed what the publication covers. Counts are held back since.
+    pub(super) regrouped: Vec<Xid>,
 }
 
 impl Applier {
@@ -61,9 +68,11 @@ impl Applier {
             relations: FxHashMap::default(),
             domains: Domains::default(),
             primary_keys: FxHashMap::default(),
+            publication: None,
             block: BlockBuilder::new(epoch.clone()),
             epoch,
             noticed: Noticed::default(),
+            applying: false,
             passed: Passed::default(),
             totals: Vec::new(),
         }
@@ -85,9 +94,19 @@ impl Applier {
         self.primary_keys.insert(oid, columns.to_vec());
     }
 
+    /// What is read, from the catalog.
+    pub(super) fn set_publication(&mut self, publication: Publication) {
+        self.publication = Some(publication);
+    }
+
     pub(super) fn forget(&mut self, oid: Oid) {
         self.ledger.forget(oid);
         self.primary_keys.remove(&oid);
+    }
+
+    /// Whether no transaction is being read.
+    pub(super) fn is_between_transactions(&self) -> bool {
+        self.assembler.is_between_transactions() && !self.applying
     }
 
     pub(super) fn take_noticed(&mut self) -> Noticed {
@@ -96,7 +115,12 @@ impl Applier {
 
     /// Applies one message of the stream. What it completes waits in the current block for [`Self::flush`].
     pub(super) async fn apply(&mut self, payload: &[u8], history: &mut Writer) -> Result<(), assembler::Error> {
-        match self.assembler.push(payload)? {
+        let step = if self.assembler.spills_with(payload.len()) {
+            tokio::task::block_in_place(|| self.assembler.push(payload))
+        } else {
+            self.assembler.push(payload)
+        };
+        match step? {
             Step::Pending => {}
             Step::Transaction(transaction) => self.transaction(transaction, history).await?,
             Step::Message(message) => {
@@ -134,6 +158,7 @@ impl Applier {
             let block = self.block.finish();
             history.make_room(&block).await;
             history.append(block);
+            tokio::task::consume_budget().await;
         }
     }
 
@@ -141,43 +166,46 @@ impl Applier {
         let Transaction { xid, commit_lsn, end_lsn, time, .. } = transaction;
         self.encoder.begin(&TransactionHead { epoch: self.epoch.clone(), xid, commit_lsn, time });
         self.ledger.begin(xid);
+        self.applying = true;
         let mut announced = false;
         while let Some(message) = read(&mut transaction)? {
-            announced |= self.change(xid, message);
+            announced |= self.change(xid, message)?;
             if self.block.len() >= BLOCK {
                 self.flush(history).await;
             }
         }
         self.passed.transactions += 1;
         self.commit(end_lsn, time, announced);
+        self.applying = false;
         self.assembler.recycle(transaction);
         Ok(())
     }
 
     /// Applies one change; true when it belongs to what a commit should sum up.
-    fn change(&mut self, xid: Xid, message: Message<'_>) -> bool {
+    fn change(&mut self, xid: Xid, message: Message<'_>) -> Result<bool, assembler::Error> {
         let Self { ledger, encoder, block, relations, passed, .. } = self;
         match message {
             Message::Insert(insert) => {
                 passed.inserts += 1;
                 let count = ledger.insert(insert.oid);
-                if let Some(relation) = relations.get(&insert.oid) {
-                    encoder.change(block, relation, Operation::Insert, None, Some(&insert.new), count);
-                }
+                encoder.change(block, described(relations, insert.oid)?, Operation::Insert, None, Some(&insert.new), count);
             }
             Message::Update(update) => {
                 passed.updates += 1;
                 let count = ledger.update(update.oid);
-                if let Some(relation) = relations.get(&update.oid) {
-                    encoder.change(block, relation, Operation::Update, update.old.as_ref(), Some(&update.new), count);
-                }
+                encoder.change(
+                    block,
+                    described(relations, update.oid)?,
+                    Operation::Update,
+                    update.old.as_ref(),
+                    Some(&update.new),
+                    count,
+                );
             }
             Message::Delete(delete) => {
                 passed.deletes += 1;
                 let count = ledger.delete(delete.oid);
-                if let Some(relation) = relations.get(&delete.oid) {
-                    encoder.change(block, relation, Operation::Delete, Some(&delete.old), None, count);
-                }
+                encoder.change(block, described(relations, delete.oid)?, Operation::Delete, Some(&delete.old), None, count);
             }
             Message::Truncate(truncate) => {
                 // One message for all the tables that the statement reached.
@@ -185,9 +213,7 @@ impl Applier {
                     passed.truncates += 1;
                     let rows_lost = ledger.truncate(oid);
                     self.noticed.truncated.push((oid, xid));
-                    if let Some(relation) = relations.get(&oid) {
-                        encoder.truncate(block, relation, rows_lost, ledger.exact(oid));
-                    }
+                    encoder.truncate(block, described(relations, oid)?, rows_lost, ledger.exact(oid));
                 }
             }
             Message::Relation(relation) => {
@@ -197,23 +223,31 @@ impl Applier {
                 }
                 self.noticed.described.push((Arc::clone(described.table()), xid));
                 self.relations.insert(relation.oid, described);
-                return false;
+                return Ok(false);
             }
             Message::Type(named) => {
                 self.domains.learn(&named);
-                return false;
+                return Ok(false);
             }
-            Message::Logical(message) => return self.logical(xid, &message),
+            Message::Logical(message) => return Ok(self.logical(xid, &message)),
             // An origin says nothing that a reader is told; the rest never reaches a transaction's log.
-            _ => return false,
+            _ => return Ok(false),
         }
-        true
+        Ok(true)
     }
 
     fn logical(&mut self, xid: Xid, message: &Logical<'_>) -> bool {
         let ddl = if message.prefix.0 == DdlMessage::PREFIX { DdlMessage::parse(message.content) } else { None };
         match ddl {
             Some(ddl) => {
+                if let Some(oid) = ddl.becomes_unlogged() {
+                    // From here on, not only from when the pipeline comes to look at it: rows may follow in this very transaction.
+                    self.ledger.doubt(oid);
+                }
+                if self.may_change_coverage(&ddl) {
+                    self.ledger.hold();
+                    self.noticed.regrouped.push(xid);
+                }
                 let object = ddl.object();
                 let (command, object, sql) = (ddl.command.as_str(), Some(object.as_str()), ddl.sql.as_deref());
                 let table = ddl.table().and_then(|oid| Some(self.relations.get(&oid)?.table()));
@@ -225,6 +259,20 @@ impl Applier {
                 self.encoder.message(&mut self.block, message.prefix.0, message.content);
                 false
             }
+        }
+    }
+
+    /// Whether the publication may carry other tables, or less of them, from here on.
+    fn may_change_coverage(&self, ddl: &DdlMessage) -> bool {
+        let Some(publication) = &self.publication else { return true };
+        match &ddl.change {
+            Change::Publication(name) => **name == *publication.name,
+            // It may have come to another schema, or to another place in a tree of partitions.
+            Change::Altered(table) if !publication.all_tables || publication.via_root => {
+                let schema = self.relations.get(&table.oid).map(|relation| relation.table().schema.as_str());
+                table.kind == 'p' || schema != Some(table.schema.as_str())
+            }
+            Change::Created(_) | Change::Altered(_) | Change::Dropped { .. } | Change::Schema(_) => false,
         }
     }
 
@@ -244,6 +292,11 @@ impl Applier {
         }
         self.reached(end_lsn);
     }
+}
+
+/// What the stream said of a table. It always does before it sends a row of it.
+fn described(relations: &FxHashMap<Oid, Relation>, oid: Oid) -> Result<&Relation, assembler::Error> {
+    relations.get(&oid).ok_or(assembler::Error::Undescribed { oid })
 }
 
 /// The next message of `transaction`; where that may block on a file, other tasks of this thread are moved away first.

@@ -24,6 +24,8 @@ pub(super) struct Job {
     pub(super) table: Arc<catalog::Table>,
     /// Transactions below this one must have ended: the stream may not hold all that they did.
     pub(super) fence: Option<FullXid>,
+    /// How often it could not be counted.
+    pub(super) tries: u32,
 }
 
 impl Job {
@@ -71,8 +73,9 @@ pub(super) struct Counting {
     cancel: CancellationToken,
 }
 
-/// A table that could not be counted now is tried again after this long.
+/// A table that could not be counted now is tried again after this long, and twice as long each time, up to [`AGAIN_AT_MOST`].
 const AGAIN: Duration = Duration::from_millis(250);
+const AGAIN_AT_MOST: Duration = Duration::from_secs(4);
 
 impl Counting {
     /// Counts at most `limit` tables at a time.
@@ -101,7 +104,8 @@ impl Counting {
 
     /// Enters a table that could not be counted now.
     pub(super) fn ask_later(&mut self, job: Job) {
-        self.later.push((Instant::now() + AGAIN, job));
+        let pause = AGAIN.saturating_mul(1 << job.tries.min(8)).min(AGAIN_AT_MOST);
+        self.later.push((Instant::now() + pause, Job { tries: job.tries + 1, ..job }));
     }
 
     /// Strikes a table out.
@@ -123,6 +127,10 @@ impl Counting {
         for (_, job) in self.later.extract_if(.., |(due, _)| *due <= now).collect::<Vec<_>>() {
             self.ask(job);
         }
+        if self.queue.is_empty() && self.later.is_empty() {
+            // Quiet for now: no session is kept open for nothing.
+            self.idle.clear();
+        }
         while self.running.len() < self.limit {
             // A table that is asked for again while it is being counted waits for that count to end.
             let Some(next) = self.queue.iter().find(|(_, oid)| !self.running.contains(oid)).copied() else { return };
@@ -139,10 +147,6 @@ impl Counting {
     /// Takes back the session of a count that has ended. True when nobody asked for the table again meanwhile, so that its result counts.
     pub(super) fn ended(&mut self, oid: Oid, session: Option<Client>) -> bool {
         self.idle.extend(session);
-        if self.queue.is_empty() {
-            // Quiet for now: no session is kept open for nothing.
-            self.idle.clear();
-        }
         self.running.remove(&oid) && !self.jobs.contains_key(&oid)
     }
 }

@@ -40,6 +40,9 @@ pub enum PipelineError {
         /// What answers.
         actual: String,
     },
+    /// The server follows another one.
+    #[error("this server is a standby")]
+    Standby,
     /// The server is too old.
     #[error("PostgreSQL {version} is too old")]
     ServerTooOld {
@@ -60,6 +63,7 @@ impl PipelineError {
             PipelineError::Encoding(_)
             | PipelineError::PublicationMissing { .. }
             | PipelineError::WrongDatabase { .. }
+            | PipelineError::Standby
             | PipelineError::ServerTooOld { .. } => false,
         }
     }
@@ -67,7 +71,10 @@ impl PipelineError {
     /// Whether the database was reached, but is not set up to be watched.
     pub fn is_preflight(&self) -> bool {
         match self {
-            PipelineError::Encoding(_) | PipelineError::PublicationMissing { .. } | PipelineError::ServerTooOld { .. } => true,
+            PipelineError::Encoding(_)
+            | PipelineError::PublicationMissing { .. }
+            | PipelineError::ServerTooOld { .. }
+            | PipelineError::Standby => true,
             PipelineError::Replication(replication::Error::Connect(error)) => error.is_unprepared(),
             PipelineError::Replication(error) => matches!(error, replication::Error::Server { .. }) && !error.is_transient(),
             _ => false,
@@ -84,6 +91,10 @@ impl PipelineError {
                 "without its catalogs it is not known what the stream covers",
                 "nothing, if it passes; else see the server's log".to_owned(),
             ),
+            PipelineError::Stream(assembler::Error::Spill(_)) => advice(
+                "a transaction larger than --max-transaction-memory goes to a file for as long as it runs; a new stream is begun",
+                "make room in the temporary folder, name another in TMPDIR, or allow more memory".to_owned(),
+            ),
             PipelineError::Stream(_) => advice(
                 "what the server sent cannot be followed, so nothing is shown of it; a new stream is begun",
                 "if it comes again, report it with the server's version".to_owned(),
@@ -96,6 +107,10 @@ impl PipelineError {
             PipelineError::WrongDatabase { .. } => advice(
                 "numbers of another database would be shown as this one's, so nothing is shown",
                 "check the connection's host, port and database name, and --expect-database".to_owned(),
+            ),
+            PipelineError::Standby => advice(
+                "a count is tied to a position of the log that is being written, which only the primary knows",
+                "watch the primary; with several hosts in the connection, target_session_attrs=read-write finds it".to_owned(),
             ),
             PipelineError::ServerTooOld { .. } => {
                 advice("logical replication as it is used here needs PostgreSQL 14 or later", "upgrade the server".to_owned())

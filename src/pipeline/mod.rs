@@ -136,11 +136,24 @@ impl Pipeline {
                 facts.reason = Some(error.advice().to_string());
                 facts.slot = None;
             });
+            match phase {
+                Phase::WrongDatabase => self.show(Counts { version: self.version + 2, ..Counts::none() }),
+                Phase::Resyncing => {
+                    let doubted = self.counts.borrow().doubted("what is committed now is not streamed; see the state's reason");
+                    self.show(doubted);
+                }
+                _ => {}
+            }
             let pause = backoff.next_pause();
             if cancel.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 return Ok(());
             }
         }
+    }
+
+    fn show(&mut self, counts: Counts) {
+        self.version = counts.version;
+        self.counts.send_replace(Arc::new(counts));
     }
 
     /// A new epoch, later than any before it in this process.

@@ -37,6 +37,8 @@ pub(super) enum Sight {
 /// A look at the server.
 #[derive(Debug)]
 pub(super) struct Pulse {
+    /// When it was taken.
+    pub(super) at: Instant,
     /// The end of the server's flushed log: nothing behind it can be streamed yet.
     pub(super) server_lsn: Lsn,
     /// WAL held by our slot, in bytes.
@@ -143,6 +145,7 @@ async fn take_pulse(client: &Client, slot: &str) -> Result<Pulse, Problem> {
         .await?;
     let retained: i64 = row.try_get(2)?;
     Ok(Pulse {
+        at: Instant::now(),
         server_lsn: row.try_get::<_, &str>(0)?.parse().unwrap_or_default(),
         retained: u64::try_from(retained).unwrap_or(0),
         snapshot: row.try_get::<_, &str>(1)?.parse().map_err(CatalogError::from)?,

@@ -185,6 +185,17 @@ impl Passed {
 }
 
 impl Counts {
+    /// The same tables, of which nothing is known any more. Not a change of the counts before: whoever knows those is told all.
+    pub(super) fn doubted(&self, reason: &str) -> Self {
+        let doubt = |table: &Arc<Table>| {
+            let reason = Some(reason.to_owned());
+            Arc::new(Table { count: None, count_state: CountState::Unknown, reason, progress: None, ..Table::clone(table) })
+        };
+        let tables: Arc<[_]> = self.tables.iter().map(doubt).collect();
+        let (version, after_block, lsn, passed) = (self.version + 2, self.after_block, self.lsn, self.passed);
+        Counts { version, after_block, lsn, tables, passed, ..Counts::none() }
+    }
+
     /// Before anything is known.
     pub fn none() -> Self {
         Counts {

@@ -46,6 +46,8 @@ struct Session<'a> {
     fence: FullXid,
     /// Tables that went out of the log, if only for a moment, and the transaction that did it: in doubt until a look at the catalog sees it.
     doubtful: FxHashMap<Oid, Xid>,
+    /// Transactions that may have changed what the publication covers, and that no look at the catalog has seen yet.
+    regrouped: Vec<Xid>,
     /// When the server last said how far the stream is.
     proof: Option<std::time::Instant>,
     counted: bool,
@@ -84,6 +86,7 @@ impl Pipeline {
             survey,
             fence,
             doubtful: FxHashMap::default(),
+            regrouped: Vec::new(),
             proof: None,
             counted: false,
             first_epoch,
@@ -93,11 +96,15 @@ impl Pipeline {
         session.surveyed(catalog)?;
         session.publish();
         let outcome = session.follow(&mut stream, &mut sights, &mut reports, cancel).await;
-        let passed = session.applier.passed();
+        let (passed, whole) = (session.applier.passed(), session.applier.is_between_transactions());
         drop(session);
         self.passed = self.passed.and(passed);
-        if outcome.is_ok() {
-            stream.end().await?;
+        // Within a transaction the server would first send the rest of it. Without a farewell it drops the slot as well.
+        if outcome.is_ok()
+            && whole
+            && let Err(error) = stream.end().await
+        {
+            tracing::debug!(%error, "the stream did not end in good order");
         }
         outcome
     }
@@ -158,6 +165,7 @@ impl Pipeline {
             facts.lag = super::state::Lag::default();
             facts.lag.stream_at(consistent_point);
             facts.last_proof = Some(std::time::Instant::now());
+            facts.looked_at = facts.last_proof;
         });
         tracing::info!(%epoch, slot, %consistent_point, "the stream is held");
 
@@ -181,6 +189,9 @@ impl Pipeline {
         let server_version = server_version.split(' ').next().unwrap_or_default().to_owned();
         if walsender.server_major() < OLDEST_MAJOR {
             return Err(PipelineError::ServerTooOld { version: server_version });
+        }
+        if walsender.parameter("in_hot_standby") == Some("on") {
+            return Err(PipelineError::Standby);
         }
         let (host, port) = walsender.peer();
         let system_identifier = system.system_identifier;
@@ -243,7 +254,9 @@ impl Session<'_> {
                 () = cancel.cancelled() => return Ok(()),
                 filled = stream.fill() => {
                     filled?;
-                    self.drain(stream).await?;
+                    // A large transaction takes its time, and nobody waits for it who wants to end.
+                    let Some(drained) = cancel.run_until_cancelled(self.drain(stream)).await else { return Ok(()) };
+                    drained?;
                 }
                 Some(sight) = sights.recv() => self.sight(sight)?,
                 Some(report) = reports.recv() => self.report(report),
@@ -304,11 +317,16 @@ impl Session<'_> {
             tracing::error!(%oid, "a count fell below zero: something was missed; counting again");
             self.recount(oid, self.fence, "its count fell below zero, so it is counted again");
         }
+        if !noticed.regrouped.is_empty() {
+            self.regrouped.extend(noticed.regrouped);
+            self.tables.touch_all();
+            self.soon();
+        }
         for (ddl, xid) in noticed.ddl {
             self.survey.ask();
             if let Some(oid) = ddl.becomes_unlogged() {
                 self.doubtful.insert(oid, xid);
-                self.applier.ledger().doubt(oid);
+                self.counting.forget(oid);
                 if let Some(known) = self.tables.touch(oid) {
                     known.note = Some("it was made unlogged, so its changes are not in the log".to_owned());
                 }
@@ -319,7 +337,7 @@ impl Session<'_> {
     fn sight(&mut self, sight: Sight) -> Result<(), PipelineError> {
         match sight {
             Sight::Pulse(pulse) => {
-                self.pipeline.standing.looked(pulse.server_lsn, pulse.retained);
+                self.pipeline.standing.looked(pulse.at.into(), pulse.server_lsn, pulse.retained);
                 if self.applier.ledger().recent() > PRUNE {
                     self.applier.ledger().prune(&pulse.snapshot);
                 }
@@ -331,8 +349,12 @@ impl Session<'_> {
     }
 
     fn surveyed(&mut self, catalog: Catalog) -> Result<(), PipelineError> {
-        if catalog.publication.is_none() {
-            return Err(self.publication_missing());
+        let Some(publication) = &catalog.publication else { return Err(self.publication_missing()) };
+        self.applier.set_publication(publication.clone());
+        self.regrouped.retain(|xid| !catalog.snapshot.sees(*xid));
+        if self.regrouped.is_empty() && self.applier.ledger().is_held() {
+            self.applier.ledger().release();
+            self.tables.touch_all();
         }
         for table in &catalog.tables {
             self.applier.set_primary_key(table.oid, &table.primary_key);
@@ -357,7 +379,7 @@ impl Session<'_> {
         }
         for oid in resolved {
             if self.tables.is_counted(oid) {
-                self.recount(oid, self.fence, "it was unlogged for a while, so it is counted again");
+                self.recount(oid, fence, "it was unlogged for a while, so it is counted again");
             }
         }
         self.soon();
@@ -371,7 +393,7 @@ impl Session<'_> {
             known.note = Some(why.to_owned());
             known.progress = None;
             let table = Arc::clone(&known.table);
-            self.counting.ask(Job { table, fence: Some(fence) });
+            self.counting.ask(Job { table, fence: Some(fence), tries: 0 });
         }
         self.soon();
     }
@@ -403,7 +425,13 @@ impl Session<'_> {
 
     fn counted(&mut self, job: Job, outcome: Result<catalog::Baseline, Failure>) {
         let oid = job.table.oid;
-        let Some(known) = self.tables.touch(oid) else { return };
+        // Gone, or not covered any more; or out of the log for a moment, and then it is counted when the catalog has been read.
+        let Some(known) = self.tables.touch(oid).filter(|known| known.is_counted()) else { return };
+        if self.doubtful.contains_key(&oid) {
+            return;
+        }
+        // Should it have to be counted again: under the name that it has by now.
+        let job = Job { table: Arc::clone(&known.table), ..job };
         known.progress = None;
         known.note = None;
         match outcome {
@@ -457,8 +485,7 @@ impl Session<'_> {
             self.pipeline.standing.note(|facts| facts.phase = Phase::Streaming { first_epoch, counted: true });
         }
         if let Some(counts) = self.tables.publish(ledger, position, passed) {
-            self.pipeline.version = counts.version;
-            self.pipeline.counts.send_replace(Arc::new(counts));
+            self.pipeline.show(counts);
         }
     }
 }

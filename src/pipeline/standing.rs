@@ -6,10 +6,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytesize::ByteSize;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
-use super::published::{Database, Slot, State, Status};
+use super::published::{Database, STALE_AFTER, Slot, State, Status};
 use super::state::{self, Lag, Phase};
 use crate::lsn::{Epoch, Lsn};
 
@@ -23,7 +24,11 @@ pub(super) struct Facts {
     pub(super) slot: Option<Slot>,
     pub(super) publication: String,
     pub(super) lag: Lag,
+    /// When the server last said how far the stream is.
     pub(super) last_proof: Option<Instant>,
+    /// When the publication, the catalog and the end of the log were last looked at. A stream alone proves nothing: it is as silent when
+    /// the publication is empty.
+    pub(super) looked_at: Option<Instant>,
 }
 
 /// The pipeline's hand on the facts.
@@ -52,13 +57,14 @@ impl Standing {
             facts.lag.stream_at(lsn);
             let silent_for = facts.last_proof.map(|proof| proof.elapsed());
             facts.last_proof = facts.last_proof.max(proof);
-            silent_for.is_none_or(|silent| silent >= state::STALE)
+            silent_for.is_none_or(|silent| silent >= STALE_AFTER)
         });
     }
 
     /// Notes a look at the server.
-    pub(super) fn looked(&self, server_lsn: Lsn, retained_bytes: u64) {
+    pub(super) fn looked(&self, at: Instant, server_lsn: Lsn, retained_bytes: u64) {
         self.facts.send_if_modified(|facts| {
+            facts.looked_at = Some(at);
             facts.lag.server_at(server_lsn, Instant::now());
             if let Some(slot) = &mut facts.slot {
                 slot.retained_bytes = retained_bytes;
@@ -71,13 +77,14 @@ impl Standing {
 impl Facts {
     fn new(publication: String) -> Self {
         let phase = Phase::Connecting;
-        let (reason, database, epoch, slot, last_proof) = (None, None, None, None, None);
-        Self { phase, reason, database, epoch, slot, publication, lag: Lag::default(), last_proof }
+        let (reason, database, epoch, slot, last_proof, looked_at) = (None, None, None, None, None, None);
+        Self { phase, reason, database, epoch, slot, publication, lag: Lag::default(), last_proof, looked_at }
     }
 
     fn status(&self, before: Option<&Status>) -> Status {
         let now = Instant::now();
-        let state = state::state(self.phase, &self.lag, self.last_proof, now);
+        let last_proof = self.last_proof.min(self.looked_at);
+        let state = state::state(self.phase, &self.lag, last_proof, now);
         let since = before.filter(|before| before.state == state).map_or_else(super::unix_micros, |before| before.since);
         Status {
             state,
@@ -87,7 +94,7 @@ impl Facts {
             epoch: self.epoch.clone(),
             lsn: self.lag.position(),
             server_lsn: self.lag.server(),
-            last_proof: self.last_proof,
+            last_proof,
             slot: self.slot.clone(),
             publication: self.publication.clone(),
         }
@@ -96,10 +103,14 @@ impl Facts {
     fn explain(&self, state: State, now: Instant) -> Option<String> {
         match state {
             State::Lagging => {
-                let (seconds, bytes) = (self.lag.time(now).as_secs(), self.lag.bytes());
-                Some(format!("the stream is {seconds} s and {bytes} bytes of log behind the server"))
+                let (time, log) = (self.lag.time(now).as_secs(), ByteSize::b(self.lag.bytes()).display().iec());
+                let time = humantime::format_duration(Duration::from_secs(time));
+                Some(format!("the stream is {time} and {log} of log behind the server"))
             }
-            State::Stale => Some("the server has not answered for 15 s, though the connection is open".to_owned()),
+            State::Stale => {
+                let seconds = STALE_AFTER.as_secs();
+                Some(format!("the server has not answered for {seconds} s, though the connection is open"))
+            }
             _ => None,
         }
     }

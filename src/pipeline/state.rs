@@ -3,11 +3,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::published::State;
+use super::published::{STALE_AFTER, State};
 use crate::lsn::Lsn;
 
-/// Without proof from the server for this long, what is shown is old.
-pub(super) const STALE: Duration = Duration::from_secs(15);
 /// Further behind than this, what is shown is late.
 const LAGGING_FOR: Duration = Duration::from_secs(5);
 const LAGGING_BYTES: u64 = 16 << 20;
@@ -34,7 +32,7 @@ pub(super) fn state(phase: Phase, lag: &Lag, last_proof: Option<Instant>, now: I
         Phase::Disconnected => State::Disconnected,
         Phase::Resyncing => State::Resyncing,
         Phase::WrongDatabase => State::WrongDatabase,
-        Phase::Streaming { .. } if last_proof.is_none_or(|proof| now.duration_since(proof) >= STALE) => State::Stale,
+        Phase::Streaming { .. } if last_proof.is_none_or(|proof| now.duration_since(proof) >= STALE_AFTER) => State::Stale,
         Phase::Streaming { first_epoch: true, counted: false } => State::Connecting,
         Phase::Streaming { first_epoch: false, counted: false } => State::Resyncing,
         Phase::Streaming { .. } if lag.bytes() >= LAGGING_BYTES || lag.time(now) >= LAGGING_FOR => State::Lagging,

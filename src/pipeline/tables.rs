@@ -27,6 +27,9 @@ pub(super) struct Tables {
     /// Tables that went since the last publication.
     removed: Vec<u32>,
     version: u64,
+    /// Of the last look at the catalog.
+    told_ddl: bool,
+    publication_version: Option<i64>,
 }
 
 /// What is known of one table.
@@ -56,7 +59,8 @@ impl Known {
         self.table = Arc::new(catalog::Table { coverage: Coverage::Uncovered(reason), ..catalog::Table::clone(&self.table) });
     }
 
-    fn is_counted(&self) -> bool {
+    /// Whether it has a count of its own to be kept.
+    pub(super) fn is_counted(&self) -> bool {
         self.table.has_rows() && self.table.coverage == Coverage::Covered
     }
 }
@@ -90,13 +94,17 @@ impl Tables {
         self.known.get_mut(&oid)
     }
 
-    /// Marks a table, and the partitioned tables above it, to be published anew.
+    /// Every table is published anew.
+    pub(super) fn touch_all(&mut self) {
+        self.dirty.extend(self.known.keys());
+    }
+
+    /// Marks a table, and the partitioned tables above it, to be published anew. What is above a marked table is marked, too.
     fn mark(&mut self, oid: Oid) {
         let mut next = Some(oid);
         while let Some(oid) = next {
-            if !self.dirty.insert(oid) {
-                break;
-            }
+            // On to the top, though it be marked: it may have been under another table then.
+            self.dirty.insert(oid);
             next = self.known.get(&oid).and_then(|known| known.table.parent);
         }
     }
@@ -120,7 +128,11 @@ impl Tables {
 
     fn enter(&mut self, table: catalog::Table, named_by: Option<Xid>) {
         let (oid, table) = (table.oid, Arc::new(table));
+        // Those that it was a partition of count it no more.
+        self.mark(oid);
         let key = (table.schema.clone(), table.name.clone(), oid);
+        // Detached from the one and attached to the other, it changes the sums of both.
+        let parents = [self.known.get(&oid).and_then(|known| known.table.parent), table.parent];
         match self.known.get_mut(&oid) {
             Some(known) => {
                 self.order.remove(&(known.table.schema.clone(), known.table.name.clone(), oid));
@@ -132,6 +144,7 @@ impl Tables {
         }
         self.order.insert(key, ());
         self.mark(oid);
+        parents.into_iter().flatten().for_each(|parent| self.mark(parent));
     }
 
     fn leave(&mut self, oid: Oid) {
@@ -146,7 +159,13 @@ impl Tables {
     /// Takes up a look at the catalog.
     pub(super) fn survey(&mut self, catalog: Catalog) -> Vec<Change> {
         let Catalog { snapshot, tells_ddl, publication, tables, .. } = catalog;
-        let all_tables = publication.is_some_and(|publication| publication.all_tables);
+        // Where the server told of DDL all the while, a new file is no news.
+        let told_ddl = std::mem::replace(&mut self.told_ddl, tells_ddl) && tells_ddl;
+        let version = publication.as_ref().map(|publication| publication.version);
+        let same_publication =
+            std::mem::replace(&mut self.publication_version, version).is_none_or(|before| Some(before) == version);
+        // Then a table is published from its first row on.
+        let from_the_first_row = same_publication && publication.is_some_and(|publication| publication.all_tables);
         let mut changes = Vec::new();
         let can_tell = |known: &Known| known.named_by.is_none_or(|xid| snapshot.sees(xid));
         let mut gone: FxHashSet<Oid> = self.known.iter().filter(|(_, known)| can_tell(known)).map(|(oid, _)| *oid).collect();
@@ -159,12 +178,12 @@ impl Tables {
             // left the log. Any other may hold rows that the stream did not bring.
             let new_file = before.is_some_and(|known| was_rewritten(&known.table, &table));
             let by_truncate = before.and_then(|known| known.truncated_by).is_some_and(|xid| snapshot.sees(xid));
-            let rewritten = new_file && !(tells_ddl && by_truncate);
+            let rewritten = new_file && !(told_ddl && by_truncate);
+            let republished = was_covered && before.is_some_and(|known| known.table.published_as != table.published_as);
             match &table.coverage {
-                Coverage::Covered if table.has_rows() && (!was_covered || rewritten) => {
-                    // With FOR ALL TABLES a table is published from its first row on.
+                Coverage::Covered if table.has_rows() && (!was_covered || rewritten || republished) => {
                     let unheard = before.is_none_or(|known| known.table.coverage == Coverage::Uncovered(Reason::NotLookedAt));
-                    let fenced = !(rewritten || all_tables && unheard);
+                    let fenced = if was_covered { republished } else { !(from_the_first_row && unheard) };
                     changes.push(Change::Count { oid, fenced });
                 }
                 Coverage::Uncovered(_) if was_covered => changes.push(Change::Uncovered(oid)),
@@ -243,6 +262,7 @@ impl Tables {
             (Coverage::Covered, Kind::PartitionedTable) => self.sum(&leaves, ledger),
             (Coverage::Covered, _) => match ledger.standing(*oid) {
                 Standing::Exact(rows) => (Some(rows), CountState::Exact, None),
+                Standing::Counting if ledger.is_held() => (None, CountState::Counting, Some(HELD.to_owned())),
                 Standing::Counting => (None, CountState::Counting, known.note.clone()),
                 Standing::Unknown => (None, CountState::Unknown, known.note.clone()),
             },
@@ -304,6 +324,8 @@ impl Tables {
     }
 }
 
+const HELD: &str = "what the publication covers has changed; the catalog is being read";
+
 /// A table of which nothing is known but what the stream says. The next survey completes it.
 fn streamed(name: &TableName) -> catalog::Table {
     catalog::Table {
@@ -319,6 +341,7 @@ fn streamed(name: &TableName) -> catalog::Table {
         pages: 0,
         // What is streamed is published; but only the catalog knows whether all of it is, and so whether it can be counted.
         coverage: Coverage::Uncovered(Reason::NotLookedAt),
+        published_as: 0,
     }
 }
 
@@ -343,5 +366,44 @@ fn identity_name(identity: ReplicaIdentity) -> &'static str {
         ReplicaIdentity::Nothing => "nothing",
         ReplicaIdentity::Full => "full",
         ReplicaIdentity::Index => "index",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counts::FullXid;
+
+    fn table(oid: u32, kind: Kind, parent: Option<u32>) -> catalog::Table {
+        let name = TableName { oid: Oid(oid), schema: "public".to_owned(), name: format!("t{oid}") };
+        catalog::Table { kind, parent: parent.map(Oid), coverage: Coverage::Covered, ..streamed(&name) }
+    }
+
+    fn seen(tables: Vec<catalog::Table>) -> Catalog {
+        let (snapshot, fence) = ("10:10:".parse().unwrap(), FullXid(10));
+        let (role, server_version, tells_ddl, publication) = ("r".into(), 180_000, false, None);
+        Catalog { snapshot, fence, role, server_version, tells_ddl, publication, tables }
+    }
+
+    #[test]
+    fn a_partition_that_moves_changes_the_sums_of_both_its_parents() {
+        let (mut tables, mut ledger) = (Tables::default(), Ledger::default());
+        ledger.ask(Oid(3));
+        ledger.began(Oid(3), "10:10:".parse().unwrap(), Default::default()).unwrap();
+        assert!(ledger.counted(Oid(3), 7));
+        ledger.reached(Default::default());
+
+        for (parent, sums) in [(Some(1), [Some(7), Some(0)]), (Some(2), [Some(0), Some(7)]), (None, [Some(0), Some(0)])] {
+            if parent == Some(2) {
+                // Marked already when the survey comes, as it is when it is written to all the time.
+                tables.touch(Oid(3));
+            }
+            let kind = if parent.is_some() { Kind::Partition } else { Kind::Table };
+            let above = [1, 2].map(|oid| table(oid, Kind::PartitionedTable, None));
+            tables.survey(seen(above.into_iter().chain([table(3, kind, parent)]).collect()));
+            let counts = tables.publish(&ledger, 0, Passed::default()).unwrap();
+            let count = |oid| counts.tables.iter().find(|table| table.oid == oid).unwrap().count;
+            assert_eq!([count(1), count(2)], sums, "under {parent:?}");
+        }
     }
 }

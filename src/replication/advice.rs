@@ -20,6 +20,11 @@ impl Error {
                 "See pg_stat_activity (backend_xid is not null) and pg_prepared_xacts, and end what has been running for too long",
             ),
             Error::Ended => Advice::new("The server ended the stream, as it does when it shuts down", STREAM_LOST, "Wait"),
+            Error::Silent { waited } => Advice::new(
+                format!("The server has not answered for {} seconds, though it was asked every second", waited.as_secs()),
+                STREAM_LOST,
+                "Look at the network in between, and whether the server is overloaded or stopped",
+            ),
             Error::Channel(error) => Advice::new(
                 format!("The replication connection is lost: {error}"),
                 STREAM_LOST,
@@ -39,7 +44,7 @@ fn refused(doing: &Doing, error: &ServerError) -> Advice {
         Doing::CreateSlot(_) if error.routine == "CheckLogicalDecodingRequirements" => Advice::new(
             said,
             "Logical decoding is not possible on this server as it is: by default only physical replication is",
-            "Run: ALTER SYSTEM SET wal_level = logical, and restart the server. A standby can only do it from version 16 on",
+            "Run: ALTER SYSTEM SET wal_level = logical, and restart the server",
         ),
         Doing::CreateSlot(_) if *code == SqlState::CONFIGURATION_LIMIT_EXCEEDED => Advice::new(
             "All replication slots of the server are in use (max_replication_slots)",

@@ -31,6 +31,12 @@ pub enum Error {
     /// The server ended the stream in good order, as it does when it shuts down.
     #[error("the server ended the stream")]
     Ended,
+    /// The server does not answer any more, though the connection seems to be there.
+    #[error("the server has not answered for {} s", .waited.as_secs())]
+    Silent {
+        /// How long.
+        waited: Duration,
+    },
     /// The connection broke, was closed, or carried what is not the protocol.
     #[error(transparent)]
     Channel(ChannelError),
@@ -76,7 +82,7 @@ impl Error {
             Error::Server { error, .. } => error.is_transient(),
             Error::Channel(error) => error.is_transient(),
             // The transaction that is in the way may end; a server that went away may come back.
-            Error::SlotTimeout { .. } | Error::Ended => true,
+            Error::SlotTimeout { .. } | Error::Ended | Error::Silent { .. } => true,
         }
     }
 

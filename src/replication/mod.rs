@@ -1,6 +1,6 @@
 //! The replication connection: from a [`Target`](crate::connection::Target) to a stream of `pgoutput` frames.
 //!
-//! Floor 4.
+//! Floor 5.
 //!
 //! ```text
 //!   Replication::connect ─▶ Replication ─ start ─▶ Stream ── fill, next_frame ─▶ frames

@@ -1,5 +1,7 @@
 //! What can be chosen about a slot and about a stream, and the commands that say it to the server.
 
+use postgres_protocol::escape::escape_identifier;
+
 use crate::lsn::Lsn;
 
 /// What kind of slot to create.
@@ -20,7 +22,7 @@ impl SlotOptions {
     pub(super) fn create(self, name: &str) -> String {
         let temporary = if self.temporary { "TEMPORARY " } else { "" };
         // The snapshot is not used (tables are counted on their own), and exporting it would hold back vacuum.
-        format!("CREATE_REPLICATION_SLOT {} {temporary}LOGICAL pgoutput NOEXPORT_SNAPSHOT", identifier(name))
+        format!("CREATE_REPLICATION_SLOT {} {temporary}LOGICAL pgoutput NOEXPORT_SNAPSHOT", escape_identifier(name))
     }
 }
 
@@ -39,14 +41,14 @@ impl StartOptions {
     /// The command that starts streaming, with the highest protocol version of the server's major version.
     pub(super) fn start(&self, slot: &str, from: Lsn, server_major: u32) -> String {
         let version = proto_version(server_major);
-        let publications = literal(&identifier(&self.publication));
+        let publications = literal(&escape_identifier(&self.publication));
         let mut options = format!("proto_version '{version}', publication_names {publications}, messages 'true'");
         for (name, wanted) in [("streaming", self.streaming), ("binary", self.binary)] {
             if wanted {
                 options.push_str(&format!(", {name} 'true'"));
             }
         }
-        format!("START_REPLICATION SLOT {} LOGICAL {from} ({options})", identifier(slot))
+        format!("START_REPLICATION SLOT {} LOGICAL {from} ({options})", escape_identifier(slot))
     }
 }
 
@@ -59,10 +61,7 @@ fn proto_version(server_major: u32) -> u32 {
     }
 }
 
-fn identifier(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
+/// A string as replication commands take it: `escape_literal` would write a backslash as `E'…'`, which their grammar does not know.
 fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }

@@ -16,6 +16,9 @@
 //! a bucket takes one drop a read and loses one a millisecond, and only when it is full does napping begin. A stream begins with the
 //! bucket full, since it begins with a backlog: noticed only later, the nap would come at different times of the same flood, with
 //! results twice apart.
+//!
+//! A unix socket is read without naps. Its buffer is the sender's, which we cannot enlarge, and holds some two hundred messages: a nap
+//! would stop the walsender rather than let it run on. And it has no need of one: without TCP beneath it, a wake-up costs half as much.
 
 use std::time::{Duration, Instant};
 
@@ -31,6 +34,8 @@ pub(super) struct Pacing(State);
 
 #[derive(Debug)]
 enum State {
+    /// Block in `read`, always.
+    Blocking,
     /// Block in `read`. `level` is that of the bucket, at the time `since`.
     Eager { level: u32, since: Option<Instant> },
     /// Nap until then, and before each read from then on.
@@ -38,6 +43,11 @@ enum State {
 }
 
 impl Pacing {
+    /// For a stream over a unix socket.
+    pub(super) fn blocking() -> Pacing {
+        Pacing(State::Blocking)
+    }
+
     /// For a stream that begins.
     pub(super) fn catching_up() -> Pacing {
         Pacing(State::Eager { level: FLOOD, since: None })
@@ -46,7 +56,7 @@ impl Pacing {
     /// When the next read is due; `None` when it may block at once.
     pub(super) fn nap_until(&self) -> Option<Instant> {
         match self.0 {
-            State::Eager { .. } => None,
+            State::Blocking | State::Eager { .. } => None,
             State::Napping { until } => Some(until),
         }
     }
@@ -54,6 +64,7 @@ impl Pacing {
     /// A read brought bytes. `drained`: it left nothing behind.
     pub(super) fn read(&mut self, now: Instant, drained: bool) {
         self.0 = match self.0 {
+            State::Blocking => State::Blocking,
             State::Napping { .. } => State::Napping { until: if drained { now + NAP } else { now } },
             State::Eager { level, since } => {
                 let leaked = since.map_or(0, |since| now.saturating_duration_since(since).as_millis());
@@ -106,6 +117,11 @@ mod tests {
     fn a_steady_trickle_never_naps() {
         assert!(!naps_after(&mut eager(), Instant::now(), 10_000, Duration::from_millis(1)));
         assert!(!naps_after(&mut eager(), Instant::now(), 10_000, Duration::from_micros(1_100)));
+    }
+
+    #[test]
+    fn a_unix_socket_never_naps() {
+        assert!(!naps_after(&mut Pacing::blocking(), Instant::now(), 10_000, Duration::ZERO));
     }
 
     #[test]

@@ -22,8 +22,7 @@ use crate::wire::{CopyData, Header, MAX_STREAM_FRAME, decode_copy_data, tag};
 
 /// Bytes read at most before they are handed out, but for a frame that is longer.
 const CHUNK: usize = 256 * 1024;
-/// A server from which nothing came for so long, though it is asked each second, is given up: the connection may be dead without anyone
-/// saying so. As PostgreSQL's own `wal_receiver_timeout`: longer than a walsender is ever busy without a word.
+/// A server that answers nothing for so long, though it is asked each second, is gone: as with PostgreSQL's `wal_receiver_timeout`.
 const SILENCE: Duration = Duration::from_secs(60);
 /// How long a server may take to end the stream; a large transaction on its way is not interrupted.
 const END_PATIENCE: Duration = Duration::from_secs(5);
@@ -35,7 +34,7 @@ pub struct Stream {
     /// The part of the buffer that has been handed out.
     taken: usize,
     pacing: Pacing,
-    /// When something came last.
+    /// When something was last read.
     heard: tokio::time::Instant,
     clock: ServerClock,
     progress: Progress,
@@ -101,6 +100,7 @@ impl Drop for StatusTask {
 
 impl Stream {
     pub(super) fn begin(transport: Transport, unread: BytesMut, from: Lsn, publication: String) -> (Stream, Progress) {
+        let pacing = if transport.local { Pacing::blocking() } else { Pacing::catching_up() };
         let (half, writing_half) = tokio::io::split(transport);
         let progress = Progress::at(from);
         let (finish, finished) = oneshot::channel();
@@ -109,7 +109,7 @@ impl Stream {
             half,
             buffer: unread,
             taken: 0,
-            pacing: Pacing::catching_up(),
+            pacing,
             heard: tokio::time::Instant::now(),
             clock: ServerClock::new(Instant::now()),
             progress: progress.clone(),
@@ -129,12 +129,12 @@ impl Stream {
                 None => 0,
             };
             self.buffer.reserve(missing.max(CHUNK.saturating_sub(self.buffer.len())));
-            self.read().await.map_err(Error::Channel)?;
+            self.read().await?;
         }
     }
 
     /// Reads what there is, once it is due; waits for something when there is nothing.
-    async fn read(&mut self) -> Result<(), ChannelError> {
+    async fn read(&mut self) -> Result<(), Error> {
         let mut first = None;
         if let Some(due) = self.pacing.nap_until() {
             sleep_until(due.into()).await;
@@ -144,16 +144,17 @@ impl Stream {
             }
         }
         let first = match first {
-            Some(read) => read?,
+            Some(read) => read,
+            // After a long pause of the reader what has come meanwhile still counts: it is looked at before the clock.
             None => match timeout_at(self.heard + SILENCE, self.half.read_buf(&mut self.buffer)).await {
-                Ok(read) => read?,
-                Err(_) => return Err(ChannelError::Silent(SILENCE)),
+                Ok(read) => read,
+                Err(_) => return Err(Error::Silent { waited: SILENCE }),
             },
         };
-        self.heard = tokio::time::Instant::now();
-        if first == 0 {
-            return Err(ChannelError::Closed);
+        if first.map_err(broken)? == 0 {
+            return Err(Error::Channel(ChannelError::Closed));
         }
+        self.heard = tokio::time::Instant::now();
         let drained = loop {
             if self.buffer.len() == self.buffer.capacity() {
                 break false;
@@ -162,7 +163,7 @@ impl Stream {
                 None => break true,
                 // The end: the next read comes upon it again, after what came before it has been handed out.
                 Some(Ok(0)) => break false,
-                Some(read) => drop(read?),
+                Some(read) => drop(read.map_err(broken)?),
             }
         };
         self.pacing.read(Instant::now(), drained);
@@ -245,10 +246,6 @@ impl Stream {
     }
 
     fn discard_taken(&mut self) {
-        if self.taken > 0 {
-            // However long that took to be worked off, it was not the server that was silent.
-            self.heard = tokio::time::Instant::now();
-        }
         self.buffer.advance(self.taken);
         self.taken = 0;
         // What a long frame needed is given back.

@@ -106,7 +106,6 @@ impl Lines {
 
     async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
         loop {
-            // Epochs of one process sort in the order in which they began.
             if self.left == 0 || self.reader.position() >= self.end {
                 return None;
             }

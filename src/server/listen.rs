@@ -25,7 +25,7 @@ use super::admission::{Admission, Clients, Peer};
 use super::guard::Guard;
 use super::problem::Kind;
 use super::socket::Socket;
-use super::{App, Config, Limits, ServerError, Sources, routes, status};
+use super::{App, Config, Limits, ListenError, Sources, routes, status};
 
 /// How long to wait when the system has no descriptor for one more connection.
 const BREATH: Duration = Duration::from_millis(100);
@@ -42,8 +42,8 @@ pub struct Bound {
 ///
 /// # Errors
 /// When the address cannot be listened on.
-pub async fn bind(config: Config) -> Result<Bound, ServerError> {
-    let failed = |source| ServerError::Listen { address: config.listen, source };
+pub async fn bind(config: Config) -> Result<Bound, ListenError> {
+    let failed = |source| ListenError { address: config.listen, source };
     let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok(Bound { config, listener, address })

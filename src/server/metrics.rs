@@ -44,8 +44,9 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
     text.gauge(names::UPTIME, "Since the start.").sample(&[], app.started.elapsed().as_secs());
     text.gauge(names::CLIENTS, "Clients of the stream, WebSocket and SSE.").sample(&[], app.clients.get());
     text.gauge(names::CONNECTIONS, "Connections, of any kind.").sample(&[], app.admission.taken());
-    stream(&mut text, &app.sources.status.borrow().clone(), Instant::now());
-    counts(&mut text, &app.sources.counts.borrow().clone());
+    let (status, now) = (app.sources.status.borrow().clone(), Instant::now());
+    stream(&mut text, &status, now);
+    counts(&mut text, &app.sources.counts.borrow().clone(), status.state_at(now));
     history(&mut text, &app.sources.history.usage());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"), (header::CACHE_CONTROL, "no-store")], text.0)
         .into_response()
@@ -84,7 +85,7 @@ fn stream(text: &mut Exposition, status: &Status, now: Instant) {
     }
 }
 
-fn counts(text: &mut Exposition, counts: &Counts) {
+fn counts(text: &mut Exposition, counts: &Counts, state: pipeline::State) {
     let passed = counts.passed;
     text.counter(names::TRANSACTIONS, "Transactions with at least one event.").sample(&[], passed.transactions);
     let mut changes = text.counter(names::CHANGES, "Rows changed, and tables truncated.");
@@ -102,8 +103,10 @@ fn counts(text: &mut Exposition, counts: &Counts) {
     ] {
         tables.sample(&[("count_state", name)], counts.tables.iter().filter(|table| table.count_state == state).count());
     }
-    let mut exact = counts.tables.iter().filter_map(|table| Some((table, table.count?)));
-    let mut rows = text.gauge(names::ROWS, "Rows of a table; only while the count is exact.");
+    // Whoever scrapes takes a sample for the present, so there is none of what was true once.
+    let present = matches!(state, pipeline::State::Live | pipeline::State::Lagging);
+    let mut exact = counts.tables.iter().filter(|_| present).filter_map(|table| Some((table, table.count?)));
+    let mut rows = text.gauge(names::ROWS, "Rows of a table; only while the count is exact and the stream is held.");
     for (table, count) in exact.by_ref().take(MAX_TABLES) {
         rows.sample(&[("schema", &table.schema), ("table", &table.name)], count);
     }

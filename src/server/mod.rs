@@ -1,6 +1,6 @@
-//! REST, WebSocket, SSE and the viewer's files, over HTTP/1.1. `API.md` promises the shapes.
+//! REST, WebSocket, SSE and the viewer's files, over HTTP/1.1.
 //!
-//! Floor 6: reads what the pipeline publishes and the history keeps; changes nothing.
+//! Floor 7: reads what the pipeline publishes and the history keeps; changes nothing.
 //!
 //! ```text
 //! accept ─ admission ─ socket ─ hyper ─ guard ─ routes ─┬─ assets · status · tables · rows · events · metrics
@@ -51,7 +51,7 @@ pub struct Sources {
     pub history: History,
     /// The state of the watch.
     pub status: watch::Receiver<Arc<Status>>,
-    /// The counts. After each block of the history that changes them, they are published before the next block is appended.
+    /// The counts. Each is published while the block that it belongs behind is the newest of the history.
     pub counts: watch::Receiver<Arc<Counts>>,
     /// Where the rows of a table are read; `None` serves none.
     pub database: Option<Target>,
@@ -131,17 +131,14 @@ impl Default for Limits {
     }
 }
 
-/// Why there is no server.
+/// The address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-pub enum ServerError {
-    /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}; choose another with --listen, or stop what listens there")]
-    Listen {
-        /// What was asked for.
-        address: SocketAddr,
-        /// What the system says.
-        source: std::io::Error,
-    },
+#[error("cannot listen on {address}: {source}; choose another with --listen, or stop what listens there")]
+pub struct ListenError {
+    /// What was asked for.
+    pub address: SocketAddr,
+    /// What the system says.
+    pub source: std::io::Error,
 }
 
 /// What every request may look at.

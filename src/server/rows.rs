@@ -124,7 +124,7 @@ impl Reading<'_> {
 
     async fn columns(&self) -> Result<Vec<Column>, tokio_postgres::Error> {
         let columns = "
-            SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), base.oid, array_position(i.columns, a.attnum)
+            SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), base.oid, pg_catalog.array_position(i.columns, a.attnum)
             FROM pg_attribute a
             CROSS JOIN LATERAL (
                 WITH RECURSIVE base AS (
@@ -135,7 +135,7 @@ impl Reading<'_> {
                 SELECT oid FROM base WHERE typtype <> 'd'
             ) base
             LEFT JOIN LATERAL (
-                SELECT (ARRAY(SELECT unnest(indkey)))[1:indnkeyatts] AS columns FROM pg_index
+                SELECT (ARRAY(SELECT pg_catalog.unnest(indkey)))[1:indnkeyatts] AS columns FROM pg_index
                 WHERE indrelid = a.attrelid AND indisunique AND indisvalid AND indpred IS NULL AND indexprs IS NULL
                   AND NOT EXISTS (SELECT FROM pg_attribute n WHERE n.attrelid = indrelid AND n.attnum = ANY (indkey) AND NOT n.attnotnull)
                 ORDER BY indisprimary DESC, indnkeyatts, indexrelid LIMIT 1
@@ -189,9 +189,10 @@ impl Reading<'_> {
 
     /// Two columns for each of the table's: the text, cut, and its whole length in characters.
     fn select(&self, name: &str, columns: &[Column], key: &[&Column], wanted: &parameters::Page) -> String {
-        // `format` gives what the type's output function gives, which a cast to text does not for every type.
+        // `format` gives what the type's output function gives, which a cast to text does not for every type. It takes any type, so one
+        // that someone made for a certain type would be taken before the server's own, were that not named.
         let shown = columns.iter().map(|column| {
-            let text = format!("format('%s', {})", quoted(&column.name));
+            let text = format!("pg_catalog.format('%s', {})", quoted(&column.name));
             format!(
                 "CASE WHEN {} IS DISTINCT FROM NULL THEN left({text}, {MAX_VALUE}) END, length({text})::int8",
                 quoted(&column.name)

@@ -8,8 +8,9 @@
 //!
 //! Invariants:
 //! - The reader holds its place before `hello` is sent, so nothing is missed that comes after the position which `hello` names.
-//! - Counts are sent when every event up to their position was sent, and before any event behind it. (Only the first ones come before
-//!   the older events that a client asked for with `from`: what counts are true at, their `as_of` says.)
+//! - Counts are sent when every event up to their position was sent, and before any event behind it. (But for those that a client must
+//!   not wait for: the first ones, and those after a gap or new terms. They may come before older events; their `as_of` says what they
+//!   are true at.)
 //! - After a gap, no counts are sent that are older than the gap.
 //! - What is waiting goes out as one [`Batch`], bounded in bytes. A client that is slow only falls behind in the history.
 

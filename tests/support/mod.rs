@@ -4,21 +4,31 @@
 #![allow(dead_code, reason = "each test binary uses its own part of it")]
 #![allow(unused_imports, reason = "each test binary uses its own part of it")]
 
+mod audit;
+mod chronicle;
 mod postgres;
 mod process;
 mod proxy;
 #[cfg(target_os = "linux")]
 mod resources;
+mod stage;
 mod stream;
 mod wait;
+mod watched;
+mod witness;
 
+pub(crate) use audit::{Audit, audit};
+pub(crate) use chronicle::{Chronicle, Effect};
 pub(crate) use postgres::{Database, MAJORS, a_major, binaries, cluster, cluster_with, majors, on_major, options};
 pub(crate) use process::{Pgvigil, signal};
 pub(crate) use proxy::{Direction, Flow, Proxy};
 #[cfg(target_os = "linux")]
 pub(crate) use resources::Resources;
+pub(crate) use stage::{DDL_MESSAGES, Stage, play_all};
 pub(crate) use stream::{EventSource, ServerSentEvent, UPGRADE, WebSocket};
 pub(crate) use wait::{PATIENCE, wait_for};
+pub(crate) use watched::{Agreement, Table, Watched, tables};
+pub(crate) use witness::{Witness, mark};
 
 /// Makes one test per major version of each `async fn name(major: u32) -> anyhow::Result<()>`: `name::pg14` to `name::pg18`.
 #[allow(unused_macros, reason = "each test binary uses its own part of it")]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use pgvigil::cluster::{Binaries, Cluster, Options};
 use tokio::task::JoinHandle;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{FromSqlOwned, ToSql};
 use tokio_postgres::{Client, NoTls, Row};
 
@@ -103,6 +104,15 @@ impl Database {
     pub(crate) async fn value<T: FromSqlOwned>(&self, sql: &str) -> Result<T> {
         let row = self.client.query_one(sql, &[]).await.with_context(|| sql.to_owned())?;
         row.try_get(0).with_context(|| sql.to_owned())
+    }
+
+    /// The one value of a query, or `None` if a lock was in the way for as long as `lock_timeout` allows.
+    pub(crate) async fn unlocked_value<T: FromSqlOwned>(&self, sql: &str) -> Result<Option<T>> {
+        match self.client.query_one(sql, &[]).await {
+            Ok(row) => row.try_get(0).with_context(|| sql.to_owned()).map(Some),
+            Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Ok(None),
+            Err(error) => Err(error).with_context(|| sql.to_owned()),
+        }
     }
 
     /// `count(*)` of a table, named as SQL names it.

@@ -34,10 +34,20 @@ impl WebSocket {
     }
 
     pub(crate) async fn next_within(&mut self, within: Duration) -> Result<Option<Value>> {
+        let text = self.next_text_within(within).await?;
+        text.map(|text| serde_json::from_str(&text).with_context(|| text.to_string())).transpose()
+    }
+
+    /// The next object as it came.
+    pub(crate) async fn next_text(&mut self) -> Result<Option<String>> {
+        self.next_text_within(PATIENCE).await
+    }
+
+    async fn next_text_within(&mut self, within: Duration) -> Result<Option<String>> {
         loop {
             let message = timeout(within, self.socket.next()).await.with_context(|| format!("nothing came in {within:?}"))?;
             match message.transpose()? {
-                Some(Message::Text(text)) => return Ok(Some(serde_json::from_str(&text).with_context(|| text.to_string())?)),
+                Some(Message::Text(text)) => return Ok(Some(text.to_string())),
                 Some(Message::Ping(_) | Message::Pong(_)) => continue,
                 Some(Message::Close(_)) | None => return Ok(None),
                 Some(other) => bail!("a frame that is no text: {other:?}"),

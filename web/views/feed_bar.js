@@ -58,6 +58,6 @@ export function createFeedBar(on) {
     set(document.documentElement, { 'data-tab': tab });
     set(part('tab-tables'), { 'aria-current': tab === 'tables' ? 'page' : null });
     set(part('tab-feed'), { 'aria-current': tab === 'feed' ? 'page' : null });
-    setText(part('tab-feed-text'), pause ? `Feed · ${count(waiting(feed))}` : 'Feed');
+    setText(part('tab-feed-text'), waiting(feed) ? `Feed · ${count(waiting(feed))}` : 'Feed');
   };
 }

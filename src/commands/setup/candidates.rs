@@ -9,6 +9,8 @@ use std::fmt;
 use postgres_protocol::escape::escape_identifier;
 use tokio_postgres::{Client, Row};
 
+use crate::catalog::sql_name;
+
 /// A table that could be published.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Candidate {
@@ -88,7 +90,7 @@ impl Candidate {
 
     /// Its name as SQL takes it.
     pub(super) fn sql_name(&self) -> String {
-        format!("{}.{}", escape_identifier(&self.schema), escape_identifier(&self.name))
+        sql_name(&self.schema, &self.name)
     }
 
     /// Whether a person who writes `text` means this table: `schema.name`, plain or quoted, or the name alone of one in `public`.
@@ -119,7 +121,7 @@ impl Candidate {
         if self.key_usable {
             cures.push(format!("ALTER TABLE {name} REPLICA IDENTITY DEFAULT;"));
         } else {
-            cures.push(format!("ALTER TABLE {name} ADD PRIMARY KEY (…);"));
+            cures.push(format!("ALTER TABLE {name} ADD PRIMARY KEY (...);"));
         }
         if let Some(index) = &self.candidate {
             cures.push(format!("ALTER TABLE {name} REPLICA IDENTITY USING INDEX {index};"));

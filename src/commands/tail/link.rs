@@ -28,7 +28,7 @@ pub struct Server {
 
 /// An address that `tail` cannot use. It is not shown: it may hold a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ServerError {
+pub enum ParseServerError {
     /// Not such a URL.
     #[error("expected a URL such as http://127.0.0.1:7777")]
     NotAUrl,
@@ -41,21 +41,21 @@ pub enum ServerError {
 }
 
 impl FromStr for Server {
-    type Err = ServerError;
+    type Err = ParseServerError;
 
-    fn from_str(text: &str) -> Result<Self, ServerError> {
-        let uri: Uri = text.parse().map_err(|_| ServerError::NotAUrl)?;
+    fn from_str(text: &str) -> Result<Self, ParseServerError> {
+        let uri: Uri = text.parse().map_err(|_| ParseServerError::NotAUrl)?;
         let secure = match uri.scheme_str() {
             Some("http" | "ws") => false,
             Some("https" | "wss") => true,
-            _ => return Err(ServerError::NotAUrl),
+            _ => return Err(ParseServerError::NotAUrl),
         };
-        let authority = uri.authority().ok_or(ServerError::NotAUrl)?;
+        let authority = uri.authority().ok_or(ParseServerError::NotAUrl)?;
         if authority.as_str().contains('@') {
-            return Err(ServerError::Credentials);
+            return Err(ParseServerError::Credentials);
         }
         if uri.query().is_some() {
-            return Err(ServerError::Parameters);
+            return Err(ParseServerError::Parameters);
         }
         Ok(Self { secure, rest: format!("{authority}{}", uri.path().trim_end_matches('/')) })
     }
@@ -202,11 +202,11 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Server>().unwrap().to_string(), shown);
         }
-        assert_eq!("127.0.0.1:7777".parse::<Server>(), Err(ServerError::NotAUrl));
-        assert_eq!("ftp://host".parse::<Server>(), Err(ServerError::NotAUrl));
-        assert_eq!("http://host/?op=delete".parse::<Server>(), Err(ServerError::Parameters));
+        assert_eq!("127.0.0.1:7777".parse::<Server>(), Err(ParseServerError::NotAUrl));
+        assert_eq!("ftp://host".parse::<Server>(), Err(ParseServerError::NotAUrl));
+        assert_eq!("http://host/?op=delete".parse::<Server>(), Err(ParseServerError::Parameters));
         let error = "http://ann:secret@host".parse::<Server>().unwrap_err();
-        assert!(error == ServerError::Credentials && !error.to_string().contains("secret"));
+        assert!(error == ParseServerError::Credentials && !error.to_string().contains("secret"));
     }
 
     #[tokio::test]
@@ -218,6 +218,15 @@ mod tests {
         assert!(error.is_transient());
         let text = error.to_string();
         assert!(text.starts_with(&format!("no pgvigil answers at {server}")) && text.contains("--url"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn where_no_tls_is_spoken_it_says_so() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server: Server = format!("https://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let closing = tokio::spawn(async move { listener.accept().await.map(drop) });
+        assert!(matches!(Link::open(&server, "from=live").await, Err(LinkError::Unreachable { .. })));
+        closing.await.unwrap().unwrap();
     }
 
     #[test]

@@ -29,7 +29,7 @@ use crate::event::format::{Format, Formatter, Output};
 use link::{Link, Lost};
 use printer::Printer;
 
-pub use link::{LinkError, Server, ServerError};
+pub use link::{LinkError, ParseServerError, Server};
 
 /// The first pause before it connects again; each one that follows is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -103,6 +103,7 @@ pub async fn run(args: TailArgs, cancel: CancellationToken) -> Result<(), TailEr
     let mut tail = Tail { args, formatter: Formatter::new(format, colour), printer, last: None };
     tokio::select! {
         ended = tail.follow() => return ended,
+        () = printer::unread(std::io::stdout()) => return Ok(()),
         () = cancel.cancelled() => {}
     }
     // What was received is printed; but somebody who does not read need not be waited for.

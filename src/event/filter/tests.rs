@@ -216,7 +216,7 @@ fn asked() -> impl Strategy<Value = Asked> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
     fn a_filter_passes_what_the_naive_one_passes(asked in asked(), events in prop::collection::vec(event(), 0..80)) {

@@ -48,12 +48,12 @@ test('a drop is named, flashes, and shows by how much', async () => {
     const look = () => (number?.getAnimations().length ? resolve(true) : requestAnimationFrame(look));
     look();
   }));
-  world.postgres.sql('DELETE FROM "GameRequest" WHERE id <= 100');
+  world.postgres.sql('DELETE FROM "GameRequest" WHERE id <= 300');
   await viewer.shows('public.GameRequest', exact('"GameRequest"'));
   assert.equal(await flashed, true);
-  assert.equal(await viewer.page.textContent('tr[data-table="public.GameRequest"] .delta'), '▼100');
-  assert.match(await viewer.page.textContent('#drops') ?? '', /GameRequest 1,000 → 900 ▼100/);
-  await viewer.card(/100 changes.*GameRequest −100 → 900.*\+95 more/);
+  assert.equal(await viewer.page.textContent('tr[data-table="public.GameRequest"] .delta'), '▼300');
+  assert.match(await viewer.page.textContent('#drops') ?? '', /GameRequest 1,000 → 700 ▼300/);
+  await viewer.card(/300 changes.*GameRequest −300 → 700.*\+295 more/);
   await viewer.close();
 });
 

@@ -2,10 +2,12 @@
 
 import net from 'node:net';
 
+const TRICKLE_MS = 2000;
+
 export class Proxy {
   /** @type {Set<net.Socket>} */
   #sockets = new Set();
-  /** @type {'pass'|'silent'} */
+  /** @type {'pass'|'silent'|'trickle'} */
   #mode = 'pass';
 
   /** @param {number} port @param {number} target */
@@ -22,9 +24,19 @@ export class Proxy {
   /** @param {net.Socket} from @param {net.Socket} to */
   #join(from, to) {
     this.#sockets.add(from);
-    from.on('data', (bytes) => this.#mode === 'pass' && to.write(bytes));
+    /** @type {Buffer[]} */
+    const held = [];
+    const release = setInterval(() => {
+      const bytes = held.shift();
+      if (bytes) to.write(bytes);
+    }, TRICKLE_MS);
+    from.on('data', (bytes) => {
+      if (this.#mode === 'pass') to.write(bytes);
+      else if (this.#mode === 'trickle') held.push(bytes);
+    });
     from.on('error', () => from.destroy());
     from.on('close', () => {
+      clearInterval(release);
       this.#sockets.delete(from);
       to.destroy();
     });
@@ -33,6 +45,11 @@ export class Proxy {
   /** What comes is swallowed; nobody is told. */
   silence() {
     this.#mode = 'silent';
+  }
+
+  /** What comes is passed on, but ever later: half as fast as pgvigil speaks. */
+  trickle() {
+    this.#mode = 'trickle';
   }
 
   /** New connections pass again; those that lost bytes are of no use to anyone. */

@@ -1,0 +1,54 @@
+//! Tables are counted while others work with them, lock them, rename them, and commit what nobody can see yet.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod locked;
+mod standby;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use pgvigil::cluster::Cluster;
+use support::{Stage, cluster, play_all};
+
+use locked::*;
+
+support::on_every_major!(tables_are_counted_whatever_is_in_the_way, commits_that_wait_for_a_standby, many_small_tables);
+
+async fn tables_are_counted_whatever_is_in_the_way(major: u32) -> Result<()> {
+    let cluster = cluster(major).await?;
+    play_all!(
+        cluster,
+        major,
+        [
+            locked_tables_keep_no_others_waiting,
+            renamed_while_locked,
+            dropped_while_locked,
+            rewritten_while_locked,
+            left_out_while_locked
+        ]
+    )
+}
+
+async fn commits_that_wait_for_a_standby(major: u32) -> Result<()> {
+    let cluster = cluster(major).await?;
+    standby::commits_that_wait_for_a_standby(&cluster, major).await
+}
+
+/// How long this machine may take for 500 small tables, each counted in a transaction of its own.
+const SOON: Duration = Duration::from_secs(15);
+
+async fn many_small_tables(major: u32) -> Result<()> {
+    let cluster: Cluster = cluster(major).await?;
+    let make = "DO $$ BEGIN FOR i IN 1..500 LOOP EXECUTE format('CREATE TABLE t%s AS SELECT generate_series(1, %s) AS id', i, i % 7); END LOOP; END $$; \
+        CREATE PUBLICATION pgvigil FOR ALL TABLES";
+    let stage = Stage::set(&cluster, major, "many", make).await?;
+    let started = Instant::now();
+    let watched = stage.watch().await?;
+    let agreement = stage.agrees(&watched).await?;
+    let took = started.elapsed();
+    ensure!(agreement.tables == 500 && agreement.rows == 1_497, "{agreement:?}");
+    ensure!(took < SOON, "it took {took:?}");
+    Ok(())
+}
