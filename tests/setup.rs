@@ -382,10 +382,34 @@ async fn what_others_made_by_the_same_name_stays() -> Result<()> {
         text.contains("Publication \"pgvigil\" is there already and was not made by setup, so it is left as it is."),
         "{text}"
     );
+    // It cannot be made to be for all tables, so setup does not say that all are watched.
+    let (text, outcome) = set_up(&mut database, "--apply --all-tables --full-identity").await;
+    assert!(matches!(outcome, Err(SetupError::OtherForm { all_tables: false, ours: false, .. })), "{outcome:?}");
+    assert!(
+        !text.contains("All tables are watched") && !text.contains("BEGIN"),
+        "what is refused is not shown as to be run: {text}"
+    );
+    let (text, _) = set_up(&mut database, "--all-tables --full-identity").await;
+    assert!(text.contains("-- This cannot be applied: publication \"pgvigil\" is not for all tables"), "{text}");
     let text = clean_up(&mut database, "--apply").await?;
     assert!(text.contains("Publication \"pgvigil\" was not made by setup, so it stays."), "{text}");
     assert_eq!(database.value::<i64>(publication).await?, oid);
     Ok(())
+}
+
+/// The names are in the encoding of the database, and what setup sends besides them is in every encoding.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_of_any_encoding_can_be_set_up() -> Result<()> {
+    let cluster = cluster(a_major()).await?;
+    let maintenance = Database::connect(&cluster.url("postgres")).await?;
+    maintenance.run("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0").await?;
+    let mut database = Database::connect(&cluster.url("latin")).await?;
+    database.run("CREATE TABLE \"caf\u{e9}\" (id int PRIMARY KEY); CREATE TABLE keyless (a int)").await?;
+    let before = dump(&database).await?;
+    set_up(&mut database, "--apply --full-identity").await.1?;
+    assert_eq!(published(&mut database).await?.1, Vec::<String>::new());
+    clean_up(&mut database, "--apply").await?;
+    assert_unchanged(&before, &database, "").await
 }
 
 /// Whoever may create a schema must not get hold of code that a superuser will run.

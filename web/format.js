@@ -38,6 +38,11 @@ export function age(ms) {
   return `${Math.floor(h / 24)} d ${h % 24} h`;
 }
 
+/** A time of a minute at most, as a heading has it: `1 min`, `23 s`. @param {number} ms */
+export function span(ms) {
+  return ms >= 60_000 ? '1 min' : `${Math.floor(ms / 1000)} s`;
+}
+
 /** @param {number} n */
 export function bytes(n) {
   const units = ['B', 'kB', 'MB', 'GB', 'TB'];

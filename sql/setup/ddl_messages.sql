@@ -4,18 +4,18 @@
 --
 -- A message has the prefix `pgvigil.ddl` and is one JSON object in UTF-8, whatever the encoding of the database:
 --
---   {"event": "created" | "altered" | "dropped", "command": "ALTER TABLE", "sql": "alter table …",
+--   {"event": "created" | "altered" | "dropped", "command": "ALTER TABLE", "sql": "alter table ...",
 --    "table": {"oid": 16402, "schema": "public", "name": "User",
 --              "kind": "r",              -- pg_class.relkind: r p f m                  (this and the rest not for "dropped")
 --              "persistence": "p",       -- pg_class.relpersistence: p u
 --              "parent": 16400,          -- the partitioned table that it is attached to, or null
 --              "partitions": [16402]}}   -- of a partitioned table those attached to it, else null
---   {"event": "publication", "command": "ALTER PUBLICATION", "sql": "…", "publication": "pgvigil"}
---   {"event": "schema", "command": "ALTER SCHEMA", "sql": "…", "schema": "shop"}
+--   {"event": "publication", "command": "ALTER PUBLICATION", "sql": "...", "publication": "pgvigil"}
+--   {"event": "schema", "command": "ALTER SCHEMA", "sql": "...", "schema": "shop"}
 --
 -- "altered" carries the state after the command: a new name is a rename, a new parent an ATTACH, an oid gone from "partitions" a DETACH,
 -- another persistence SET LOGGED or SET UNLOGGED. "sql" is the start of what the client sent, and null where that is not wanted:
--- ALTER DATABASE … SET pgvigil.ddl_sql = off.
+-- ALTER DATABASE ... SET pgvigil.ddl_sql = off.
 --
 -- A message says that something changed, and where. It is never believed beyond that, since every role may call
 -- pg_logical_emit_message; what is true is then read from the catalogs.

@@ -1,2 +1,2 @@
--- All tables are watched, those to come too, so all may be read.
+-- Whatever is watched may be read: all tables, those to come too.
 GRANT pg_read_all_data TO {role};

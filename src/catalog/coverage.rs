@@ -98,7 +98,10 @@ impl fmt::Display for Reason {
             }
             Reason::NoPublication(name) => write!(f, "there is no publication {name:?}; `pgvigil setup --apply` makes it"),
             Reason::NotPublished(name) => {
-                write!(f, "not in publication {name:?}; add it with `pgvigil setup --apply` or ALTER PUBLICATION … ADD TABLE")
+                write!(
+                    f,
+                    "not in publication {name:?}; `pgvigil setup` shows how to add it without harm to its UPDATE and DELETE"
+                )
             }
             Reason::Operations(name, missing) => {
                 write!(f, "publication {name:?} leaves out ")?;
@@ -198,5 +201,17 @@ pub(super) fn readable(role: &Arc<str>, facts: Facts) -> Result<(), Reason> {
         Facts { select: false, .. } => Err(Reason::NoSelect { role: role() }),
         Facts { row_security: true, .. } => Err(Reason::RowSecurity { role: role() }),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Published as it is, a table whose rows nothing identifies would have its UPDATE and DELETE refused. Only setup looks at that.
+    #[test]
+    fn nobody_is_led_to_publish_a_table_by_hand() {
+        let advice = Reason::NotPublished("pgvigil".into()).to_string();
+        assert!(advice.contains("pgvigil setup") && !advice.contains("ALTER"), "{advice}");
     }
 }

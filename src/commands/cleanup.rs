@@ -56,7 +56,7 @@ pub enum CleanupError {
 pub async fn run(args: CleanupArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let target = args.connection.target()?;
     let mut client = target.sql("pgvigil cleanup").await.map_err(|error| Failure::advised(1, &error.advice()))?;
-    cleanup(&mut client, &args.options, out).await.map_err(Failure::other)
+    cleanup(&mut client, &args.options, out).await.map_err(|error| Failure::other(format_args!("nothing was changed: {error}")))
 }
 
 /// Prints the SQL to `out` and, if the options say so, runs it.

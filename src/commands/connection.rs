@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::Failure;
-use crate::connection::Target;
+use crate::connection::{Target, TargetError};
 
 /// Which database.
 #[derive(Args, Clone)]
@@ -18,7 +18,14 @@ impl ConnectionArgs {
     /// Everything that is needed to connect.
     pub fn target(&self) -> Result<Target, Failure> {
         let environment = |name: &str| std::env::var(name).ok();
-        Target::resolve(self.database_url.as_deref(), environment).map_err(Failure::other)
+        Target::resolve(self.database_url.as_deref(), environment).map_err(|error| {
+            // The text itself may hold a password, so it is named and not shown.
+            let hint = "--database-url or DATABASE_URL, such as postgresql://user@host:5432/database";
+            Failure::other(match error {
+                TargetError::Syntax(_) | TargetError::UnknownParameter(_) => format!("{error}. It comes from {hint}"),
+                error => error.to_string(),
+            })
+        })
     }
 }
 

@@ -29,7 +29,7 @@ enum Part {
 
 /// A part of a script was refused; nothing of the script was done.
 #[derive(Debug, thiserror::Error)]
-#[error("nothing was changed: {source}, in\n\n{part}")]
+#[error("the server refused\n\n{part}\n\n{source}")]
 pub struct ScriptError {
     part: String,
     source: ServerSays,
@@ -69,6 +69,11 @@ impl Script {
     /// Adds all of another script.
     pub(super) fn append(&mut self, other: Script) {
         self.parts.extend(other.parts);
+    }
+
+    /// The remarks alone.
+    pub(super) fn remarks(self) -> Script {
+        Script { parts: self.parts.into_iter().filter(|part| part.sql().is_none()).collect() }
     }
 
     /// The statements alone.
@@ -142,6 +147,25 @@ mod tests {
     #[test]
     fn a_value_is_not_taken_for_a_place() {
         assert_eq!(fill("{a} {b} {a} {c} {", &[("a", "{b}"), ("b", "{a}")]), "{b} {a} {b} {c} {");
+    }
+
+    /// A comment is sent with its statement, and the server converts it to the encoding of the database.
+    #[test]
+    fn what_is_sent_fits_every_encoding() {
+        let mut folders = vec![std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/sql"))];
+        let mut files = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "sql") {
+                    assert!(std::fs::read(&path).unwrap().is_ascii(), "{}", path.display());
+                    files += 1;
+                }
+            }
+        }
+        assert!(files > 30, "{files} files");
     }
 
     #[test]

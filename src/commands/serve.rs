@@ -27,7 +27,7 @@ pub struct ServeArgs {
 #[derive(Args, Clone, Debug)]
 pub struct WatchArgs {
     /// Where to serve the page and the API. Anyone who can connect there can read the data
-    #[arg(long, env = "PGVIGIL_LISTEN", default_value = "127.0.0.1:7777", value_name = "ADDRESS")]
+    #[arg(long, env = "PGVIGIL_LISTEN", default_value = "127.0.0.1:7777", value_parser = address, value_name = "ADDRESS")]
     pub listen: SocketAddr,
 
     /// The publication to read; `pgvigil setup` makes it
@@ -43,11 +43,11 @@ pub struct WatchArgs {
     pub allow_origin: Vec<Origin>,
 
     /// Memory for the history of changes
-    #[arg(long, env = "PGVIGIL_HISTORY_MEMORY", default_value = "64MiB", value_name = "BYTES")]
+    #[arg(long, env = "PGVIGIL_HISTORY_MEMORY", default_value = "64MiB", value_parser = history_memory, value_name = "BYTES")]
     pub history_memory: ByteSize,
 
     /// Memory for unfinished transactions; what exceeds it goes to a temporary file
-    #[arg(long, env = "PGVIGIL_MAX_TRANSACTION_MEMORY", default_value = "64MiB", value_name = "BYTES")]
+    #[arg(long, env = "PGVIGIL_MAX_TRANSACTION_MEMORY", default_value = "64MiB", value_parser = size, value_name = "BYTES")]
     pub max_transaction_memory: ByteSize,
 
     /// Have the server send large transactions while they run: it spares it the temporary files it would write otherwise
@@ -59,7 +59,7 @@ pub struct WatchArgs {
     pub concurrent_counts: u8,
 
     /// Read the catalog again after this long, also when nothing seems to have changed
-    #[arg(long, env = "PGVIGIL_RECONCILE", default_value = "30s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    #[arg(long, env = "PGVIGIL_RECONCILE", default_value = "30s", value_parser = reconcile, value_name = "TIME")]
     pub reconcile: Duration,
 }
 
@@ -82,8 +82,30 @@ impl WatchArgs {
     pub async fn bind(&self) -> Result<Bound, Failure> {
         let mut config = server::Config::new(self.listen);
         config.allow_origins.clone_from(&self.allow_origin);
-        server::bind(config).await.map_err(Failure::other)
+        let bound = server::bind(config).await.map_err(Failure::other)?;
+        let address = bound.local_addr();
+        if !address.ip().to_canonical().is_loopback() {
+            tracing::warn!(%address, "anyone who can connect to this address can read the data");
+        }
+        Ok(bound)
     }
+}
+
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "give an IP address and a port, such as 127.0.0.1:7777 or [::1]:7777")
+}
+
+fn size(text: &str) -> Result<ByteSize, &'static str> {
+    text.parse().map_err(|_| "give a size, such as 64MiB or 1GiB")
+}
+
+fn history_memory(text: &str) -> Result<ByteSize, &'static str> {
+    size(text).and_then(|size| if size < ByteSize::mib(1) { Err("give at least 1MiB, such as 64MiB") } else { Ok(size) })
+}
+
+fn reconcile(text: &str) -> Result<Duration, &'static str> {
+    let time = humantime::parse_duration(text).map_err(|_| "give a time, such as 30s or 5m")?;
+    if time < Duration::from_secs(1) { Err("give at least 1s, such as 30s") } else { Ok(time) }
 }
 
 fn bytes(size: ByteSize) -> usize {
@@ -94,11 +116,18 @@ fn bytes(size: ByteSize) -> usize {
 pub async fn run(args: ServeArgs, cancel: CancellationToken) -> Result<(), Failure> {
     let target = args.connection.target()?;
     let bound = args.watch.bind().await?;
-    watch(&args.watch, target, bound, cancel).await
+    watch(&args.watch, target, bound, None, cancel).await
 }
 
-/// Runs pipeline and server until cancelled, or until the pipeline finds that it can never begin.
-pub async fn watch(args: &WatchArgs, target: Target, bound: Bound, cancel: CancellationToken) -> Result<(), Failure> {
+/// Runs pipeline and server until cancelled, or until the pipeline finds that it can never begin. What is to be known once it is ready
+/// is printed then.
+pub async fn watch(
+    args: &WatchArgs,
+    target: Target,
+    bound: Bound,
+    to_know: Option<&'static str>,
+    cancel: CancellationToken,
+) -> Result<(), Failure> {
     let (writer, history) = history::ring(bytes(args.history_memory));
     let (pipeline, published) = Pipeline::new(args.pipeline(target.clone()), writer);
     let Published { status, counts } = published.clone();
@@ -107,7 +136,7 @@ pub async fn watch(args: &WatchArgs, target: Target, bound: Bound, cancel: Cance
 
     let stop = cancel.child_token();
     let serving = tokio::spawn(bound.serve(sources, stop.clone()));
-    let announcing = tokio::spawn(announce(published, address));
+    let announcing = tokio::spawn(announce(published, address, to_know));
     let outcome = pipeline.run(stop.clone()).await;
     announcing.abort();
     stop.cancel();
@@ -117,12 +146,15 @@ pub async fn watch(args: &WatchArgs, target: Target, bound: Bound, cancel: Cance
 }
 
 /// Prints the line that says that everything is there, once it is.
-async fn announce(published: Published, address: SocketAddr) {
+async fn announce(published: Published, address: SocketAddr, to_know: Option<&'static str>) {
     let mut status = published.status;
     let Ok(held) = status.wait_for(|status| status.epoch.is_some()).await else { return };
     if let Some(database) = &held.database {
         let pipeline::Database { name, host, port, .. } = &**database;
         println!("pgvigil: watching {name} on {host}:{port} at http://{address}");
+        if let Some(text) = to_know {
+            println!("pgvigil: {text}");
+        }
     }
 }
 
@@ -133,4 +165,33 @@ fn failure(error: &PipelineError) -> Failure {
         _ => 1,
     };
     Failure::advised(code, &error.advice())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Command {
+        #[command(flatten)]
+        watch: WatchArgs,
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused_with_an_example() {
+        for (flag, value, example) in [
+            ("--listen", "nonsense", "127.0.0.1:7777"),
+            ("--history-memory", "lots", "64MiB"),
+            ("--history-memory", "1000kB", "at least 1MiB"),
+            ("--max-transaction-memory", "lots", "64MiB"),
+            ("--reconcile", "banana", "30s"),
+            ("--reconcile", "999ms", "at least 1s"),
+        ] {
+            let said = Command::try_parse_from(["serve", flag, value]).unwrap_err().to_string();
+            assert!(said.contains(flag) && said.contains(example), "{said}");
+        }
+        let smallest = Command::try_parse_from(["serve", "--history-memory", "1MiB", "--reconcile", "1s", "--listen", "[::1]:0"]);
+        assert_eq!(smallest.unwrap().watch.history_memory, ByteSize::mib(1));
+    }
 }

@@ -12,7 +12,7 @@
 //!
 //! Invariants:
 //! - History and live are one path: a reader that catches up waits for the head to move, so "replay, then subscribe" has no race.
-//! - Everything that came after the *floor* is kept. Whoever must read on from before it is told a [`Gap`] up to the floor first; the
+//! - Everything that came after the *floor* is kept. Whoever must read on from before it is told a [`Gap`](crate::event::Gap) up to the floor first; the
 //!   floor is an event id, and reading on after it loses nothing.
 //! - Within an epoch, places only go up. Blocks are found by sequence number and events by place, both by bisection.
 //! - Blocks and what is remembered about them never take more than the limit. A [`Batch`] keeps the blocks of its events alive for as

@@ -65,7 +65,7 @@ impl Writer {
     }
 
     /// Waits, for a strictly bounded time, until no reader in good standing needs the blocks that have to go for `block`. To be called
-    /// before [`Writer::append`]; see [`courtesy`](super::courtesy). Cancel-safe.
+    /// before [`Writer::append`]; see `courtesy.rs`. Cancel-safe.
     pub async fn make_room(&mut self, block: &Block) {
         let mut waited = Duration::ZERO;
         loop {

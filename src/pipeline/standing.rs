@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytesize::ByteSize;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
@@ -102,8 +103,9 @@ impl Facts {
     fn explain(&self, state: State, now: Instant) -> Option<String> {
         match state {
             State::Lagging => {
-                let (seconds, bytes) = (self.lag.time(now).as_secs(), self.lag.bytes());
-                Some(format!("the stream is {seconds} s and {bytes} bytes of log behind the server"))
+                let (time, log) = (self.lag.time(now).as_secs(), ByteSize::b(self.lag.bytes()).display().iec());
+                let time = humantime::format_duration(Duration::from_secs(time));
+                Some(format!("the stream is {time} and {log} of log behind the server"))
             }
             State::Stale => {
                 let seconds = STALE_AFTER.as_secs();

@@ -85,6 +85,13 @@ fn refused(doing: &Doing, error: &ServerError) -> Advice {
             "A publication says which tables' changes are streamed; without it there are none",
             format!("Run pgvigil setup --publication {publication} --apply to make it, or name another with --publication"),
         ),
+        // One row's text, or all of it together, is longer than a message of the protocol can be.
+        Doing::Stream { .. } if *code == SqlState::PROGRAM_LIMIT_EXCEEDED || *code == SqlState::INTERNAL_ERROR => Advice::new(
+            said,
+            "The server cannot send a change, perhaps since a row of it is close to 1 GB. The stream goes on behind it: \
+             what it skips is told as a gap, and all tables are counted again",
+            "Look into the server's log for the transaction",
+        ),
         _ if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
             Advice::new(said, NO_STREAM, "Give the role the right: ALTER ROLE … REPLICATION")
         }

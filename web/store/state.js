@@ -33,6 +33,7 @@
  * @property {ReadonlyMap<number, Table>} byOid
  * @property {ReadonlyMap<number, Sample[]>} samples  counts of the last minute, oldest first, at most one a second
  * @property {string|null} lsn        all counts are true at this position
+ * @property {number|null} since      when the first counts came: nothing is known of before
  * @property {ReadonlySet<number>} folded  partitioned tables whose partitions are hidden
  *
  * @typedef {object} Card  A transaction in the feed.
@@ -122,7 +123,7 @@ export const initialState = {
     stranger: null,
     lastId: null,
   },
-  tables: { byOid: new Map(), samples: new Map(), lsn: null, folded: new Set() },
+  tables: { byOid: new Map(), samples: new Map(), lsn: null, since: null, folded: new Set() },
   feed: { items: [], nextSeq: 1, size: 0, evicted: false, pause: null, selected: null, opened: new Map() },
   filter: { table: null, ops: [] },
   tab: 'tables',

@@ -27,7 +27,7 @@ export function applyCounts(tables, frame, at) {
   }
   for (const oid of frame.gone ?? []) byOid.delete(oid);
   for (const oid of samples.keys()) if (!byOid.has(oid)) samples.delete(oid);
-  return { ...tables, byOid, samples, lsn: frame.as_of.lsn };
+  return { ...tables, byOid, samples, lsn: frame.as_of.lsn, since: tables.since ?? at };
 }
 
 /** @param {Sample[]} samples @param {Sample} sample */
@@ -43,15 +43,27 @@ function addSample(samples, sample) {
 }
 
 /**
- * How many rows more or less than a minute before `now`, or than when first seen.
+ * How many rows more or less than `span` before `now`: a minute, or as long as the count was seen where that is less. Whoever shows
+ * the change says over how long it is, since a page that was just opened knows nothing of a minute ago.
  *
  * @param {Sample[]|undefined} samples
  * @param {number} now
+ * @returns {{change: number, span: number}}
  */
 export function changeOverWindow(samples, now) {
-  if (!samples?.length) return 0;
-  const start = samples.findLastIndex((s) => s.at <= now - WINDOW_MS);
-  return samples[samples.length - 1].count - samples[Math.max(0, start)].count;
+  if (!samples?.length) return { change: 0, span: 0 };
+  const start = samples[Math.max(0, samples.findLastIndex((s) => s.at <= now - WINDOW_MS))];
+  return { change: samples[samples.length - 1].count - start.count, span: seenFor(start.at, now) };
+}
+
+/**
+ * For how much of the last minute something was seen, when the first of it came at `since`.
+ *
+ * @param {number|null} since
+ * @param {number} now
+ */
+export function seenFor(since, now) {
+  return since === null ? 0 : Math.min(WINDOW_MS, Math.max(0, now - since));
 }
 
 /**

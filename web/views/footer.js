@@ -1,5 +1,5 @@
 /**
- * The strip at the bottom of a wide screen: position, lag, and what pgvigil holds.
+ * The strip at the bottom of a wide screen: lag, and what pgvigil holds.
  *
  * @typedef {import('../store/state.js').State} State
  * @typedef {import('../store/freshness.js').Freshness} Freshness
@@ -28,7 +28,6 @@ export function createFooter() {
   return function draw({ connection, feed }, { numbers }) {
     const said = numbers === 'blocked' ? null : connection.status?.said;
     const slot = said?.slot;
-    field('position', said?.lsn ?? null);
     field('lag', said?.lag_bytes == null ? null : bytes(said.lag_bytes));
     field('slot', slot ? `${slot.name}${slot.temporary ? ', temporary' : ''}` : null);
     field('WAL held', slot?.retained_bytes === undefined ? null : held(slot.retained_bytes, slot.budget_bytes));

@@ -7,9 +7,9 @@
  * @typedef {{table: Table, depth: number, children: number, folded: boolean, selected: boolean}} Entry
  */
 
-import { age, count, delta } from '../format.js';
+import { count, delta, span } from '../format.js';
 import { qualified } from '../protocol.js';
-import { changeOverWindow, fellMuch } from '../store/tables.js';
+import { changeOverWindow, fellMuch, WINDOW_MS } from '../store/tables.js';
 import { h, set, setText, shape } from './dom.js';
 import { flash } from './flash.js';
 import { behind } from './header.js';
@@ -39,9 +39,8 @@ export class TableRow {
     this.nameButton = h('button', { class: 'table-name', type: 'button' }, this.schema, this.label, this.kind);
     this.nameButton.addEventListener('click', () => this.#table && on.filter(qualified(this.#table)));
     this.reason = h('p', { class: 'reason', hidden: true });
-    this.mark = h('span', 'mark');
     this.number = h('span', 'number');
-    this.count = h('td', 'count', this.mark, this.number);
+    this.count = h('td', 'count', this.number);
     this.spark = new Sparkline();
     this.delta = h('span', 'delta');
     this.change = h('td', 'change', this.spark.element, this.delta);
@@ -52,11 +51,11 @@ export class TableRow {
     this.element = h('tr', {}, name, this.count, this.change, this.inserts, this.updates, this.deletes);
   }
 
-  /** @param {Entry} entry @param {Sample[]|undefined} samples @param {Freshness} freshness @param {number} now */
-  draw(entry, samples, freshness, now) {
+  /** @param {Entry} entry @param {Sample[]|undefined} samples @param {Freshness} freshness @param {number} now @param {number} over  ms, as the heading says */
+  draw(entry, samples, freshness, now, over) {
     this.#drawName(entry);
     this.#drawCount(entry.table, freshness);
-    this.#drawChange(entry.table, samples, freshness, now);
+    this.#drawChange(entry.table, samples, freshness, now, over);
     this.#drawTotals(entry.table, freshness);
     this.#table = entry.table;
   }
@@ -77,7 +76,6 @@ export class TableRow {
     const known = table.count !== null && table.count_state === 'exact' && numbers !== 'none';
     set(this.count, { 'data-numbers': known ? numbers : 'none' });
     setText(this.number, known ? count(/** @type {number} */ (table.count)) : '—');
-    setText(this.mark, known && numbers === 'last-known' ? 'last known' : '');
     const why = known || numbers === 'none' ? '' : reasonOf(table);
     setText(this.reason, numbers === 'none' && table.count_state === 'counting' ? reasonOf(table) : why);
     this.reason.hidden = this.reason.textContent === '';
@@ -89,18 +87,14 @@ export class TableRow {
     }
   }
 
-  /** @param {Table} table @param {Sample[]|undefined} samples @param {Freshness} freshness @param {number} now */
-  #drawChange(table, samples, freshness, now) {
+  /** @param {Table} table @param {Sample[]|undefined} samples @param {Freshness} freshness @param {number} now @param {number} over */
+  #drawChange(table, samples, freshness, now, over) {
     const shown = table.count === null || freshness.numbers === 'none' ? 'none' : freshness.numbers;
-    const change = shown === 'plain' || shown === 'behind' ? changeOverWindow(samples, now) : 0;
-    const text = {
-      plain: delta(change),
-      behind: behind(freshness),
-      'last-known': freshness.age === null ? '' : `${age(freshness.age)} old`,
-      none: '',
-      blocked: '',
-    }[shown];
-    setText(this.delta, text);
+    const { change, span: seen } = shown === 'plain' || shown === 'behind' ? changeOverWindow(samples, now) : { change: 0, span: 0 };
+    // Counted for the first time after the page was opened: its change is over less time than the heading says.
+    const later = change !== 0 && over - seen >= 1000 ? ` in ${span(seen)}` : '';
+    setText(this.delta, shown === 'plain' ? delta(change) + later : shown === 'behind' ? behind(freshness) : '');
+    set(this.delta, { title: shown === 'plain' && seen < WINDOW_MS ? `Seen for ${span(seen)}, not a minute yet` : null });
     set(this.change, { 'data-direction': change === 0 || shown !== 'plain' ? null : change < 0 ? 'down' : 'up' });
     const fell = table.count !== null && fellMuch(table.count, change);
     set(this.element, { 'data-fell': fell ? (table.count === 0 ? 'empty' : 'much') : null });

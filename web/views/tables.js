@@ -6,21 +6,12 @@
  * @typedef {import('../protocol.js').Table} Table
  */
 
-import { count, delta, plural } from '../format.js';
+import { age, count, delta, plural, span } from '../format.js';
 import { qualified } from '../protocol.js';
-import { changeOverWindow, fellMuch, total, tree } from '../store/tables.js';
+import { changeOverWindow, fellMuch, seenFor, total, tree, WINDOW_MS } from '../store/tables.js';
 import { behind } from './header.js';
 import { h, part, set, setChildren, setText } from './dom.js';
 import { TableRow } from './table_row.js';
-
-/** @type {Record<Freshness['numbers'], [string, string]>} */
-const HEADINGS = {
-  plain: ['Rows', '1 min'],
-  behind: ['Rows', 'Lag'],
-  'last-known': ['Last known', 'Age'],
-  none: ['Rows', '1 min'],
-  blocked: ['', ''],
-};
 
 /** Drops named above the grid. */
 const DROPS_SHOWN = 3;
@@ -31,6 +22,7 @@ const DROPS_SHOWN = 3;
 export function createTables(on) {
   /** @type {Map<number, TableRow>} */
   const rows = new Map();
+  const dropsLabel = h('span', 'drops-label');
   /** @type {State['tables']|null} */
   let drawn = null;
   /** @type {ReturnType<typeof tree>} */
@@ -43,12 +35,14 @@ export function createTables(on) {
       arrange();
       drawn = tables;
     }
+    const seen = seenFor(tables.since, now);
     for (const { table, depth, children } of order) {
       const folded = tables.folded.has(table.oid);
       const selected = filter.table === qualified(table);
-      rows.get(table.oid)?.draw({ table, depth, children, folded, selected }, tables.samples.get(table.oid), freshness, now);
+      rows.get(table.oid)?.draw({ table, depth, children, folded, selected }, tables.samples.get(table.oid), freshness, now, seen);
     }
     drawHead(tables, freshness);
+    drawHeadings(freshness, seen);
     drawDrops(tables, freshness, now);
   };
 
@@ -77,22 +71,31 @@ export function createTables(on) {
     setChildrenOnce(part('total'), known ? [shown, ` rows${shown === '—' ? '' : mark}`, extent] : []);
     set(part('total'), { 'data-unknown': shown === '—' });
     setText(part('as-of'), known && tables.lsn && freshness.numbers !== 'none' ? `as of ${tables.lsn}` : '');
-    const [rowsHeading, changeHeading] = HEADINGS[freshness.numbers];
-    setText(part('count-heading'), rowsHeading);
-    setText(part('change-heading'), changeHeading);
     const empty = part('no-tables');
     set(empty, { hidden: known });
     setText(empty, freshness.state === 'live' ? 'The publication holds no table.' : 'No counts yet.');
+  }
+
+  /** What is true of a whole column is said once, above it. @param {Freshness} freshness @param {number} seen  how much of the last minute was, ms */
+  function drawHeadings({ numbers, age: old }, seen) {
+    const change = { plain: span(seen), behind: 'Lag', 'last-known': old === null ? '' : `${age(old)} old`, none: span(seen), blocked: '' }[numbers];
+    setText(part('count-heading'), numbers === 'last-known' ? 'Last known' : 'Rows');
+    setText(part('change-heading'), change);
+    const partial = numbers === 'plain' && seen < WINDOW_MS;
+    set(part('change-heading'), { title: partial ? `This page has watched for ${span(seen)}, not a minute yet: it does not know what was before.` : null });
   }
 
   /** Names the tables that lost much within the last minute, for who looks here because something is gone. @param {State['tables']} tables @param {Freshness} freshness @param {number} now */
   function drawDrops(tables, { numbers }, now) {
     /** @type {{table: Table, change: number}[]} */
     const drops = [];
+    let longest = 0;
     for (const table of numbers === 'plain' || numbers === 'behind' ? tables.byOid.values() : []) {
       if (table.kind === 'partition' || table.count === null) continue;
-      const change = changeOverWindow(tables.samples.get(table.oid), now);
-      if (fellMuch(table.count, change)) drops.push({ table, change });
+      const { change, span: seen } = changeOverWindow(tables.samples.get(table.oid), now);
+      if (!fellMuch(table.count, change)) continue;
+      drops.push({ table, change });
+      longest = Math.max(longest, seen);
     }
     drops.sort((a, b) => a.change - b.change);
     const line = part('drops');
@@ -102,12 +105,13 @@ export function createTables(on) {
       return [table.name, `${count(rowsNow - change)} → ${count(rowsNow)}`, delta(change)];
     });
     if (drops.length > DROPS_SHOWN) texts.push(['', `and ${drops.length - DROPS_SHOWN} more`, '']);
+    setText(dropsLabel, longest < WINDOW_MS ? `Fell in the last ${span(longest)}` : 'Fell in the last minute');
     const key = JSON.stringify(texts);
     if (line.dataset.key === key) return;
     line.dataset.key = key;
     line.replaceChildren(
-      h('span', 'drops-label', 'Fell in the last minute'),
-      ...texts.map(([name, from, by]) => h('span', 'drop', h('b', {}, name), ` ${from} `, h('span', 'by', by))),
+      dropsLabel,
+      ...texts.map(([name, from, by]) => h('span', 'drop', h('b', {}, name), h('span', 'from', from), h('span', 'by', by))),
     );
   }
 }

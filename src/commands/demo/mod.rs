@@ -69,7 +69,8 @@ async fn watched(
 
     let playing = cancel.child_token();
     let play = tokio::spawn(play(client, Options { seed: args.seed, ..Options::default() }, playing.clone()));
-    let outcome = serve::watch(&args.watch, target(DATABASE)?, bound, cancel.clone()).await;
+    let farewell = Some("Ctrl-C ends it; everything is gone then");
+    let outcome = serve::watch(&args.watch, target(DATABASE)?, bound, farewell, cancel.clone()).await;
     playing.cancel();
     if let Ok(Err(error)) = play.await {
         tracing::warn!(%error, "the demo's players have lost their connection");

@@ -121,7 +121,7 @@ impl Candidate {
         if self.key_usable {
             cures.push(format!("ALTER TABLE {name} REPLICA IDENTITY DEFAULT;"));
         } else {
-            cures.push(format!("ALTER TABLE {name} ADD PRIMARY KEY (…);"));
+            cures.push(format!("ALTER TABLE {name} ADD PRIMARY KEY (...);"));
         }
         if let Some(index) = &self.candidate {
             cures.push(format!("ALTER TABLE {name} REPLICA IDENTITY USING INDEX {index};"));

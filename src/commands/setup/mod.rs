@@ -75,7 +75,7 @@ impl SetupOptions {
     }
 }
 
-/// Why a database could not be set up. Nothing was changed.
+/// Why a database cannot be set up. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// The system catalogs.
@@ -86,7 +86,7 @@ pub enum SetupError {
     NoSuchTable(#[from] NoSuchTable),
     /// Tables would be harmed or left out, and nobody said which.
     #[error(
-        "nothing was changed: {tables} table(s) cannot be published as they are, since their UPDATE and DELETE would fail. They are listed \
+        "{tables} table(s) cannot be published as they are, since their UPDATE and DELETE would fail. They are listed \
          above. Decide: --leave-out does not watch them, --full-identity gives them REPLICA IDENTITY FULL"
     )]
     Undecided {
@@ -95,27 +95,31 @@ pub enum SetupError {
     },
     /// All tables were asked for, and some would be harmed.
     #[error(
-        "nothing was changed: with all tables published, UPDATE and DELETE would fail on {tables} of them. They are listed above. Give \
+        "with all tables published, UPDATE and DELETE would fail on {tables} of them. They are listed above. Give \
          them a key first, or use --full-identity, or publish tables one by one without --all-tables"
     )]
     NotAllSafe {
         /// How many.
         tables: usize,
     },
-    /// The publication of that name, made by setup, has to be made anew.
+    /// The publication of that name is for all tables, or is not, and has to be made anew to be otherwise.
     #[error(
-        "nothing was changed: publication {publication:?} is {}for all tables, and that cannot be altered. Remove it first: pgvigil \
-         cleanup --apply",
-        if *.all_tables { "" } else { "not " }
+        "publication {publication:?} is {}for all tables, and that cannot be altered. {}",
+        if *.all_tables { "" } else { "not " },
+        if *.ours { "Remove it first: pgvigil cleanup --apply" } else {
+            "It was not made by setup: run it without --all-tables, or have another one made with --publication"
+        }
     )]
     OtherForm {
         /// Its name.
         publication: String,
         /// What it is now.
         all_tables: bool,
+        /// It was made by setup.
+        ours: bool,
     },
     /// The role that is connected may not make a publication.
-    #[error("nothing was changed: role {role:?} may not make a publication here. {remedy}")]
+    #[error("role {role:?} may not make a publication here. {remedy}")]
     NotAllowed {
         /// Who is connected.
         role: String,
@@ -124,7 +128,7 @@ pub enum SetupError {
     },
     /// The schema of pgvigil is there, in other hands.
     #[error(
-        "nothing was changed: schema pgvigil belongs to role {owner:?}, which could change what setup puts there. Let that role run pgvigil \
+        "schema pgvigil belongs to role {owner:?}, which could change what setup puts there. Let that role run pgvigil \
          cleanup --apply, or drop the schema"
     )]
     SchemaOfAnother {
@@ -143,22 +147,30 @@ pub enum SetupError {
 pub async fn run(args: SetupArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let target = args.connection.target()?;
     let mut client = target.sql("pgvigil setup").await.map_err(|error| Failure::advised(1, &error.advice()))?;
-    setup(&mut client, &args.options, out).await.map_err(|error| Failure::with_code(4, error))
+    setup(&mut client, &args.options, out)
+        .await
+        .map_err(|error| Failure::with_code(4, format_args!("nothing was changed: {error}")))
 }
 
 /// Prints the SQL to `out` and, if the options say so, runs it.
 pub async fn setup(client: &mut Client, options: &SetupOptions, out: &mut dyn Write) -> Result<(), SetupError> {
     let looking = script::look(client).await?;
-    let plan = Plan::make(looking.client(), options).await?;
+    let Plan { mut script, obstacle, next } = Plan::make(looking.client(), options).await?;
     looking.rollback().await?;
-    write!(out, "{}", plan.script)?;
-    if let Some(obstacle) = plan.obstacle {
-        // Without --apply the text is what was asked for, and says what stands in the way.
-        return if options.apply { Err(obstacle) } else { Ok(()) };
+    match obstacle {
+        // SQL that was refused is not shown as if it were to be run.
+        Some(obstacle) if options.apply => {
+            write!(out, "{}", script.remarks())?;
+            return Err(obstacle);
+        }
+        // The text is what was asked for, and says what stands in the way.
+        Some(obstacle) => script.remark(format!("This cannot be applied: {obstacle}")),
+        None => {}
     }
-    if options.apply && !plan.script.is_empty() {
-        plan.script.run(client).await?;
-        writeln!(out, "-- Done.")?;
+    write!(out, "{script}")?;
+    if options.apply && !script.is_empty() {
+        script.run(client).await?;
+        write!(out, "-- Done.\n\n{next}")?;
     }
     Ok(())
 }

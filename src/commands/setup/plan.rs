@@ -16,6 +16,8 @@ const DDL_MESSAGES: &str = include_str!("../../../sql/setup/ddl_messages.sql");
 pub(super) struct Plan {
     pub(super) script: Script,
     pub(super) obstacle: Option<SetupError>,
+    /// What is left for a person to do, once it was run.
+    pub(super) next: Script,
 }
 
 /// Who is connected, and to what.
@@ -65,7 +67,7 @@ impl Plan {
         let candidates = Candidate::read(client, grantee).await?;
         let selection = Selection::choose(&candidates, &options.tables, options.remedy(), server.superuser)?;
 
-        let mut plan = Plan { script: Script::default(), obstacle: None };
+        let mut plan = Plan { script: Script::default(), obstacle: None, next: Script::default() };
         plan.introduce(&server);
         plan.explain_left_out(&selection, options);
         plan.schema(&selection, &server);
@@ -73,7 +75,7 @@ impl Plan {
         plan.publication(&selection, options, &server, existing.as_ref());
         plan.role(&selection, options, &server, role.as_ref());
         plan.ddl_messages(&server);
-        plan.conclude(options);
+        plan.conclude(options, &server, role.as_ref());
         Ok(plan)
     }
 
@@ -153,16 +155,17 @@ impl Plan {
                 if selection.named.is_empty() { String::new() } else { format!(" FOR TABLE\n  {}", only(&selection.named)) };
             return self.script.sql(template, &[("publication", &publication), ("tables", &tables), ("generated", generated)]);
         };
+        // What someone else made for all tables has what setup would name.
+        if options.all_tables && !existing.all_tables || existing.ours && existing.all_tables != options.all_tables {
+            let (publication, &Existing { all_tables, ours, .. }) = (options.publication.clone(), existing);
+            self.obstacle = Some(SetupError::OtherForm { publication, all_tables, ours });
+            return;
+        }
         if !existing.ours {
             let name = &options.publication;
             return self
                 .script
                 .remark(format!("Publication {name:?} is there already and was not made by setup, so it is left as it is."));
-        }
-        if existing.all_tables != options.all_tables {
-            let publication = options.publication.clone();
-            self.obstacle = Some(SetupError::OtherForm { publication, all_tables: existing.all_tables });
-            return;
         }
         if !options.all_tables {
             let added: Vec<_> = selection.named.iter().copied().filter(|table| !existing.tables.contains(&table.oid)).collect();
@@ -190,7 +193,7 @@ impl Plan {
     fn may_publish(&mut self, options: &SetupOptions, server: &Server) {
         let Server { me, database, .. } = server;
         let remedy = if options.all_tables && !server.superuser {
-            "A publication for all tables takes a superuser.".to_owned()
+            "A publication for all tables takes a superuser".to_owned()
         } else if !server.may_create {
             format!("It takes: GRANT CREATE ON DATABASE {} TO {};", escape_identifier(database), escape_identifier(me))
         } else {
@@ -273,8 +276,20 @@ impl Plan {
         }
     }
 
-    fn conclude(&mut self, options: &SetupOptions) {
-        if self.script.is_empty() {
+    fn conclude(&mut self, options: &SetupOptions, server: &Server, role: Option<&Role>) {
+        let SetupOptions { role: name, publication, .. } = options;
+        self.next.remark(if role.map_or_else(|| server.may_make_role(), |role| role.ours) {
+            format!(
+                "Next: give the role a password, if it has none: ALTER ROLE {} PASSWORD '...';\n\
+                 Then, connecting as it: pgvigil serve --publication {publication}",
+                escape_identifier(name)
+            )
+        } else {
+            format!("Next: pgvigil serve --publication {publication}, as a role that has REPLICATION and may read the tables.")
+        });
+        if self.obstacle.is_some() {
+            // What stands in the way is said in place of how to go on.
+        } else if self.script.is_empty() {
             self.script.remark("Nothing is missing.");
         } else if !options.apply {
             self.script.remark("Nothing was run. To run it, all or nothing: pgvigil setup --apply, with the same options.");

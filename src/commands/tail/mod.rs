@@ -103,6 +103,7 @@ pub async fn run(args: TailArgs, cancel: CancellationToken) -> Result<(), TailEr
     let mut tail = Tail { args, formatter: Formatter::new(format, colour), printer, last: None };
     tokio::select! {
         ended = tail.follow() => return ended,
+        () = printer::unread(std::io::stdout()) => return Ok(()),
         () = cancel.cancelled() => {}
     }
     // What was received is printed; but somebody who does not read need not be waited for.

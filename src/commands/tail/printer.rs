@@ -1,14 +1,20 @@
 //! Standard output, written by a thread of its own: a reader who pauses must not keep the process from ending when it is told to.
 
 use std::io::{self, BufWriter, ErrorKind, Write};
+use std::os::fd::AsFd;
 use std::thread;
+use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
 
 use super::TailError;
 
 /// Lines that may wait to be written; beyond that, nothing more is read from the server.
 const WAITING: usize = 64;
+/// How often it is looked whether somebody still reads.
+const GLANCE: Duration = Duration::from_millis(500);
 
 /// Writes lines in their order.
 pub(super) struct Printer {
@@ -50,6 +56,19 @@ fn write(mut out: impl Write, mut waiting: mpsc::Receiver<String>) -> io::Result
         }
     }
     out.flush()
+}
+
+/// Waits until nobody reads any more. On a quiet database the next write, which would tell, may be hours away.
+pub(super) async fn unread(out: impl AsFd) {
+    loop {
+        // It waits for nothing, so it does not block. Files and terminals are always read.
+        let mut asked = [PollFd::new(out.as_fd(), PollFlags::empty())];
+        let gone = PollFlags::POLLERR | PollFlags::POLLHUP;
+        if poll(&mut asked, PollTimeout::ZERO).is_ok() && asked[0].revents().is_some_and(|events| events.intersects(gone)) {
+            return;
+        }
+        sleep(GLANCE).await;
+    }
 }
 
 /// A pipe that was closed at its other end (`pgvigil tail | head`) is a good end.
@@ -94,6 +113,14 @@ mod tests {
         assert!(print_until_closed(ErrorKind::BrokenPipe).await.is_ok());
         let error = print_until_closed(ErrorKind::StorageFull).await.unwrap_err();
         assert!(matches!(error, TailError::Output(error) if error.kind() == ErrorKind::StorageFull));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_who_leaves_is_noticed_without_a_write() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        assert!(tokio::time::timeout(5 * GLANCE, unread(&writer)).await.is_err());
+        drop(reader);
+        assert!(tokio::time::timeout(5 * GLANCE, unread(&writer)).await.is_ok());
     }
 
     #[tokio::test]

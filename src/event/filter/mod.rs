@@ -16,7 +16,7 @@
 //!
 //! **Rows**: every condition of `where` must hold for the row as it is now (`new`), or every one for the row as it was (`old`, else as
 //! much of it as `key` tells), so an update that moves a row out of what is asked for is still seen. A truncate took every row and
-//! passes. How values compare is told in [`condition`].
+//! passes. How values compare is told in `condition.rs`.
 //!
 //! Cost is bounded: at most [`MAX_BYTES`] of parameters with [`MAX_CONDITIONS`] conditions, each linear in the value it looks at. The
 //! JSON of an event is read only when there is a `where`, and only after table and operation passed.

@@ -36,7 +36,9 @@ async function isLost(viewer) {
   await viewer.becomes('disconnected', LOSS_MS);
   assert.deepEqual(await viewer.unmarkedNumbers(), []);
   assert.match(await viewer.page.title(), /^✕ disconnected/);
-  assert.match((await viewer.counts())['public.User'], /^last known\d+$/);
+  assert.match((await viewer.counts())['public.User'], /^\d+$/);
+  assert.equal(await viewer.page.textContent('#count-heading'), 'Last known');
+  assert.match(await viewer.page.textContent('#change-heading') ?? '', / old$/);
 }
 
 /** @param {import('./support/viewer.js').Viewer} viewer */
@@ -117,8 +119,8 @@ test('PostgreSQL stands still: its silence is not the page\'s word for live', as
   process.kill(Number(walsender), 'SIGSTOP');
   try {
     await until('the page is no longer live', async () => (await viewer.state()) !== 'live', 8000);
-    const cell = await viewer.page.textContent('tr[data-table="public.User"]') ?? '';
-    assert.match(cell, /behind|last known|—/);
+    const seen = await viewer.page.textContent('#count-heading') + (await viewer.page.textContent('tr[data-table="public.User"]') ?? '');
+    assert.match(seen, /behind|Last known|—/);
   } finally {
     process.kill(Number(walsender), 'SIGCONT');
   }

@@ -80,6 +80,29 @@ test('everything that a finger presses is large enough', async () => {
   await viewer.close();
 });
 
+test('no name, value or number is so long that it widens the page', async (t) => {
+  const long = 'a_name_of_sixty_three_bytes_that_nowhere_has_a_place_to_break_x';
+  const emoji = '🧨'.repeat(15);
+  world.postgres.sql(`CREATE TABLE "${long}" (id text PRIMARY KEY, "${emoji}" text); CREATE TABLE "${emoji}" (LIKE "${long}" INCLUDING ALL)`);
+  t.after(() => world.postgres.sql(`DROP TABLE "${long}", "${emoji}"`));
+  for (const width of [360, 1024, 1440]) {
+    const viewer = await world.open({ width, height: 860, touch: width < 760 });
+    await viewer.becomes('live');
+    await viewer.shows(`public.${emoji}`, '0');
+    for (const name of [long, emoji]) {
+      world.postgres.sql(`INSERT INTO "${name}" SELECT i || repeat('k', 600), repeat('🧨', 1500) FROM generate_series(1, 20) i; DELETE FROM "${name}"`);
+    }
+    await viewer.shows(`public.${emoji}`, '0');
+    await viewer.fits();
+    if (width === 360) await viewer.page.tap('#tab-feed');
+    await viewer.card(/INS.*🧨/);
+    await viewer.fits();
+    await viewer.page.locator('.card-toggle').first().click();
+    await viewer.fits();
+    await viewer.close();
+  }
+});
+
 test('who asked for less motion gets none', async () => {
   const viewer = await world.open();
   await viewer.page.emulateMedia({ reducedMotion: 'reduce' });

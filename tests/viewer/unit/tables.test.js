@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { changeOverWindow, fellMuch, fold, total, tree } from '../../../web/store/tables.js';
+import { span } from '../../../web/format.js';
+import { changeOverWindow, fellMuch, fold, seenFor, total, tree } from '../../../web/store/tables.js';
 import { counts, live, receive, table } from './frames.js';
 
 const names = (tables) => tree(tables).map(({ table: { name }, depth }) => '  '.repeat(depth) + name);
@@ -21,17 +22,33 @@ test('whole counts replace what was known, others add to it, and tables go', () 
 test('the change over a minute ends when the minute is over', () => {
   let state = live(0, [table(1, 'User', 22)]);
   state = receive(state, 10_000, counts([table(1, 'User', 0)], { whole: false }));
-  const change = (now) => changeOverWindow(state.tables.samples.get(1), now);
+  const change = (now) => changeOverWindow(state.tables.samples.get(1), now).change;
   assert.equal(change(10_000), -22);
   assert.equal(change(69_999), -22);
   assert.equal(change(70_000), 0);
+});
+
+test('a change says over how long it is: a page that was just opened knows nothing of a minute ago', () => {
+  let state = live(5000, [table(1, 'User', 2)]);
+  state = receive(state, 20_000, counts([table(1, 'User', 9), table(2, 'late', 4)], { whole: false }));
+  state = receive(state, 30_000, counts([table(2, 'late', 1)], { whole: false }));
+  const { samples, since } = state.tables;
+  assert.deepEqual(changeOverWindow(samples.get(1), 28_400), { change: 7, span: 23_400 });
+  assert.deepEqual(changeOverWindow(samples.get(2), 30_000), { change: -3, span: 10_000 });
+  assert.deepEqual(changeOverWindow(samples.get(1), 65_000), { change: 7, span: 60_000 });
+  assert.deepEqual(changeOverWindow(samples.get(1), 900_000), { change: 0, span: 60_000 });
+  assert.deepEqual(changeOverWindow(undefined, 900_000), { change: 0, span: 0 });
+  assert.equal(span(seenFor(since, 28_400)), '23 s');
+  assert.equal(span(seenFor(since, 64_999)), '59 s');
+  assert.equal(span(seenFor(since, 65_000)), '1 min');
+  assert.equal(seenFor(null, 28_400), 0);
 });
 
 test('a count that is unknown for a while does not hide what fell', () => {
   let state = live(0, [table(1, 'User', 22)]);
   state = receive(state, 1000, counts([table(1, 'User', null)]));
   state = receive(state, 5000, counts([table(1, 'User', 3)]));
-  assert.equal(changeOverWindow(state.tables.samples.get(1), 5000), -19);
+  assert.equal(changeOverWindow(state.tables.samples.get(1), 5000).change, -19);
 });
 
 test('a table that changes all the time keeps about one sample a second', () => {
@@ -39,7 +56,7 @@ test('a table that changes all the time keeps about one sample a second', () => 
   for (let i = 1; i <= 3000; i++) state = receive(state, i * 50, counts([table(1, 'log', i)], { whole: false }));
   const samples = state.tables.samples.get(1);
   assert.ok(samples.length <= 65, `${samples.length} samples`);
-  const change = changeOverWindow(samples, 150_000);
+  const { change } = changeOverWindow(samples, 150_000);
   assert.ok(change >= 1200 && change <= 1221, `${change} in 60 s of 20 a second`);
 });
 

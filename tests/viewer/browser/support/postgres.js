@@ -82,6 +82,6 @@ export class Postgres {
 
   #remove() {
     this.server.kill('SIGQUIT');
-    rmSync(this.folder, { recursive: true, force: true });
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
   }
 }

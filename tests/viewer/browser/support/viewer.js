@@ -51,11 +51,12 @@ export class Viewer {
       const rows = [...document.querySelectorAll('#counts-body tr')].map((row) => ({
         table: row.getAttribute('data-table'),
         count: row.querySelector('td.count')?.textContent ?? '',
-        age: row.querySelector('td.change')?.textContent ?? '',
+        shown: row.querySelector('td.count')?.getAttribute('data-numbers') ?? '',
       }));
+      const marked = document.getElementById('count-heading')?.textContent === 'Last known' && document.getElementById('change-heading')?.textContent?.endsWith('old');
       const total = document.getElementById('total')?.textContent ?? '';
-      const unmarked = rows.filter(({ count, age }) => /\d/.test(count) && !(count.includes('last known') && age.endsWith('old')));
-      if (/^\d/.test(total) && !total.includes('last known')) unmarked.push({ table: 'total', count: total, age: '' });
+      const unmarked = rows.filter(({ count, shown }) => /\d/.test(count) && !(marked && shown === 'last-known'));
+      if (/^\d/.test(total) && !total.includes('last known')) unmarked.push({ table: 'total', count: total, shown: '' });
       return unmarked;
     });
   }

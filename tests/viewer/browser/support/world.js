@@ -11,6 +11,9 @@ const ARGUMENTS = [
   '--disable-component-update', '--disable-sync',
 ];
 
+// A test run that is told to end takes its servers with it.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => process.exit(1));
+
 export const SCHEMA = `
   CREATE TABLE "User" (id int PRIMARY KEY, email text NOT NULL, status text NOT NULL DEFAULT 'new', bio text);
   ALTER TABLE "User" REPLICA IDENTITY FULL;
