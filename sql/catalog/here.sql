@@ -1,6 +1,7 @@
 -- Where the transaction stands: what it sees, the youngest transaction that is running (each holds a lock on its own id until it ends),
 -- who asks, whom, and whether that one tells of DDL in its log.
 SELECT pg_current_snapshot()::text AS snapshot,
+       pg_current_wal_insert_lsn()::text AS lsn,
        (SELECT transactionid::text::bigint
           FROM pg_locks
          WHERE locktype = 'transactionid' AND mode = 'ExclusiveLock' AND granted

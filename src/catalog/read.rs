@@ -9,7 +9,7 @@ use tokio_postgres::{Client, IsolationLevel, Row};
 use super::coverage::{self, Facts};
 use super::{Coverage, Kind, Operation, Persistence, Publication, Reason, Table};
 use crate::counts::{FullXid, ParseSnapshotError, Snapshot};
-use crate::lsn::{Oid, ParseIdError, Xid};
+use crate::lsn::{Lsn, Oid, ParseIdError, Xid};
 use crate::pgoutput::ReplicaIdentity;
 
 /// The tables of a database, as one snapshot saw them.
@@ -17,6 +17,8 @@ use crate::pgoutput::ReplicaIdentity;
 pub struct Catalog {
     /// What was seen: a table made or altered by a transaction that this does not see is not in here yet.
     pub snapshot: Snapshot,
+    /// Read after the snapshot was taken, so everything in here was committed before this position.
+    pub read_at_lsn: Lsn,
     /// Every transaction that was running when this was read is older. One of these may have changed a table before that came under the
     /// publication, and the stream does not carry it: such a table is counted behind this fence.
     pub fence: FullXid,
@@ -75,7 +77,7 @@ pub async fn read(client: &mut Client, publication: &str) -> Result<Catalog, Cat
     let transaction = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await?;
     // A function that someone made must not be taken for the server's own.
     transaction.batch_execute("SET LOCAL search_path = ''").await?;
-    let Here { snapshot, fence, role, server_version, tells_ddl } = Here::read(transaction.client()).await?;
+    let Here { snapshot, lsn, fence, role, server_version, tells_ddl } = Here::read(transaction.client()).await?;
 
     let name: Arc<str> = publication.into();
     let found = transaction.query_opt(include_str!("../../sql/catalog/publication.sql"), &[&publication]).await?;
@@ -95,12 +97,13 @@ pub async fn read(client: &mut Client, publication: &str) -> Result<Catalog, Cat
         rows.iter().map(|row| read_table(row, &schemas)).collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
     judge(&mut tables, &facts, publication.as_ref(), &name, &role);
 
-    Ok(Catalog { snapshot, fence, role, server_version, tells_ddl, publication, tables })
+    Ok(Catalog { snapshot, read_at_lsn: lsn, fence, role, server_version, tells_ddl, publication, tables })
 }
 
 /// What a transaction sees, of which server.
 pub(super) struct Here {
     snapshot: Snapshot,
+    lsn: Lsn,
     pub(super) fence: FullXid,
     role: Arc<str>,
     server_version: i32,
@@ -115,6 +118,7 @@ impl Here {
         let fence = youngest.map_or(snapshot.xmin(), |xid| snapshot.xmax().closest(Xid(xid)).next());
         Ok(Here {
             snapshot,
+            lsn: row.try_get::<_, &str>("lsn")?.parse()?,
             fence,
             role: row.try_get::<_, &str>("role")?.into(),
             server_version: row.try_get("version")?,

@@ -24,6 +24,7 @@ mod sessions;
 mod standing;
 mod state;
 mod tables;
+mod tree;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -288,6 +288,9 @@ impl Session<'_> {
         let position = self.applier.ledger().position();
         self.progress.flushed(position);
         self.pipeline.standing.streamed(position, self.proof);
+        if self.tables.reached(position) {
+            self.soon();
+        }
         self.notice();
         Ok(())
     }
@@ -324,6 +327,8 @@ impl Session<'_> {
         }
         for (ddl, xid) in noticed.ddl {
             self.survey.ask();
+            self.tables.altered(&ddl.change, xid);
+            self.soon();
             if let Some(oid) = ddl.becomes_unlogged() {
                 self.doubtful.insert(oid, xid);
                 self.counting.forget(oid);
@@ -382,6 +387,8 @@ impl Session<'_> {
                 self.recount(oid, fence, "it was unlogged for a while, so it is counted again");
             }
         }
+        // What was found is certain once the stream has come as far: ask where it stands, rather than wait for the next second.
+        self.progress.request_reply();
         self.soon();
         Ok(())
     }

@@ -9,11 +9,12 @@ use std::time::Instant;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::published::{CountState, Counts, Passed, Table, TableKind};
+use super::tree::Tree;
 use crate::catalog::{self, Catalog, Coverage, Kind, Persistence, Reason, ReplicaIdentity};
-use crate::counts::{Ledger, Standing};
-use crate::event::TableName;
+use crate::counts::{Ledger, Standing, Totals};
+use crate::event::{TableName, ddl};
 use crate::event::time::rfc3339;
-use crate::lsn::{Oid, Xid};
+use crate::lsn::{Lsn, Oid, Xid};
 use crate::pgoutput::Timestamp;
 
 /// All tables known.
@@ -22,7 +23,7 @@ pub(super) struct Tables {
     known: FxHashMap<Oid, Known>,
     /// In the order in which they are shown.
     order: BTreeMap<(String, String, Oid), ()>,
-    children: FxHashMap<Oid, Vec<Oid>>,
+    tree: Tree,
     dirty: FxHashSet<Oid>,
     /// Tables that went since the last publication.
     removed: Vec<u32>,
@@ -99,6 +100,27 @@ impl Tables {
         self.dirty.extend(self.known.keys());
     }
 
+    /// The stream tells, by transaction `by`, that a table was made, altered or dropped. The partitions of another may be others then.
+    pub(super) fn altered(&mut self, change: &ddl::Change, by: Xid) {
+        let whole = match change {
+            ddl::Change::Altered(table) if table.kind == 'p' => Some(table.oid),
+            ddl::Change::Created(table) | ddl::Change::Altered(table) => table.parent,
+            ddl::Change::Dropped { oid, .. } => self.known.get(oid).and_then(|known| known.table.parent),
+            ddl::Change::Publication(_) | ddl::Change::Schema(_) => None,
+        };
+        if let Some(oid) = whole {
+            self.tree.altered(oid, by);
+            self.mark(oid);
+        }
+    }
+
+    /// The stream stands at `position`; true when that makes a tree of partitions certain.
+    pub(super) fn reached(&mut self, position: Lsn) -> bool {
+        let settled = self.tree.settle(position);
+        settled.iter().for_each(|oid| self.mark(*oid));
+        !settled.is_empty()
+    }
+
     /// Marks a table, and the partitioned tables above it, to be published anew. What is above a marked table is marked, too.
     fn mark(&mut self, oid: Oid) {
         let mut next = Some(oid);
@@ -158,7 +180,7 @@ impl Tables {
 
     /// Takes up a look at the catalog.
     pub(super) fn survey(&mut self, catalog: Catalog) -> Vec<Change> {
-        let Catalog { snapshot, tells_ddl, publication, tables, .. } = catalog;
+        let Catalog { snapshot, read_at_lsn, tells_ddl, publication, tables, .. } = catalog;
         // Where the server told of DDL all the while, a new file is no news.
         let told_ddl = std::mem::replace(&mut self.told_ddl, tells_ddl) && tells_ddl;
         let version = publication.as_ref().map(|publication| publication.version);
@@ -200,12 +222,7 @@ impl Tables {
             self.leave(oid);
             changes.push(Change::Gone(oid));
         }
-        self.children.clear();
-        for (oid, known) in &self.known {
-            if let Some(parent) = known.table.parent {
-                self.children.entry(parent).or_default().push(*oid);
-            }
-        }
+        self.tree.look(self.known.values().map(|known| &*known.table), &snapshot, read_at_lsn);
         changes
     }
 
@@ -254,11 +271,14 @@ impl Tables {
 
     fn describe(&self, known: &Known, ledger: &Ledger) -> Table {
         let catalog::Table { oid, schema, name, kind, parent, replica_identity, primary_key, coverage, .. } = &*known.table;
-        let leaves = self.leaves(*oid);
-        let totals = leaves.iter().map(|leaf| ledger.totals(*leaf)).fold(ledger.totals(*oid), |sum, leaf| sum.and(leaf));
+        let under = self.tree.under(*oid);
+        let is_settled = under.iter().all(|oid| self.tree.is_settled(*oid));
+        let leaves = self.leaves(&under);
+        let totals = leaves.iter().map(|leaf| ledger.totals(*leaf)).fold(Totals::default(), Totals::and);
         let (count, count_state, reason) = match (coverage, kind) {
             (Coverage::Uncovered(reason @ Reason::NotLookedAt), _) => (None, CountState::Counting, Some(reason.to_string())),
             (Coverage::Uncovered(reason), _) => (None, CountState::Uncovered, Some(reason.to_string())),
+            (Coverage::Covered, Kind::PartitionedTable) if !is_settled => (None, CountState::Counting, Some(UNSETTLED.to_owned())),
             (Coverage::Covered, Kind::PartitionedTable) => self.sum(&leaves, ledger),
             (Coverage::Covered, _) => match ledger.standing(*oid) {
                 Standing::Exact(rows) => (Some(rows), CountState::Exact, None),
@@ -267,7 +287,7 @@ impl Tables {
                 Standing::Unknown => (None, CountState::Unknown, known.note.clone()),
             },
         };
-        let last_change = leaves.iter().filter_map(|leaf| self.known.get(leaf)?.last_change).chain(known.last_change).max();
+        let last_change = leaves.iter().filter_map(|leaf| self.known.get(leaf)?.last_change).max();
         Table {
             oid: oid.0,
             schema: schema.clone(),
@@ -309,20 +329,13 @@ impl Tables {
         (Some(sum), CountState::Exact, None)
     }
 
-    /// The leaves of the partition tree under `oid`.
-    fn leaves(&self, oid: Oid) -> Vec<Oid> {
-        let mut leaves = Vec::new();
-        let mut open = self.children.get(&oid).cloned().unwrap_or_default();
-        while let Some(oid) = open.pop() {
-            match self.children.get(&oid) {
-                Some(children) => open.extend(children),
-                None if self.known.get(&oid).is_some_and(|known| known.table.has_rows()) => leaves.push(oid),
-                None => {}
-            }
-        }
-        leaves
+    /// Those that have rows.
+    fn leaves(&self, of: &[Oid]) -> Vec<Oid> {
+        of.iter().copied().filter(|oid| self.known.get(oid).is_some_and(|known| known.table.has_rows())).collect()
     }
 }
+
+const UNSETTLED: &str = "its partitions have changed; the catalog is being read";
 
 const HELD: &str = "what the publication covers has changed; the catalog is being read";
 
