@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
 use pgvigil::cluster::Cluster;
-use support::{Database, Watched, cluster_with, options};
+use support::{Database, Watched, cluster_with, mark, options};
 use tokio::process::Command;
 
 support::on_every_major!(followed_without_ddl_messages, followed_with_ddl_messages);
@@ -75,14 +75,19 @@ async fn follow(major: u32, tells_ddl: bool) -> Result<()> {
     database.run(IDENTITY).await?;
     database.run("CREATE PUBLICATION pgvigil FOR ALL TABLES").await?;
     let url = cluster.url("regression");
-    let start = |streaming| Watched::start(&url, streaming);
-    let watched = try_join_all([&["--streaming=true"][..], &["--streaming=false"]].map(start)).await?;
+    // One who listens to all of it may be slower than one who writes it.
+    let arguments = ["--streaming=true", "--streaming=false"].map(|streaming| [streaming, "--history-memory=1GiB"]);
+    let watched = try_join_all(arguments.iter().map(|arguments| Watched::start(&url, arguments))).await?;
 
     let started = Instant::now();
     let files = schedule(&regress())?;
     for file in &files {
         let before = Instant::now();
         run(&cluster, file).await?;
+        let mark = mark(&database).await?;
+        for watched in &watched {
+            watched.witness.has_heard(mark).await.with_context(|| format!("after {file}"))?;
+        }
         println!("{file}: {:?}", before.elapsed());
     }
     println!("PostgreSQL {major}: {} files in {:?}", files.len(), started.elapsed());

@@ -1,9 +1,12 @@
 //! A database that is watched, and whether what is told of it is so. For times at which nobody else writes.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use pgvigil::lsn::Lsn;
+use serde_json::Value;
 
 use super::postgres::Database;
 use super::process::Pgvigil;
@@ -94,7 +97,12 @@ impl Watched {
     }
 
     async fn compare(&self, database: &Database) -> Result<(Agreement, Vec<String>)> {
+        let here: Lsn = database.value::<String>("SELECT pg_current_wal_insert_lsn()::text").await?.parse()?;
         self.witness.has_heard(mark(database).await?).await?;
+        let shown = self.shown(here).await?;
+        // Where nothing tells of DDL, what is whose partition is found out a moment later.
+        let told = "SELECT EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'pgvigil_change')";
+        let sums_are_certain = database.value::<bool>(told).await?;
         let (mut agreement, mut unknown, mut wrong) = (Agreement { tables: 0, rows: 0 }, Vec::new(), String::new());
         database.run("SET lock_timeout = '1s'").await?;
         for table in tables(database).await? {
@@ -103,6 +111,10 @@ impl Watched {
                 unknown.push(table.name);
                 continue;
             };
+            let shown = shown.get(&table.oid).filter(|_| !table.partitioned || sums_are_certain);
+            if let Some(shown) = shown.filter(|shown| **shown != rows) {
+                write!(wrong, "\n  {} (oid {}) has {rows} rows, and is shown with {shown}", table.name, table.oid)?;
+            }
             match self.witness.rows(table.oid) {
                 None => unknown.push(table.name),
                 // The sum is told a moment after its parts.
@@ -120,6 +132,15 @@ impl Watched {
             bail!("wrong counts:{wrong}\npgvigil logged:\n{}", self.pgvigil.stderr());
         }
         Ok((agreement, unknown))
+    }
+
+    /// The exact counts that `GET /api/v1/tables` says are true at this position or behind it; none, if it has not come so far.
+    async fn shown(&self, behind: Lsn) -> Result<BTreeMap<u32, i64>> {
+        let answer = self.pgvigil.json("/api/v1/tables").await?;
+        let as_of: Lsn = answer["as_of"]["lsn"].as_str().context("as_of")?.parse()?;
+        let tables = answer["tables"].as_array().context("tables")?.iter().filter(|_| as_of >= behind);
+        let shown = |table: &Value| Some((u32::try_from(table["oid"].as_u64()?).ok()?, table["count"].as_i64()?));
+        Ok(tables.filter_map(shown).collect())
     }
 
     /// What `GET /api/v1/tables` says comes to be the same, a moment after the stream.
