@@ -83,6 +83,8 @@ pub(crate) struct ServerSentEvent {
     pub(crate) id: Option<String>,
     pub(crate) event: Option<String>,
     pub(crate) data: Value,
+    /// The data as it came: a number parsed may be another number.
+    pub(crate) text: String,
 }
 
 /// A client of `/api/v1/stream`, which reads as a browser's `EventSource` does.
@@ -125,6 +127,11 @@ impl EventSource {
         }
     }
 
+    /// The next object as it came.
+    pub(crate) async fn next_text(&mut self) -> Result<Option<String>> {
+        Ok(self.next().await?.map(|event| event.text))
+    }
+
     /// Reads on until an object fits, and returns the objects that were read, that one last.
     pub(crate) async fn until(&mut self, what: &str, fits: impl Fn(&Value) -> bool) -> Result<Vec<Value>> {
         read_until(what, fits, async || Ok(self.next().await?.map(|event| event.data))).await
@@ -147,7 +154,8 @@ fn parse_event(block: &str) -> Result<Option<ServerSentEvent>> {
     if data.is_empty() {
         return Ok(None);
     }
-    event.data = serde_json::from_str(&data.join("\n")).with_context(|| block.to_owned())?;
+    event.text = data.join("\n");
+    event.data = serde_json::from_str(&event.text).with_context(|| block.to_owned())?;
     Ok(Some(event))
 }
 
