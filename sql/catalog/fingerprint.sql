@@ -5,7 +5,7 @@
 --
 -- Whatever belongs to a publication depends on it in pg_depend, on every version, and is replaced rather than altered.
 -- The row of pg_class has a new xmin after every ALTER, rewrite, TRUNCATE, ATTACH and DETACH; VACUUM and ANALYZE write in place.
--- A DETACH … CONCURRENTLY that came to no end is in pg_inherits alone.
+-- A DETACH ... CONCURRENTLY that came to no end is in pg_inherits alone.
 SELECT (SELECT hashoidextended(p.oid, p.xmin::text::bigint)::numeric
                + (SELECT coalesce(sum(hashoidextended(d.objid, 1::bigint)), 0)
                     FROM pg_depend d

@@ -7,7 +7,7 @@ SELECT c.oid,
        c.relkind AS kind,
        c.relpersistence AS persistence,
        c.relispartition AS is_partition,
-       -- A partition that DETACH … CONCURRENTLY has begun to detach is none any more, also if that was never finished.
+       -- A partition that DETACH ... CONCURRENTLY has begun to detach is none any more, also if that was never finished.
        (SELECT i.inhparent FROM pg_inherits i WHERE c.relispartition AND i.inhrelid = c.oid AND NOT i.inhdetachpending) AS parent,
        c.relreplident AS replica_identity,
        c.relfilenode,

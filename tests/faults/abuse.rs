@@ -11,12 +11,16 @@ use tokio::time::timeout;
 use crate::scene::{Scene, TABLES};
 use crate::support::{PATIENCE, UPGRADE, wait_for};
 
-/// The witness hears of one more change, soon.
+/// The bystander hears of one more change, soon.
 async fn goes_on(scene: &Scene) -> Result<()> {
-    let heard = scene.witness.times("change");
+    let heard = scene.bystander.times("change");
     scene.database.run("INSERT INTO item (note) VALUES ('during the attack')").await?;
-    wait_for("the change to be told", Duration::from_secs(5), async || Ok((scene.witness.times("change") > heard).then_some(())))
-        .await
+    wait_for(
+        "the change to be told",
+        Duration::from_secs(5),
+        async || Ok((scene.bystander.times("change") > heard).then_some(())),
+    )
+    .await
 }
 
 /// What pgvigil answers until it closes the connection or says no more.
@@ -171,5 +175,5 @@ async fn spoofs_and_paths_that_lead_elsewhere() -> Result<()> {
         }
     }
     goes_on(&scene).await?;
-    scene.witness.was_never_misled(TABLES.len())
+    scene.bystander.was_never_misled(TABLES.len())
 }

@@ -8,9 +8,9 @@ use tokio_tungstenite::tungstenite::Message;
 
 use futures_util::SinkExt;
 
+use crate::bystander::Bystander;
 use crate::scene::{TABLES, app};
 use crate::support::{Database, Direction, Flow, PATIENCE, Pgvigil, Proxy, UPGRADE, a_major, cluster, wait_for};
-use crate::witness::Witness;
 
 /// A history that a few seconds of changes go through.
 const SMALL: [&str; 2] = ["--history-memory", "8MiB"];
@@ -27,16 +27,16 @@ async fn insert_much(database: &Database) -> Result<()> {
 }
 
 /// Everything that [`insert_much`] did came, once.
-async fn heard_it_all(witness: &Witness) -> Result<()> {
+async fn heard_it_all(bystander: &Bystander) -> Result<()> {
     wait_for("every change", PATIENCE, async || {
-        let heard = witness.times("change");
+        let heard = bystander.times("change");
         ensure!(heard >= TRANSACTIONS * ROWS, "{heard} changes came");
         Ok(Some(()))
     })
     .await?;
-    ensure!(witness.times("gap") == 0, "a gap came");
-    ensure!(witness.times("change") == TRANSACTIONS * ROWS, "something came twice");
-    witness.was_never_misled(TABLES.len())
+    ensure!(bystander.times("gap") == 0, "a gap came");
+    ensure!(bystander.times("change") == TRANSACTIONS * ROWS, "something came twice");
+    bystander.was_never_misled(TABLES.len())
 }
 
 async fn clients(pgvigil: &Pgvigil, expected: usize) -> Result<()> {
@@ -54,14 +54,14 @@ async fn two_hundred_that_never_read_cost_one_that_reads_nothing() -> Result<()>
     let database = app(&cluster).await?;
     let pgvigil = Pgvigil::serve(&cluster.url("app"), &SMALL).await?;
     pgvigil.wait_for_count("public.item", 1000).await?;
-    let witness = Witness::of(pgvigil.websocket("").await?).await?;
+    let bystander = Bystander::of(pgvigil.websocket("").await?).await?;
     let mut stalled = Vec::new();
     for _ in 0..200 {
         stalled.push(pgvigil.raw(UPGRADE).await?);
     }
     clients(&pgvigil, 201).await?;
     insert_much(&database).await?;
-    heard_it_all(&witness).await?;
+    heard_it_all(&bystander).await?;
     // They are closed in the end, though they never said a word.
     clients(&pgvigil, 1).await?;
     pgvigil.wait_for_count("public.item", database.count("item").await?).await
@@ -102,7 +102,7 @@ async fn broken_networks_of_some_are_not_felt_by_others() -> Result<()> {
     let database = app(&cluster).await?;
     let pgvigil = Pgvigil::serve(&cluster.url("app"), &SMALL).await?;
     pgvigil.wait_for_count("public.item", 1000).await?;
-    let witness = Witness::of(pgvigil.websocket("").await?).await?;
+    let bystander = Bystander::of(pgvigil.websocket("").await?).await?;
     let port = pgvigil.address().rsplit_once(':').context("a port")?.1.parse()?;
     let faults = [
         (Direction::ToClient, Flow::Trickle { bytes: 50, every: Duration::from_millis(10) }),
@@ -128,7 +128,7 @@ async fn broken_networks_of_some_are_not_felt_by_others() -> Result<()> {
         }));
     }
     insert_much(&database).await?;
-    heard_it_all(&witness).await?;
+    heard_it_all(&bystander).await?;
     victims.iter().for_each(tokio::task::JoinHandle::abort);
     clients(&pgvigil, 1).await
 }
@@ -139,7 +139,7 @@ async fn errors_of_one_are_told_to_that_one_alone() -> Result<()> {
     let database = app(&cluster).await?;
     let pgvigil = Pgvigil::serve(&cluster.url("app"), &[]).await?;
     pgvigil.wait_for_count("public.item", 1000).await?;
-    let witness = Witness::of(pgvigil.websocket("").await?).await?;
+    let bystander = Bystander::of(pgvigil.websocket("").await?).await?;
     let mut wrong = pgvigil.websocket("table=public.item&kinds=change").await?;
     for mistake in [
         json!({"type": "subscribe", "table": 7}),
@@ -157,7 +157,7 @@ async fn errors_of_one_are_told_to_that_one_alone() -> Result<()> {
     ensure!(change["new"]["note"] == "after the errors", "{change}");
     wrong.socket().send(Message::binary(vec![0; 10])).await?;
     wrong.until("the end", |_| false).await.err().context("it goes on after nonsense")?;
-    wait_for("the others' changes", PATIENCE, async || Ok((witness.times("change") == 2).then_some(()))).await?;
-    ensure!(witness.heard(&["error", "gap"]).is_empty(), "it was told of another's mistakes");
+    wait_for("the others' changes", PATIENCE, async || Ok((bystander.times("change") == 2).then_some(()))).await?;
+    ensure!(bystander.heard(&["error", "gap"]).is_empty(), "it was told of another's mistakes");
     Ok(())
 }

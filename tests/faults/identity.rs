@@ -15,7 +15,7 @@ async fn shows_nothing_of(scene: &Scene, stranger: &Database) -> Result<()> {
     ensure!(tables["state"] == "wrong_database", "{tables}");
     let rows = scene.pgvigil.get("/api/v1/tables/public/item/rows").await?;
     ensure!(!rows.status().is_success(), "rows of another database: {}", rows.text().await?);
-    ensure!(scene.witness.heard(&["change"]).iter().all(|change| change["new"]["note"] != "of the stranger"));
+    ensure!(scene.bystander.heard(&["change"]).iter().all(|change| change["new"]["note"] != "of the stranger"));
     Ok(())
 }
 
@@ -80,7 +80,7 @@ async fn another_server_answers_while_the_stream_goes_on() -> Result<()> {
     .await?;
     scene.proxy.point_at(scene.cluster.port());
     scene.pgvigil.wait_for_count("public.late", 2).await?;
-    let told = scene.witness.heard(&["counts"]);
+    let told = scene.bystander.heard(&["counts"]);
     let wrong = |table: &serde_json::Value| table["name"] == "late" && table["count"] == 3;
     ensure!(
         !told.iter().flat_map(|counts| counts["tables"].as_array()).flatten().any(wrong),

@@ -2,6 +2,7 @@
 //! for real, looks at what a person would see meanwhile, mends it, and compares every count with the database's own.
 
 mod abuse;
+mod bystander;
 mod clients;
 mod connection;
 mod identity;
@@ -15,4 +16,3 @@ mod startup;
 #[path = "../support/mod.rs"]
 mod support;
 mod traces;
-mod witness;

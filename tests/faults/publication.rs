@@ -29,7 +29,7 @@ async fn renamed_and_back(major: u32) -> Result<()> {
     scene.change().await?;
     // Noticed by the stream, or by a look at the catalog, or by neither when nothing was missed.
     let gaps = crate::support::wait_for("all to be well", std::time::Duration::from_secs(60), async || {
-        let gaps = scene.witness.gaps("slot_lost")?;
+        let gaps = scene.bystander.gaps("slot_lost")?;
         scene.is_well(gaps).await?;
         Ok(Some(gaps))
     });

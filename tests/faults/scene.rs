@@ -6,8 +6,8 @@ use anyhow::{Context, Result, ensure};
 use pgvigil::cluster::{Cluster, Options};
 use serde_json::Value;
 
+use crate::bystander::Bystander;
 use crate::support::{Database, Pgvigil, Proxy, a_major, cluster_with, options, wait_for};
-use crate::witness::Witness;
 
 /// The tables that are watched.
 pub(crate) const TABLES: [&str; 2] = ["item", "visit"];
@@ -41,7 +41,7 @@ pub(crate) struct Scene {
     /// Straight to the server.
     pub(crate) database: Database,
     pub(crate) pgvigil: Pgvigil,
-    pub(crate) witness: Witness,
+    pub(crate) bystander: Bystander,
 }
 
 impl Scene {
@@ -55,8 +55,8 @@ impl Scene {
         let database = app(&cluster).await?;
         let proxy = Proxy::start(cluster.port()).await?;
         let pgvigil = Pgvigil::serve(&proxy.url(&cluster.url("app")), &[]).await?;
-        let witness = Witness::of(pgvigil.websocket("").await?).await?;
-        let scene = Scene { cluster, proxy, database, pgvigil, witness };
+        let bystander = Bystander::of(pgvigil.websocket("").await?).await?;
+        let scene = Scene { cluster, proxy, database, pgvigil, bystander };
         scene.is_well(0).await?;
         Ok(scene)
     }
@@ -98,11 +98,11 @@ impl Scene {
         for table in TABLES {
             let count = self.database.count(table).await?;
             self.pgvigil.wait_for_count(&format!("public.{table}"), count).await?;
-            self.witness.wait_for_count(table, count, RECOVERY).await?;
+            self.bystander.wait_for_count(table, count, RECOVERY).await?;
         }
-        let told = self.witness.gaps("slot_lost")?;
+        let told = self.bystander.gaps("slot_lost")?;
         ensure!(told == gaps, "{told} gaps were told, not {gaps}; pgvigil said:\n{}", self.pgvigil.stderr());
-        self.witness.was_never_misled(TABLES.len())
+        self.bystander.was_never_misled(TABLES.len())
     }
 }
 

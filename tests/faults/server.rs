@@ -84,7 +84,7 @@ async fn pgvigil_itself_is_stopped_for_a_while() -> Result<()> {
     // Long enough for everything it knew to be old.
     tokio::time::sleep(Duration::from_secs(6)).await;
     scene.pgvigil.signal(Signal::SIGCONT)?;
-    // That nothing old was called live, nor anything lost, is what the witness looks for.
+    // That nothing old was called live, nor anything lost, is what the bystander looks for.
     scene.is_well(0).await
 }
 

@@ -52,7 +52,7 @@ test('a drop is named, flashes, and shows by how much', async () => {
   await viewer.shows('public.GameRequest', exact('"GameRequest"'));
   assert.equal(await flashed, true);
   assert.equal(await viewer.page.textContent('tr[data-table="public.GameRequest"] .delta'), '▼300');
-  assert.match(await viewer.page.textContent('#drops') ?? '', /GameRequest 1,000 → 700 ▼300/);
+  assert.match(await viewer.page.textContent('#drops') ?? '', /GameRequest\s*1,000 → 700\s*▼300/);
   await viewer.card(/300 changes.*GameRequest −300 → 700.*\+295 more/);
   await viewer.close();
 });

@@ -1,4 +1,4 @@
-//! A client of the stream that reads everything and forgets nothing.
+//! A client of the stream that did nothing wrong: it reads everything, and forgets nothing.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,12 +10,12 @@ use tokio::task::JoinHandle;
 use crate::support::{WebSocket, wait_for};
 
 /// Reads in the background, from the moment it was greeted.
-pub(crate) struct Witness {
+pub(crate) struct Bystander {
     heard: Arc<Mutex<Vec<Value>>>,
     listening: JoinHandle<()>,
 }
 
-impl Witness {
+impl Bystander {
     pub(crate) async fn of(mut socket: WebSocket) -> Result<Self> {
         let greeting = socket.until("hello", |object| object["type"] == "hello").await?;
         let heard = Arc::new(Mutex::new(greeting));
@@ -26,7 +26,7 @@ impl Witness {
                 log.lock().unwrap().push(object);
             }
         });
-        Ok(Witness { heard, listening })
+        Ok(Bystander { heard, listening })
     }
 
     /// All that it has heard of these types, in order.
@@ -95,7 +95,7 @@ impl Witness {
     }
 }
 
-impl Drop for Witness {
+impl Drop for Bystander {
     fn drop(&mut self) {
         self.listening.abort();
     }
