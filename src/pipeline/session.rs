@@ -35,6 +35,13 @@ const SLOT_WAIT: Duration = Duration::from_secs(60);
 /// Logical replication as it is used here began with this version.
 const OLDEST_MAJOR: u32 = 14;
 
+/// Where nothing tells of DDL in the stream, the catalog must have been looked at within this time, or no count is certain.
+const BLIND: Duration = Duration::from_secs(5);
+
+/// Why counts are held back.
+const REGROUPED: &str = "what the publication covers has changed; the catalog is being read";
+const UNSEEN: &str = "the catalog cannot be read at the moment, so it is not known what the stream leaves out";
+
 /// All that lives as long as one connection.
 struct Session<'a> {
     pipeline: &'a mut Pipeline,
@@ -48,6 +55,8 @@ struct Session<'a> {
     doubtful: FxHashMap<Oid, Xid>,
     /// Transactions that may have changed what the publication covers, and that no look at the catalog has seen yet.
     regrouped: Vec<Xid>,
+    /// When the observer last saw anything.
+    looked: Instant,
     /// When the server last said how far the stream is.
     proof: Option<std::time::Instant>,
     counted: bool,
@@ -87,6 +96,7 @@ impl Pipeline {
             fence,
             doubtful: FxHashMap::default(),
             regrouped: Vec::new(),
+            looked: Instant::now(),
             proof: None,
             counted: false,
             first_epoch,
@@ -249,6 +259,7 @@ impl Session<'_> {
         loop {
             let ledger = self.applier.ledger();
             self.counting.start(|job| ledger.ask(job.table.oid));
+            let blind_at = (!ledger.is_held() && !self.tables.tells_ddl()).then(|| self.looked + BLIND);
             let publish_at = self.publish_at;
             tokio::select! {
                 () = cancel.cancelled() => return Ok(()),
@@ -262,6 +273,7 @@ impl Session<'_> {
                 Some(report) = reports.recv() => self.report(report),
                 () = tokio::time::sleep_until(publish_at.unwrap_or_else(Instant::now)), if publish_at.is_some() => self.publish(),
                 () = sleep_until(self.counting.next_due()) => {}
+                () = sleep_until(blind_at), if sights.is_empty() => self.hold(UNSEEN),
             }
         }
     }
@@ -322,8 +334,7 @@ impl Session<'_> {
         }
         if !noticed.regrouped.is_empty() {
             self.regrouped.extend(noticed.regrouped);
-            self.tables.touch_all();
-            self.soon();
+            self.hold(REGROUPED);
         }
         for (ddl, xid) in noticed.ddl {
             self.survey.ask();
@@ -339,7 +350,18 @@ impl Session<'_> {
         }
     }
 
+    /// Shows no count until the catalog has been looked at again.
+    fn hold(&mut self, why: &'static str) {
+        self.applier.ledger().hold();
+        self.tables.hold(why);
+        self.survey.ask();
+        self.soon();
+    }
+
     fn sight(&mut self, sight: Sight) -> Result<(), PipelineError> {
+        if !matches!(sight, Sight::Lost(_)) {
+            self.looked = Instant::now();
+        }
         match sight {
             Sight::Pulse(pulse) => {
                 self.pipeline.standing.looked(pulse.at.into(), pulse.server_lsn, pulse.retained);

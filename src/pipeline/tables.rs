@@ -31,6 +31,8 @@ pub(super) struct Tables {
     /// Of the last look at the catalog.
     told_ddl: bool,
     publication_version: Option<i64>,
+    /// Why the ledger holds counts back, when it does.
+    held: &'static str,
 }
 
 /// What is known of one table.
@@ -93,6 +95,17 @@ impl Tables {
     pub(super) fn touch(&mut self, oid: Oid) -> Option<&mut Known> {
         self.mark(oid);
         self.known.get_mut(&oid)
+    }
+
+    /// Whether the database told of DDL when it was last looked at.
+    pub(super) fn tells_ddl(&self) -> bool {
+        self.told_ddl
+    }
+
+    /// Counts are held back, for this reason.
+    pub(super) fn hold(&mut self, why: &'static str) {
+        self.held = why;
+        self.touch_all();
     }
 
     /// Every table is published anew.
@@ -282,7 +295,7 @@ impl Tables {
             (Coverage::Covered, Kind::PartitionedTable) => self.sum(&leaves, ledger),
             (Coverage::Covered, _) => match ledger.standing(*oid) {
                 Standing::Exact(rows) => (Some(rows), CountState::Exact, None),
-                Standing::Counting if ledger.is_held() => (None, CountState::Counting, Some(HELD.to_owned())),
+                Standing::Counting if ledger.is_held() => (None, CountState::Counting, Some(self.held.to_owned())),
                 Standing::Counting => (None, CountState::Counting, known.note.clone()),
                 Standing::Unknown => (None, CountState::Unknown, known.note.clone()),
             },
@@ -336,8 +349,6 @@ impl Tables {
 }
 
 const UNSETTLED: &str = "its partitions have changed; the catalog is being read";
-
-const HELD: &str = "what the publication covers has changed; the catalog is being read";
 
 /// A table of which nothing is known but what the stream says. The next survey completes it.
 fn streamed(name: &TableName) -> catalog::Table {

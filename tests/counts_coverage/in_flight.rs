@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use pgvigil::cluster::Cluster;
 
 use crate::Stage;
-use crate::support::{Watched, wait_for};
+use crate::support::{Database, Watched, wait_for};
 
 const TABLES: &str = "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE other (id int PRIMARY KEY); INSERT INTO t SELECT generate_series(1, 10); \
     CREATE PUBLICATION pgvigil FOR TABLE other";
@@ -39,6 +39,23 @@ pub(crate) async fn prepared_deletes_while_a_table_is_added(cluster: &Cluster, m
     stage.play(&watched, &["INSERT INTO t VALUES (11)", "COMMIT PREPARED 'in flight'"]).await?;
     stage.agrees(&watched).await?;
     Ok(())
+}
+
+/// Where nothing tells of DDL, the catalog has to be looked at again and again: who cannot, knows of no count whether it still holds.
+pub(crate) async fn the_catalog_cannot_be_read_for_a_while(cluster: &Cluster, major: u32) -> Result<()> {
+    let before = "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t SELECT generate_series(1, 10); CREATE PUBLICATION pgvigil FOR ALL TABLES";
+    let stage = Stage::set(cluster, major, "blind", before).await?;
+    let elsewhere = Database::connect(&cluster.url("postgres")).await?;
+    let watched = stage.watch().await?;
+    stage.agrees(&watched).await?;
+    elsewhere.run("ALTER DATABASE blind ALLOW_CONNECTIONS false").await?;
+    elsewhere.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'blind' AND application_name = 'pgvigil observer'").await?;
+    stage.database.run("ALTER PUBLICATION pgvigil SET (publish = 'insert')").await?;
+    stage.database.run("DELETE FROM t WHERE id < 4").await?;
+    stage.is_shown_without_number(&watched, "public.t", "counting", "cannot be read").await?;
+    stage.database.run("ALTER PUBLICATION pgvigil SET (publish = 'insert, update, delete, truncate')").await?;
+    elsewhere.run("ALTER DATABASE blind ALLOW_CONNECTIONS true").await?;
+    watched.pgvigil.wait_for_count("public.t", 7).await
 }
 
 /// A partition that was about to be detached when someone gave up is no part of the whole any more, and yet attached.

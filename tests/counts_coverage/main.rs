@@ -44,6 +44,7 @@ async fn what_cannot_be_proven_is_said(major: u32) -> Result<()> {
             publication_renamed,
             deletes_in_flight_while_a_table_is_added,
             prepared_deletes_while_a_table_is_added,
+            the_catalog_cannot_be_read_for_a_while,
             detach_that_came_to_no_end,
             restored_dump,
         ]
