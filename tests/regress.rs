@@ -32,7 +32,7 @@ async fn heavy_regression_sql(major: u32) -> Result<()> {
     // Every version is followed in one way, and between them in both.
     let files: Vec<String> = schedule(&regress())?.into_iter().filter(|file| BRIEF.contains(&&**file)).collect();
     ensure!(files.len() == BRIEF.len(), "the schedule has only {files:?}");
-    follow(major, major % 2 == 0, &files).await
+    follow(major, major.is_multiple_of(2), &files).await
 }
 
 /// The files that do most to tables in a short time, and what these need.

@@ -12,8 +12,8 @@ use super::published::{CountState, Counts, Passed, Table, TableKind};
 use super::tree::Tree;
 use crate::catalog::{self, Catalog, Coverage, Kind, Persistence, Reason, ReplicaIdentity};
 use crate::counts::{Ledger, Standing, Totals};
-use crate::event::{TableName, ddl};
 use crate::event::time::rfc3339;
+use crate::event::{TableName, ddl};
 use crate::lsn::{Lsn, Oid, Xid};
 use crate::pgoutput::Timestamp;
 
@@ -291,7 +291,9 @@ impl Tables {
         let (count, count_state, reason) = match (coverage, kind) {
             (Coverage::Uncovered(reason @ Reason::NotLookedAt), _) => (None, CountState::Counting, Some(reason.to_string())),
             (Coverage::Uncovered(reason), _) => (None, CountState::Uncovered, Some(reason.to_string())),
-            (Coverage::Covered, Kind::PartitionedTable) if !is_settled => (None, CountState::Counting, Some(UNSETTLED.to_owned())),
+            (Coverage::Covered, Kind::PartitionedTable) if !is_settled => {
+                (None, CountState::Counting, Some(UNSETTLED.to_owned()))
+            }
             (Coverage::Covered, Kind::PartitionedTable) => self.sum(&leaves, ledger),
             (Coverage::Covered, _) => match ledger.standing(*oid) {
                 Standing::Exact(rows) => (Some(rows), CountState::Exact, None),
@@ -406,7 +408,7 @@ mod tests {
     fn seen(tables: Vec<catalog::Table>) -> Catalog {
         let (snapshot, fence) = ("10:10:".parse().unwrap(), FullXid(10));
         let (role, server_version, tells_ddl, publication) = ("r".into(), 180_000, false, None);
-        Catalog { snapshot, fence, role, server_version, tells_ddl, publication, tables }
+        Catalog { snapshot, read_at_lsn: Lsn::ZERO, fence, role, server_version, tells_ddl, publication, tables }
     }
 
     #[test]
@@ -425,6 +427,7 @@ mod tests {
             let kind = if parent.is_some() { Kind::Partition } else { Kind::Table };
             let above = [1, 2].map(|oid| table(oid, Kind::PartitionedTable, None));
             tables.survey(seen(above.into_iter().chain([table(3, kind, parent)]).collect()));
+            tables.reached(Lsn::ZERO);
             let counts = tables.publish(&ledger, 0, Passed::default()).unwrap();
             let count = |oid| counts.tables.iter().find(|table| table.oid == oid).unwrap().count;
             assert_eq!([count(1), count(2)], sums, "under {parent:?}");
