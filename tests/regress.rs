@@ -142,7 +142,7 @@ async fn follow(major: u32, tells_ddl: bool, files: &[String]) -> Result<()> {
     database.run("CREATE PUBLICATION pgvigil FOR ALL TABLES").await?;
     let url = cluster.url("regression");
     // One who listens to all of it may be slower than one who writes it.
-    let arguments = ["--streaming=true", "--streaming=false"].map(|streaming| [streaming, "--history-memory=1GiB"]);
+    let arguments = ["--streaming=true", "--streaming=false"].map(|streaming| [streaming, "--history-memory=256MiB"]);
     let watched = try_join_all(arguments.iter().map(|arguments| Watched::start(&url, arguments))).await?;
 
     let started = Instant::now();
