@@ -49,7 +49,7 @@ async fn the_stream_replays_to_the_same_database(major: u32) -> Result<()> {
 
 /// Someone who follows, now over WebSocket, now over SSE.
 enum Client {
-    WebSocket(WebSocket),
+    WebSocket(Box<WebSocket>),
     EventSource(EventSource),
 }
 
@@ -58,7 +58,7 @@ const KINDS: &str = "kinds=change,commit,message";
 impl Client {
     async fn connect(pgvigil: &Pgvigil, from: &str) -> Result<Self> {
         if rand::random() {
-            return Ok(Client::WebSocket(pgvigil.websocket(&format!("{KINDS}&from={from}")).await?));
+            return Ok(Client::WebSocket(Box::new(pgvigil.websocket(&format!("{KINDS}&from={from}")).await?)));
         }
         let url = format!("{}/api/v1/stream?{KINDS}&from={from}", pgvigil.origin());
         Ok(Client::EventSource(EventSource::connect(&url, None).await?))
