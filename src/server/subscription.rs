@@ -163,7 +163,9 @@ impl Following {
         };
         let reader = history.read_from(start);
         let epoch = reader.last().map_or(epoch, |last| &last.epoch).clone();
-        Self { reader, epoch, told: Told::Nothing { since: 0 } }
+        // Where nothing was ever counted (there is no table), the first counts come in their place among the events, as later ones do.
+        let told = if counts.version == 0 { Told::Version(0) } else { Told::Nothing { since: 0 } };
+        Self { reader, epoch, told }
     }
 
     fn gather(&mut self, batch: &mut Batch, app: &App, filter: &Arc<Filter>, counts: &mut watch::Receiver<Arc<Counts>>) {
