@@ -8,9 +8,11 @@ mod standby;
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use pgvigil::cluster::Cluster;
-use support::{Stage, cluster, play_all};
+use pgvigil::lsn::Lsn;
+use serde_json::Value;
+use support::{Pgvigil, Stage, a_major, cluster, play_all};
 
 use locked::*;
 
@@ -50,5 +52,33 @@ async fn many_small_tables(major: u32) -> Result<()> {
     let took = started.elapsed();
     ensure!(agreement.tables == 500 && agreement.rows == 1_497, "{agreement:?}");
     ensure!(took < SOON, "it took {took:?}");
+    Ok(())
+}
+
+/// The first counts of a database that had no table come in their place, however slowly they are read.
+#[tokio::test(flavor = "multi_thread")]
+async fn first_counts_come_in_their_place() -> Result<()> {
+    let major = a_major();
+    let cluster = cluster(major).await?;
+    let stage = Stage::set(&cluster, major, "empty", "CREATE PUBLICATION pgvigil FOR ALL TABLES").await?;
+    let pgvigil = Pgvigil::serve(&cluster.url("empty"), &[]).await?;
+    let mut unread = pgvigil.websocket("kinds=commit,change,counts").await?;
+    stage.database.run("CREATE TABLE t (id serial PRIMARY KEY, v text)").await?;
+    // More than fits between a client that does not read and the history.
+    for _ in 0..40 {
+        stage.database.run("INSERT INTO t (v) SELECT repeat('x', 1000) FROM generate_series(1, 1000)").await?;
+    }
+    pgvigil.wait_for_count("public.t", 40_000).await?;
+    let (mut as_of, mut commits) = (Lsn::ZERO, 0);
+    while commits < 40 {
+        let object = unread.next().await?.context("the server closed the stream")?;
+        let lsn = |value: &Value| value.as_str().unwrap_or_default().parse::<Lsn>();
+        if object["type"] == "counts" {
+            as_of = lsn(&object["as_of"]["lsn"])?;
+        } else if object["type"] == "commit" {
+            commits += 1;
+            ensure!(lsn(&object["tx"]["lsn"])? >= as_of, "after counts as of {as_of} comes {object}");
+        }
+    }
     Ok(())
 }
