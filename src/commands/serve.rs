@@ -135,14 +135,21 @@ pub async fn watch(
     let sources = Sources { history, status, counts, database: Some(target) };
 
     let stop = cancel.child_token();
-    let serving = tokio::spawn(bound.serve(sources, stop.clone()));
+    // Should the server fail, the pipeline ends too: what nobody can see need not be watched.
+    let ends_with_it = stop.clone().drop_guard();
+    let until = stop.clone();
+    let serving = tokio::spawn(async move {
+        let _ends_with_it = ends_with_it;
+        bound.serve(sources, until).await;
+    });
     let announcing = tokio::spawn(announce(published, address, to_know));
     let outcome = pipeline.run(stop.clone()).await;
     announcing.abort();
     stop.cancel();
     // Clients are said good-bye to before the process ends.
-    drop(serving.await);
-    outcome.map_err(|error| failure(&error))
+    let served = serving.await;
+    outcome.map_err(|error| failure(&error))?;
+    served.map_err(|_| Failure::other("the server failed in a way that it should not; see what was logged, and report it"))
 }
 
 /// Prints the line that says that everything is there, once it is.

@@ -40,7 +40,7 @@ use self::standing::Standing;
 use self::state::Phase;
 use crate::connection::Target;
 use crate::history::Writer;
-use crate::lsn::Epoch;
+use crate::lsn::{Epoch, Lsn};
 use crate::replication::Backoff;
 
 /// What to watch, and within which bounds.
@@ -155,6 +155,14 @@ impl Pipeline {
     fn show(&mut self, counts: Counts) {
         self.version = counts.version;
         self.counts.send_replace(Arc::new(counts));
+    }
+
+    /// The counts that were published last hold behind this block too. Nobody is told: it is for those who come.
+    fn still_true(&mut self, after_block: u64, lsn: Lsn, passed: Passed) {
+        self.counts.send_if_modified(|counts| {
+            *counts = Arc::new(counts.still_true(after_block, lsn, passed));
+            false
+        });
     }
 
     /// A new epoch, later than any before it in this process.

@@ -63,6 +63,8 @@ struct Session<'a> {
     first_epoch: bool,
     publish_at: Option<Instant>,
     published: Instant,
+    /// Behind this block of the history the published counts stand.
+    shown_after: u64,
 }
 
 impl Pipeline {
@@ -102,6 +104,7 @@ impl Pipeline {
             first_epoch,
             publish_at: None,
             published: Instant::now(),
+            shown_after: 0,
         };
         session.surveyed(catalog)?;
         session.publish();
@@ -182,7 +185,7 @@ impl Pipeline {
         let spill_dir = config.spill_dir.clone();
         let create_file = Box::new(move || tempfile::tempfile_in(&spill_dir));
         let assembler = Assembler::new(config.max_transaction_memory, create_file);
-        let applier = Applier::new(epoch, assembler, encoding);
+        let applier = Applier::new(epoch, consistent_point, assembler, encoding);
         Ok(Opened { stream, progress, applier, catalog, fence, slot, database, first_epoch })
     }
 
@@ -269,7 +272,8 @@ impl Session<'_> {
                     let Some(drained) = cancel.run_until_cancelled(self.drain(stream)).await else { return Ok(()) };
                     drained?;
                 }
-                Some(sight) = sights.recv() => self.sight(sight)?,
+                // It ends only with this, or when it fails in a way that it should not.
+                sight = sights.recv() => self.sight(sight.ok_or(PipelineError::Unobserved)?)?,
                 Some(report) = reports.recv() => self.report(report),
                 () = tokio::time::sleep_until(publish_at.unwrap_or_else(Instant::now)), if publish_at.is_some() => self.publish(),
                 () = sleep_until(self.counting.next_due()) => {}
@@ -297,6 +301,9 @@ impl Session<'_> {
             }
         }
         self.applier.flush(&mut self.pipeline.history).await;
+        if self.pipeline.history.position() > self.shown_after {
+            self.soon();
+        }
         let position = self.applier.ledger().position();
         self.progress.flushed(position);
         self.pipeline.standing.streamed(position, self.proof);
@@ -376,6 +383,7 @@ impl Session<'_> {
     }
 
     fn surveyed(&mut self, catalog: Catalog) -> Result<(), PipelineError> {
+        tracing::debug!(tables = catalog.tables.len(), at = %catalog.read_at_lsn, "the catalog was read");
         let Some(publication) = &catalog.publication else { return Err(self.publication_missing()) };
         self.applier.set_publication(publication.clone());
         self.regrouped.retain(|xid| !catalog.snapshot.sees(*xid));
@@ -513,8 +521,10 @@ impl Session<'_> {
             let first_epoch = self.first_epoch;
             self.pipeline.standing.note(|facts| facts.phase = Phase::Streaming { first_epoch, counted: true });
         }
-        if let Some(counts) = self.tables.publish(ledger, position, passed) {
-            self.pipeline.show(counts);
+        self.shown_after = position;
+        match self.tables.publish(ledger, position, passed) {
+            Some(counts) => self.pipeline.show(counts),
+            None => self.pipeline.still_true(position, ledger.position(), passed),
         }
     }
 }
