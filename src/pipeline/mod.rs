@@ -18,6 +18,7 @@ mod applier;
 mod counting;
 mod error;
 mod observer;
+mod opening;
 mod published;
 mod session;
 mod sessions;
