@@ -126,7 +126,7 @@ impl Pipeline {
             if started.elapsed() > Duration::from_secs(60) {
                 backoff = Backoff::default();
             }
-            tracing::warn!(error = %error, advice = %error.advice(), "the stream is interrupted");
+            tracing::warn!("the stream is interrupted: {}", error.advice());
             let phase = match &error {
                 PipelineError::WrongDatabase { .. } => Phase::WrongDatabase,
                 PipelineError::PublicationMissing { .. } => Phase::Resyncing,

@@ -46,7 +46,9 @@ struct Session<'a> {
     doubtful: FxHashMap<Oid, Xid>,
     /// Transactions that may have changed what the publication covers, and that no look at the catalog has seen yet.
     regrouped: Vec<Xid>,
-    /// When the observer last saw anything.
+    /// Whether the observer sees anything.
+    sees: bool,
+    /// When it last did.
     looked: Instant,
     /// When the server last said how far the stream is.
     proof: Option<std::time::Instant>,
@@ -89,6 +91,7 @@ impl Pipeline {
             fence,
             doubtful: FxHashMap::default(),
             regrouped: Vec::new(),
+            sees: true,
             looked: Instant::now(),
             proof: None,
             counted: false,
@@ -229,7 +232,8 @@ impl Session<'_> {
     }
 
     fn sight(&mut self, sight: Sight) -> Result<(), PipelineError> {
-        if !matches!(sight, Sight::Lost(_)) {
+        let sees = std::mem::replace(&mut self.sees, !matches!(sight, Sight::Lost(_)));
+        if self.sees {
             self.looked = Instant::now();
         }
         match sight {
@@ -240,7 +244,8 @@ impl Session<'_> {
                 }
             }
             Sight::Survey(catalog) => self.surveyed(catalog)?,
-            Sight::Lost(problem) => tracing::warn!(%problem, "the observer's connection is lost; trying again"),
+            Sight::Lost(problem) if sees => tracing::warn!(%problem, "the observer's connection is lost; trying again"),
+            Sight::Lost(problem) => tracing::debug!(%problem, "the observer's connection is still lost"),
         }
         Ok(())
     }
