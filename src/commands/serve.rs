@@ -131,7 +131,7 @@ fn bytes(size: ByteSize) -> usize {
 pub async fn run(args: ServeArgs, cancel: CancellationToken) -> Result<(), Failure> {
     let target = args.connection.target()?;
     let bound = args.watch.bind().await?;
-    watch(&args.watch, target, bound, None, cancel).await
+    watch(&args.watch, target, bound, Vec::new(), cancel).await
 }
 
 /// Runs pipeline and server until cancelled, or until the pipeline finds that it can never begin. What is to be known once it is ready
@@ -140,7 +140,7 @@ pub async fn watch(
     args: &WatchArgs,
     target: Target,
     bound: Bound,
-    to_know: Option<&'static str>,
+    to_know: Vec<String>,
     cancel: CancellationToken,
 ) -> Result<(), Failure> {
     let (writer, history) = history::ring(bytes(args.history_memory));
@@ -168,13 +168,13 @@ pub async fn watch(
 }
 
 /// Prints the line that says that everything is there, once it is.
-async fn announce(published: Published, address: SocketAddr, to_know: Option<&'static str>) {
+async fn announce(published: Published, address: SocketAddr, to_know: Vec<String>) {
     let mut status = published.status;
     let Ok(held) = status.wait_for(|status| status.epoch.is_some()).await else { return };
     if let Some(database) = &held.database {
         let pipeline::Database { name, host, port, .. } = &**database;
         println!("pgvigil: watching {name} on {host}:{port} at http://{address}");
-        if let Some(text) = to_know {
+        for text in to_know {
             println!("pgvigil: {text}");
         }
     }
