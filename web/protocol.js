@@ -76,7 +76,7 @@
  * @property {Row|null} new
  * @property {boolean} old_complete
  * @property {string[]} unchanged
- * @property {{old: Record<string, number>|null, new: Record<string, number>|null}} [cut]  columns too long to be kept, and their bytes
+ * @property {{old: Record<string, number>, new: Record<string, number>}} [cut]  columns too long to be kept, and their bytes
  * @property {number|null} count
  * @property {number|null} [rows_lost]
  *

@@ -412,11 +412,8 @@ fn names(out: &mut Vec<u8>, relation: &Relation, indices: &[usize]) {
     out.push(b']');
 }
 
-/// How long the values are that were cut from a row; null if none was.
+/// How long the values are that were cut from a row.
 fn lengths(out: &mut Vec<u8>, relation: &Relation, cut: &[(usize, usize)]) {
-    if cut.is_empty() {
-        return out.extend_from_slice(b"null");
-    }
     let start = out.len();
     for (index, length) in cut {
         out.extend_from_slice(relation.columns().get(*index).map_or(&[], |column| &column.member));

@@ -105,9 +105,9 @@ pub struct Change<'a> {
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Cut {
     /// From the old row.
-    pub old: Option<BTreeMap<String, u64>>,
+    pub old: BTreeMap<String, u64>,
     /// From the new row.
-    pub new: Option<BTreeMap<String, u64>>,
+    pub new: BTreeMap<String, u64>,
 }
 
 /// `commit`

@@ -23,12 +23,12 @@ export class Cut {
 export function withCut(change, identity) {
   const { cut } = change;
   if (!cut) return change;
-  const complete = change.old_complete || (cut.old !== null && identity === 'full');
+  const complete = change.old_complete || (Object.keys(cut.old).length > 0 && identity === 'full');
   return { ...change, old: fill(change.old, cut.old), new: fill(change.new, cut.new), old_complete: complete };
 }
 
-/** @param {Row|null} row @param {Record<string, number>|null} cut @returns {Row|null} */
+/** @param {Row|null} row @param {Record<string, number>} cut @returns {Row|null} */
 function fill(row, cut) {
-  if (!cut) return row;
+  if (!row) return null;
   return { ...row, ...Object.fromEntries(Object.entries(cut).map(([column, bytes]) => [column, new Cut(bytes)])) };
 }

@@ -5,7 +5,7 @@
 //! stream does not carry the types that Debezium's encodings depend on. There is no time of processing apart from that of the commit,
 //! so `ts_ms` is the same in both places.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -99,10 +99,10 @@ pub(super) fn line(event: &Event<'_>, database: &str) -> Result<Option<String>, 
 fn of_change<'a>(change: &'a Change<'a>, database: &'a str) -> Envelope<'a> {
     let source = source(Some(&change.tx), database, &change.schema, &change.table);
     Envelope {
-        before: change.old.as_ref().map(|row| Columns { row, unavailable: cut(&change.cut.old).collect() }),
+        before: change.old.as_ref().map(|row| Columns { row, unavailable: change.cut.old.keys().map(String::as_str).collect() }),
         after: change.new.as_ref().map(|row| {
             let unchanged = change.unchanged.iter().map(String::as_str);
-            Columns { row, unavailable: unchanged.chain(cut(&change.cut.new)).collect() }
+            Columns { row, unavailable: unchanged.chain(change.cut.new.keys().map(String::as_str)).collect() }
         }),
         message: None,
         transaction: Some(transaction(&change.tx)),
@@ -115,10 +115,6 @@ fn of_change<'a>(change: &'a Change<'a>, database: &'a str) -> Envelope<'a> {
         ts_ms: source.ts_ms,
         source,
     }
-}
-
-fn cut(columns: &Option<BTreeMap<String, u64>>) -> impl Iterator<Item = &str> {
-    columns.iter().flat_map(BTreeMap::keys).map(String::as_str)
 }
 
 fn of_message<'a>(message: &'a Message<'a>, database: &'a str) -> Envelope<'a> {

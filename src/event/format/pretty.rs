@@ -8,13 +8,12 @@
 //!
 //! What a row holds was written by strangers: control characters, which a terminal obeys, are shown as escapes.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde_json::value::RawValue;
 
 use crate::event::block::Operation;
-use crate::event::received::{Change, Commit, Event, Row, Totals, Tx};
+use crate::event::received::{Change, Commit, Cut, Event, Row, Totals, Tx};
 
 /// Characters of a value that are shown.
 const VALUE_WIDTH: usize = 60;
@@ -138,7 +137,7 @@ fn differences(line: &mut Line, change: &Change<'_>, old: &Row<'_>, new: &Row<'_
                 line.plain("  ").styled(Style::Dim, &shown(name)).plain(" ").plain(&value_text(before));
                 line.styled(Style::Dim, " → ").plain(&value_text(value));
             }
-            None if in_key(change, name) || change.cut.old.as_ref().is_some_and(|cut| cut.contains_key(name)) => {}
+            None if in_key(change, name) || change.cut.old.contains_key(name) => {}
             None => {
                 line.plain("  ").styled(Style::Dim, &format!("{}=", shown(name))).plain(&value_text(value));
             }
@@ -148,10 +147,9 @@ fn differences(line: &mut Line, change: &Change<'_>, old: &Row<'_>, new: &Row<'_
 
 /// The columns whose values are too long to be kept.
 fn cut(line: &mut Line, change: &Change<'_>) {
-    let lengths = |row: &Option<BTreeMap<String, u64>>| row.clone().unwrap_or_default();
-    let (old, new) = (lengths(&change.cut.old), lengths(&change.cut.new));
+    let Cut { old, new } = &change.cut;
     let text = |length: &u64| cut_text(*length);
-    for (name, length) in &old {
+    for (name, length) in old {
         let after = new.get(name).map(text).or_else(|| Some(value_text(change.new.as_ref()?.get(name)?)));
         line.plain("  ").styled(Style::Dim, &shown(name)).plain(" ").styled(Style::Dim, &text(length));
         if let Some(after) = after.filter(|_| !change.unchanged.contains(name)) {

@@ -94,7 +94,7 @@ fn of_change<'a>(change: &'a Change<'a>) -> Action<'a> {
         table: Some(&change.table),
         columns: change.new.as_ref().map(columns),
         identity: identity.map(columns),
-        cut: (change.cut.old.is_some() || change.cut.new.is_some()).then_some(Missing::Columns(&change.cut)),
+        cut: (!change.cut.old.is_empty() || !change.cut.new.is_empty()).then_some(Missing::Columns(&change.cut)),
         ..in_transaction(&change.tx)
     }
 }
