@@ -17,7 +17,7 @@ const PROGRAM: usize = 40 << 20;
 const SLOWLY: Duration = Duration::from_secs(240);
 
 async fn documents() -> Result<(Cluster, Database)> {
-    let options = options().set("max_wal_size", "8GB").set("default_toast_compression", "lz4");
+    let options = options().set("max_wal_size", "8GB").set("logical_decoding_work_mem", "1MB");
     let cluster = cluster_with(a_major(), options).await?;
     let database = Database::create(&cluster, "app").await?;
     let schema = "CREATE TABLE document (id int PRIMARY KEY, body text, other text, note text);
@@ -46,6 +46,29 @@ async fn events(pgvigil: &Pgvigil, kind: &str, expected: usize) -> Result<Vec<Va
         Ok(Some(events))
     })
     .await
+}
+
+/// In a block of a transaction that still runs, and in a plain one: a message has a field more in the one than in the other.
+#[tokio::test]
+async fn a_value_longer_than_allowed_is_cut_wherever_it_stands() -> Result<()> {
+    const LIMIT: u64 = 50_000;
+    let (cluster, database) = documents().await?;
+    let pgvigil = Pgvigil::serve(&cluster.url("app"), &["--max-value", &format!("{LIMIT}B")]).await?;
+    count_becomes(&pgvigil, 0).await?;
+    database.run("INSERT INTO document SELECT n, repeat('x', 60000) FROM generate_series(1, 20) n").await?;
+    for (id, length) in [(21, LIMIT + 1), (22, LIMIT)] {
+        database.run(&format!("INSERT INTO document VALUES ({id}, repeat('x', {length}), 'small')")).await?;
+    }
+    for (index, change) in events(&pgvigil, "change", 22).await?.iter().enumerate() {
+        let (new, cut, count) = (&change["new"], &change["cut"]["new"]["body"], &change["count"]);
+        ensure!(new["id"] == index + 1 && *count == index + 1, "{new} {count}");
+        match index {
+            0..20 => ensure!(*cut == 60_000 && new.get("body").is_none(), "{change}"),
+            20 => ensure!(*cut == LIMIT + 1 && new["other"] == "small", "{change}"),
+            _ => ensure!(cut.is_null() && new["body"].as_str().map(str::len) == Some(50_000), "{cut}"),
+        }
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
