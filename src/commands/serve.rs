@@ -12,6 +12,7 @@ use super::Failure;
 use super::connection::ConnectionArgs;
 use crate::connection::Target;
 use crate::history;
+use crate::pgoutput::ValueLimit;
 use crate::pipeline::{self, Begin, Pipeline, PipelineError, Published};
 use crate::server::{self, Bound, Origin, Sources};
 
@@ -47,6 +48,10 @@ pub struct WatchArgs {
     #[arg(long, env = "PGVIGIL_HISTORY_MEMORY", default_value = "64MiB", value_parser = history_memory, value_name = "BYTES")]
     pub history_memory: ByteSize,
 
+    /// The longest value, in bytes of its text, that is kept and shown; of a longer one only its length is. Of a row: four times as much
+    #[arg(long, env = "PGVIGIL_MAX_VALUE", default_value = "1MiB", value_parser = max_value, value_name = "BYTES")]
+    pub max_value: ByteSize,
+
     /// Memory for unfinished transactions; what exceeds it goes to a temporary file
     #[arg(long, env = "PGVIGIL_MAX_TRANSACTION_MEMORY", default_value = "64MiB", value_parser = size, value_name = "BYTES")]
     pub max_transaction_memory: ByteSize,
@@ -70,6 +75,7 @@ impl WatchArgs {
             target,
             publication: self.publication.clone(),
             expect_database: self.expect_database.clone(),
+            max_value: ValueLimit(bytes(self.max_value)),
             max_transaction_memory: bytes(self.max_transaction_memory),
             spill_dir: std::env::temp_dir(),
             begin: Begin::Now,
@@ -112,6 +118,10 @@ fn address(text: &str) -> Result<SocketAddr, &'static str> {
 
 fn size(text: &str) -> Result<ByteSize, &'static str> {
     text.parse().map_err(|_| "give a size, such as 64MiB or 1GiB")
+}
+
+fn max_value(text: &str) -> Result<ByteSize, &'static str> {
+    size(text).and_then(|size| if size < ByteSize::kib(1) { Err("give at least 1KiB, such as 1MiB") } else { Ok(size) })
 }
 
 fn history_memory(text: &str) -> Result<ByteSize, &'static str> {
@@ -206,6 +216,8 @@ mod tests {
             ("--listen", "nonsense", "127.0.0.1:7777"),
             ("--history-memory", "lots", "64MiB"),
             ("--history-memory", "1000kB", "at least 1MiB"),
+            ("--max-value", "lots", "64MiB"),
+            ("--max-value", "1023B", "at least 1KiB"),
             ("--max-transaction-memory", "lots", "64MiB"),
             ("--reconcile", "banana", "30s"),
             ("--reconcile", "999ms", "at least 1s"),
