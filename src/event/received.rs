@@ -93,6 +93,9 @@ pub struct Change<'a> {
     /// The new row.
     #[serde(borrow)]
     pub new: Option<Row<'a>>,
+    /// Nothing is missing in `old`.
+    #[serde(default)]
+    pub old_complete: bool,
     /// Columns whose large value was not sent.
     pub unchanged: Vec<String>,
     /// Columns with bytes that mean nothing in the server's encoding.
