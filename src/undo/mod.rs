@@ -33,6 +33,7 @@ mod value;
 pub use coverage::{Coverage, Missing, Reason, TableCoverage};
 pub use plan::Options;
 pub use schema::Schema;
+pub use script::COMMIT;
 
 use crate::event::received::Change;
 

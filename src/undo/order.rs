@@ -18,7 +18,6 @@ use super::net::{Effect, Row};
 use super::plan::{Group, Kind};
 use super::schema::{Action, ForeignKey, Schema};
 use super::value::Value;
-use crate::lsn::Oid;
 
 /// What is done by one statement: one group, or several that depend on each other.
 pub(super) type Step<'p, 'a> = Vec<Group<'p, 'a>>;
@@ -48,7 +47,7 @@ pub(super) fn steps<'p, 'a>(groups: &[Group<'p, 'a>], schema: &Schema) -> (Vec<S
 /// Whether something in `a` may have to be done before something in `b`.
 fn precedes(a: &Group<'_, '_>, b: &Group<'_, '_>, same: bool, schema: &Schema) -> bool {
     let by_reference = schema.foreign_keys.iter().any(|key| {
-        let link = Link::new(key, schema);
+        let link = Link(key);
         // Within one statement foreign keys are judged when all is done. But whether a row is still referenced is looked up before.
         let provides = !same && link.provides(a) && link.needs(b);
         provides || link.releases(a) && link.removes(b)
@@ -68,35 +67,28 @@ fn precedes(a: &Group<'_, '_>, b: &Group<'_, '_>, same: bool, schema: &Schema) -
 }
 
 /// A foreign key, and what a group has to do with it.
-struct Link<'s> {
-    key: &'s ForeignKey,
-    child: Oid,
-}
+struct Link<'s>(&'s ForeignKey);
 
-impl<'s> Link<'s> {
-    fn new(key: &'s ForeignKey, schema: &Schema) -> Self {
-        Link { key, child: schema.roots.get(&key.table).copied().unwrap_or(key.table) }
-    }
-
+impl Link<'_> {
     /// Rows come that can be referenced.
     fn provides(&self, group: &Group<'_, '_>) -> bool {
-        group.table.oid == self.key.references && group.kind != Kind::Delete && group.touches(&self.key.referenced)
+        group.table.oid == self.0.references && group.kind != Kind::Delete && group.touches(&self.0.referenced)
     }
 
     /// Rows go that could be. Where references follow a key that changes, nothing has to be done before.
     fn removes(&self, group: &Group<'_, '_>) -> bool {
-        let follows = group.kind == Kind::Update && self.key.on_update == Action::Cascade;
-        group.table.oid == self.key.references && group.kind != Kind::Insert && !follows && group.touches(&self.key.referenced)
+        let follows = group.kind == Kind::Update && self.0.on_update == Action::Cascade;
+        group.table.oid == self.0.references && group.kind != Kind::Insert && !follows && group.touches(&self.0.referenced)
     }
 
     /// References come.
     fn needs(&self, group: &Group<'_, '_>) -> bool {
-        group.table.oid == self.child && group.kind != Kind::Delete && group.touches(&self.key.columns)
+        group.table.oid == self.0.table && group.kind != Kind::Delete && group.touches(&self.0.columns)
     }
 
     /// References go.
     fn releases(&self, group: &Group<'_, '_>) -> bool {
-        group.table.oid == self.child && group.kind != Kind::Insert && group.touches(&self.key.columns)
+        group.table.oid == self.0.table && group.kind != Kind::Insert && group.touches(&self.0.columns)
     }
 }
 
@@ -111,7 +103,7 @@ fn by_row<'p, 'a>(
         groups.iter().enumerate().flat_map(|(of, group)| group.rows.iter().map(move |row| Node { of, group, row })).collect();
     let mut edges = Edges { nodes: &nodes, found: Vec::new(), unique: Vec::new() };
     for key in &schema.foreign_keys {
-        edges.of_reference(&Link::new(key, schema));
+        edges.of_reference(&Link(key));
     }
     for group in groups.iter().filter(|group| group.kind != Kind::Delete) {
         for key in &group.table.keys {
@@ -188,7 +180,7 @@ impl<'a> Edges<'_, '_, '_, 'a> {
     }
 
     fn of_reference(&mut self, link: &Link<'_>) {
-        let ForeignKey { columns, referenced, .. } = link.key;
+        let ForeignKey { columns, referenced, .. } = link.0;
         let provided: FxHashMap<_, _> = self.by_value(|g| link.provides(g), Effect::old, referenced).into_iter().collect();
         let removed: FxHashMap<_, _> = self.by_value(|g| link.removes(g), Effect::new, referenced).into_iter().collect();
         for (value, node) in self.by_value(|g| link.needs(g), Effect::old, columns) {

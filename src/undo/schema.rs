@@ -75,7 +75,7 @@ pub struct Key {
 pub struct ForeignKey {
     /// Name of the constraint.
     pub name: String,
-    /// The table that has it.
+    /// The table that has it; of a partition, the tree. So a key that only one partition has is kept in the whole tree.
     pub table: Oid,
     /// Places in its columns.
     pub columns: Vec<usize>,

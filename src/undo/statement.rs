@@ -202,12 +202,11 @@ impl<'p, 'a> Statement<'p, 'a> {
         if key.table == part.group.table.oid {
             conditions.push("(c.tableoid, c.ctid) <> (t.tableoid, t.ctid)".to_owned());
         }
-        let same_table = |other: &&Part<'p, 'a>| {
-            let of = self.schema.roots.get(&key.table).copied().unwrap_or(key.table);
+        let changes_too = |other: &&Part<'p, 'a>| {
             let releases = other.group.kind != Kind::Insert && other.group.touches(&key.columns);
-            self.parts.len() > 1 && other.group.table.oid == of && releases
+            self.parts.len() > 1 && other.group.table.oid == key.table && releases
         };
-        for other in self.parts.iter().filter(same_table) {
+        for other in self.parts.iter().filter(changes_too) {
             let Some(child_key) = other.group.key else { continue };
             let pairs = child_key.columns.iter().zip(&child_key.operators).map(|(column, operator)| {
                 let column = other.group.table.column(*column).map(|named| (*column, identifier(&named.name)));
