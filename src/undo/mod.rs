@@ -18,6 +18,7 @@
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation))]
 
+mod cascade;
 mod coverage;
 mod net;
 mod order;
@@ -30,6 +31,7 @@ mod statement;
 mod tests;
 mod value;
 
+pub use cascade::{Cascade, cascades};
 pub use coverage::{Coverage, Missing, Reason, TableCoverage};
 pub use plan::Options;
 pub use schema::Schema;
