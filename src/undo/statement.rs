@@ -14,6 +14,8 @@
 
 use std::fmt::Write;
 
+use rustc_hash::FxHashMap;
+
 use super::net::Effect;
 use super::plan::{Group, Kind};
 use super::quoting::{comment, identifier, literal};
@@ -51,6 +53,8 @@ struct Part<'p, 'a> {
     /// Behind the names of its parts of the statement.
     suffix: String,
     fields: Vec<Field>,
+    /// Columns that follow a parent, each with its equality: they may have been set back with it already.
+    followed: FxHashMap<usize, &'p str>,
 }
 
 /// A column of `recorded`.
@@ -70,7 +74,7 @@ impl<'p, 'a> Statement<'p, 'a> {
     fn new(groups: Vec<Group<'p, 'a>>, schema: &'p Schema) -> Self {
         let several = groups.len() > 1;
         let suffix = |place: usize| if several { (place + 1).to_string() } else { String::new() };
-        let parts = groups.into_iter().enumerate().map(|(place, group)| Part::new(group, suffix(place))).collect();
+        let parts = groups.into_iter().enumerate().map(|(place, group)| Part::new(group, suffix(place), schema)).collect();
         Statement { parts, schema }
     }
 
@@ -147,12 +151,7 @@ impl<'p, 'a> Statement<'p, 'a> {
         let group = &part.group;
         let mut guards = part.place();
         if group.kind == Kind::Update && group.key.is_some() {
-            let as_left = group.columns.iter().map(|column| {
-                let field = |side| part.field(*column, side).unwrap_or_default();
-                let name = part.name(*column);
-                format!("ROW(t.{name})::text IN (ROW(r.{})::text, ROW(r.{})::text)", field(Side::New), field(Side::Old))
-            });
-            guards.extend(as_left);
+            guards.extend(group.columns.iter().map(|column| part.is_as_left(*column)));
         }
         for key in &self.schema.foreign_keys {
             if key.table == group.table.oid && group.kind != Kind::Delete && group.touches(&key.columns) {
@@ -183,7 +182,7 @@ impl<'p, 'a> Statement<'p, 'a> {
         let there = equal(&|column| Some(format!("p.{}", identifier(&parent.column(column)?.name))))?;
         ways.push(format!("EXISTS (SELECT FROM {} p WHERE {there})", parent.own_rows()));
         for other in self.parts.iter().filter(|other| other.group.table.oid == key.references) {
-            if let Some(comes) = equal(&|column| Some(format!("q.{}", other.field(column, Side::Old)?))) {
+            if let Some(comes) = equal(&|column| Some(format!("q.{}", other.field_after(column)?))) {
                 ways.push(format!("EXISTS (SELECT FROM recorded{} q WHERE {comes})", other.suffix));
             }
         }
@@ -221,7 +220,7 @@ impl<'p, 'a> Statement<'p, 'a> {
 }
 
 impl<'p, 'a> Part<'p, 'a> {
-    fn new(group: Group<'p, 'a>, suffix: String) -> Self {
+    fn new(group: Group<'p, 'a>, suffix: String, schema: &'p Schema) -> Self {
         let named = |prefix: &str, side: Side, columns: &[usize]| {
             let fields = columns.iter().enumerate();
             fields.map(|(nth, column)| Field { name: format!("{prefix}{}", nth + 1), column: *column, side }).collect::<Vec<_>>()
@@ -243,7 +242,11 @@ impl<'p, 'a> Part<'p, 'a> {
                 fields
             }
         };
-        Part { group, suffix, fields }
+        let follow = |key: &&ForeignKey| key.table == group.table.oid && key.on_update == Action::Cascade;
+        let followed = schema.foreign_keys.iter().filter(follow);
+        let followed = followed.flat_map(|key| key.columns.iter().copied().zip(key.operators.iter().map(String::as_str)));
+        let followed = followed.collect();
+        Part { group, suffix, fields, followed }
     }
 
     fn title(&self) -> String {
@@ -274,6 +277,12 @@ impl<'p, 'a> Part<'p, 'a> {
         field.map(|field| field.name.as_str())
     }
 
+    /// The column of `recorded` with the value that this column of the table has when it is done.
+    fn field_after(&self, column: usize) -> Option<&str> {
+        let kept = self.group.kind == Kind::Update && !self.group.columns.contains(&column);
+        self.field(column, if kept { Side::New } else { Side::Old })
+    }
+
     /// The value that a column has when it is done: given, or as it is.
     fn after(&self, column: usize) -> Option<String> {
         match (self.field(column, Side::Old), self.group.kind) {
@@ -289,7 +298,7 @@ impl<'p, 'a> Part<'p, 'a> {
 
     /// `recorded`, and where no key tells rows apart the numbering of equal ones.
     fn recorded(&self) -> Vec<String> {
-        let Part { group, suffix, fields } = self;
+        let Part { group, suffix, fields, .. } = self;
         let rows = group.rows.iter().enumerate().map(|(nth, row)| format!("\n  ({})", self.values(row, nth == 0)));
         let rows = rows.collect::<Vec<_>>().join(",");
         let names = fields.iter().map(|field| field.name.as_str()).collect::<Vec<_>>();
@@ -366,9 +375,26 @@ impl<'p, 'a> Part<'p, 'a> {
         let pairs = key.columns.iter().zip(&key.operators);
         let equal = pairs.filter_map(|(column, operator)| {
             let field = self.field(*column, side).or_else(|| self.field(*column, Side::New))?;
-            Some(format!("t.{} {operator} r.{field}", self.name(*column)))
+            let name = self.name(*column);
+            let already = self.field(*column, Side::Old).filter(|_| side == Side::New && self.followed.contains_key(column));
+            Some(match already {
+                Some(already) => format!("(t.{name} {operator} r.{field} OR t.{name} {operator} r.{already})"),
+                None => format!("t.{name} {operator} r.{field}"),
+            })
         });
         equal.collect()
+    }
+
+    /// The column has the value that the change left, or already the one that it is set back to.
+    fn is_as_left(&self, column: usize) -> String {
+        let (name, field) = (self.name(column), |side| self.field(column, side).unwrap_or_default());
+        let (old, new) = (field(Side::Old), field(Side::New));
+        let as_left = format!("ROW(t.{name})::text IN (ROW(r.{new})::text, ROW(r.{old})::text)");
+        match self.followed.get(&column) {
+            // What it got from its parent is equal to what it had, and may be written in another way.
+            Some(operator) => format!("({as_left} OR t.{name} {operator} r.{old})"),
+            None => as_left,
+        }
     }
 
     /// All columns that this is about have the recorded values.
