@@ -37,12 +37,12 @@ pub(super) struct Effect<'a> {
 
 impl<'a> Effect<'a> {
     /// How it was before.
-    pub(super) fn old(&self) -> Option<&Row<'a>> {
+    pub(super) fn before(&self) -> Option<&Row<'a>> {
         self.old.as_ref()
     }
 
     /// How it is after.
-    pub(super) fn new(&self) -> Option<&Row<'a>> {
+    pub(super) fn after(&self) -> Option<&Row<'a>> {
         self.new.as_ref()
     }
 }

@@ -102,12 +102,12 @@ impl<'p, 'a> Planner<'p, 'a, '_> {
                 let value = row.and_then(|row| row.get(place));
                 matches!(value, Some(Value::Text(text)) if text == wanted)
             };
-            is(row.old()) || is(row.new())
+            is(row.before()) || is(row.after())
         })
     }
 
     fn row(&mut self, row: &'p Effect<'a>) {
-        match (row.old(), row.new()) {
+        match (row.before(), row.after()) {
             (None, Some(new)) => self.delete(row, new),
             (Some(old), None) => self.insert(row, old),
             (Some(old), Some(new)) => self.update(row, old, new),

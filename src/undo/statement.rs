@@ -331,8 +331,8 @@ impl<'p, 'a> Part<'p, 'a> {
     fn values(&self, row: &Effect<'_>, typed: bool) -> String {
         let values = self.fields.iter().map(|field| {
             let side = match field.side {
-                Side::Old => row.old(),
-                Side::New => row.new(),
+                Side::Old => row.before(),
+                Side::New => row.after(),
             };
             let value = match side.and_then(|row| row.get(field.column)) {
                 Some(Value::Text(text)) => literal(text),
