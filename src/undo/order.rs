@@ -149,7 +149,7 @@ fn collect<'p, 'a>(nodes: &[Node<'_, 'p, 'a>], which: &[usize]) -> Step<'p, 'a> 
     let mut places = FxHashMap::default();
     for node in which.iter().filter_map(|node| nodes.get(*node)) {
         let place = *places.entry(node.of).or_insert_with(|| {
-            groups.push((node.of, Group { rows: Vec::new(), ..node.group.clone() }));
+            groups.push((node.of, node.group.with_rows(Vec::new())));
             groups.len() - 1
         });
         if let Some((_, group)) = groups.get_mut(place) {

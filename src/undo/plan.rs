@@ -31,7 +31,13 @@ pub(super) struct Group<'p, 'a> {
     pub(super) rows: Vec<&'p Effect<'a>>,
 }
 
-impl Group<'_, '_> {
+impl<'p, 'a> Group<'p, 'a> {
+    /// The same, done to these rows.
+    pub(super) fn with_rows(&self, rows: Vec<&'p Effect<'a>>) -> Self {
+        let Group { place, table, key, kind, .. } = *self;
+        Group { place, table, key, kind, columns: self.columns.clone(), rows }
+    }
+
     /// What is done if one of these columns has another value than before.
     pub(super) fn touches(&self, columns: &[usize]) -> bool {
         self.kind != Kind::Update || columns.iter().any(|column| self.columns.contains(column))
