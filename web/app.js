@@ -9,6 +9,7 @@ import { createClock } from './clock.js';
 import { wall } from './format.js';
 import { Inbox } from './inbox.js';
 import { listenToKeys } from './keyboard.js';
+import { recent } from './recent.js';
 import { Socket } from './socket.js';
 import { filterFrom, isActive, searchOf, toggleTable } from './store/filter.js';
 import { judge } from './store/freshness.js';
@@ -30,6 +31,8 @@ const TICK_MS = 500;
 const TAKE_MS = 1000;
 
 const clock = createClock();
+/** Until something was received: where the feed begins. @type {string|null} */
+let beginsAfter = null;
 const inbox = new Inbox();
 const store = createStore(reduce, { ...initialState, filter: filterFrom(location.search) });
 
@@ -52,8 +55,8 @@ function address() {
   const url = new URL('api/v1/ws', document.baseURI);
   url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
   url.search = '';
-  const { lastId } = store.state.connection;
-  if (lastId) url.searchParams.set('from', lastId);
+  const from = store.state.connection.lastId ?? beginsAfter;
+  if (from) url.searchParams.set('from', from);
   return url.href;
 }
 
@@ -167,4 +170,5 @@ listenToKeys({
 });
 
 paint();
+beginsAfter = await recent();
 socket.connect();

@@ -108,7 +108,11 @@ impl fmt::Display for Reason {
                 for (place, operation) in missing.iter().enumerate() {
                     write!(f, "{}{}", if place == 0 { "" } else { ", " }, operation.as_str())?;
                 }
-                write!(f, "; ALTER PUBLICATION … SET (publish = 'insert, update, delete, truncate') adds what is missing")
+                write!(
+                    f,
+                    "; ALTER PUBLICATION … SET (publish = 'insert, update, delete, truncate') adds what is missing, once every table in it \
+                     has a replica identity: without one, its UPDATE and DELETE would fail"
+                )
             }
             Reason::RowFilter(name) => {
                 write!(

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use clap::Args;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
@@ -82,12 +83,26 @@ impl WatchArgs {
     pub async fn bind(&self) -> Result<Bound, Failure> {
         let mut config = server::Config::new(self.listen);
         config.allow_origins.clone_from(&self.allow_origin);
+        allow_files(config.limits.connections);
         let bound = server::bind(config).await.map_err(Failure::other)?;
         let address = bound.local_addr();
         if !address.ip().to_canonical().is_loopback() {
             tracing::warn!(%address, "anyone who can connect to this address can read the data");
         }
         Ok(bound)
+    }
+}
+
+/// Each connection is an open file, and the usual limit is lower than what the system lets a process ask for.
+fn allow_files(connections: usize) {
+    /// What is open beside the clients: sessions, temporary files, the runtime's own.
+    const OTHERS: u64 = 256;
+    let wanted = connections as u64 + OTHERS;
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < wanted
+        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, wanted.min(hard), hard)
+    {
+        tracing::debug!(%error, soft, "the limit of open files stays as it is");
     }
 }
 
@@ -135,14 +150,21 @@ pub async fn watch(
     let sources = Sources { history, status, counts, database: Some(target) };
 
     let stop = cancel.child_token();
-    let serving = tokio::spawn(bound.serve(sources, stop.clone()));
+    // Should the server fail, the pipeline ends too: what nobody can see need not be watched.
+    let ends_with_it = stop.clone().drop_guard();
+    let until = stop.clone();
+    let serving = tokio::spawn(async move {
+        let _ends_with_it = ends_with_it;
+        bound.serve(sources, until).await;
+    });
     let announcing = tokio::spawn(announce(published, address, to_know));
     let outcome = pipeline.run(stop.clone()).await;
     announcing.abort();
     stop.cancel();
     // Clients are said good-bye to before the process ends.
-    drop(serving.await);
-    outcome.map_err(|error| failure(&error))
+    let served = serving.await;
+    outcome.map_err(|error| failure(&error))?;
+    served.map_err(|_| Failure::other("the server failed in a way that it should not; see what was logged, and report it"))
 }
 
 /// Prints the line that says that everything is there, once it is.

@@ -151,6 +151,7 @@ pub struct Block {
     touched: Box<[(u32, Touched)]>,
     json: Bytes,
     end_lsn: Lsn,
+    open: bool,
 }
 
 impl Block {
@@ -205,6 +206,11 @@ impl Block {
     /// The end of the last commit in it: the stream stands here once the block is applied.
     pub fn end_lsn(&self) -> Lsn {
         self.end_lsn
+    }
+
+    /// Whether the transaction of its last event goes on in the next block.
+    pub fn is_open(&self) -> bool {
+        self.open
     }
 }
 
@@ -311,6 +317,15 @@ impl BlockBuilder {
     /// The block, leaving this empty. What was gathered is copied, so that the block holds no spare capacity, which nobody would
     /// account for, and this keeps its buffers for the next.
     pub fn finish(&mut self) -> Block {
+        self.take(false)
+    }
+
+    /// The same, within a transaction: more of its events follow in the next block.
+    pub fn finish_open(&mut self) -> Block {
+        self.take(true)
+    }
+
+    fn take(&mut self, open: bool) -> Block {
         let block = Block {
             epoch: self.epoch.clone(),
             heads: self.heads.as_slice().into(),
@@ -318,6 +333,7 @@ impl BlockBuilder {
             touched: self.touched.as_slice().into(),
             json: Bytes::copy_from_slice(&self.json),
             end_lsn: self.end_lsn,
+            open,
         };
         self.heads.clear();
         self.tables.clear();

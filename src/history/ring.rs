@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::block::{Account, Kept};
 use super::query::TransactionLookup;
-use crate::event::{Block, GapReason, Head, Kind};
+use crate::event::{Block, GapReason};
 use crate::lsn::{Epoch, EventId, Lsn, Place, TransactionId};
 
 /// Between two events: the next one is event `index` of block number `sequence`.
@@ -60,7 +60,7 @@ struct Stretch {
     first: u64,
 }
 
-/// A transaction of which the commit event has not been appended yet.
+/// A transaction of which not all has been appended yet.
 #[derive(Clone, Debug)]
 struct Arriving {
     commit_lsn: Lsn,
@@ -143,11 +143,10 @@ impl Ring {
         }
     }
 
-    /// Remembers where the transaction begins that ends this block without its commit.
+    /// Remembers where the transaction begins that goes on after this block.
     fn note_arriving(&mut self, kept: &Kept) {
         let heads = kept.block.heads();
-        let ends_a_transaction = |head: &Head| matches!(head.kind, Kind::Commit | Kind::Gap) || head.xid.is_none();
-        let Some(last) = heads.last().filter(|last| !ends_a_transaction(last)) else {
+        let Some(last) = heads.last().filter(|_| kept.block.is_open()) else {
             self.arriving = None;
             return;
         };
@@ -193,7 +192,7 @@ impl Ring {
         }
     }
 
-    /// Whether the commit of this transaction has not been appended yet.
+    /// Whether some of this transaction has not been appended yet.
     pub(super) fn is_arriving(&self, epoch: &Epoch, commit_lsn: Lsn) -> bool {
         let current = self.stretches.back().is_some_and(|stretch| stretch.epoch == *epoch);
         current && self.arriving.as_ref().is_some_and(|arriving| arriving.commit_lsn == commit_lsn)

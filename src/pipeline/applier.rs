@@ -59,10 +59,14 @@ pub(super) struct Noticed {
 }
 
 impl Applier {
-    pub(super) fn new(epoch: Epoch, assembler: Assembler, encoding: Encoding) -> Self {
+    /// For a stream that holds everything committed after `start`.
+    pub(super) fn new(epoch: Epoch, start: Lsn, assembler: Assembler, encoding: Encoding) -> Self {
+        let mut ledger = Ledger::default();
+        // The server reads its log from further back, and says so while it does: that is no place of this stream.
+        ledger.reached(start);
         Self {
             assembler,
-            ledger: Ledger::default(),
+            ledger,
             encoder: Encoder::new(encoding),
             encoding,
             relations: FxHashMap::default(),
@@ -155,7 +159,7 @@ impl Applier {
     pub(super) async fn flush(&mut self, history: &mut Writer) {
         if !self.block.is_empty() {
             self.block.reached(self.ledger.position());
-            let block = self.block.finish();
+            let block = if self.applying { self.block.finish_open() } else { self.block.finish() };
             history.make_room(&block).await;
             history.append(block);
             tokio::task::consume_budget().await;
@@ -302,4 +306,19 @@ fn described(relations: &FxHashMap<Oid, Relation>, oid: Oid) -> Result<&Relation
 /// The next message of `transaction`; where that may block on a file, other tasks of this thread are moved away first.
 fn read(transaction: &mut Transaction) -> Result<Option<Message<'_>>, assembler::Error> {
     if transaction.reads_file_next() { tokio::task::block_in_place(|| transaction.next()) } else { transaction.next() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_server_reads_from_before_the_stream_is_no_position() {
+        let assembler = Assembler::new(1 << 20, Box::new(tempfile::tempfile));
+        let mut applier = Applier::new("k3".parse().unwrap(), Lsn(100), assembler, Encoding::from_name("UTF8").unwrap());
+        applier.keepalive(Lsn(50));
+        assert_eq!(applier.ledger().position(), Lsn(100));
+        applier.keepalive(Lsn(150));
+        assert_eq!(applier.ledger().position(), Lsn(150));
+    }
 }

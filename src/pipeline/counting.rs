@@ -4,9 +4,11 @@
 //! a transaction that must end first has not ended) goes back into the queue and is tried again a little later.
 
 use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -56,6 +58,8 @@ pub(super) enum Failure {
     Session(#[from] SessionError),
     #[error(transparent)]
     Count(#[from] CountError),
+    #[error("counting it failed in a way that it should not; see the log, and report it")]
+    Panicked,
 }
 
 /// The queue and the sessions that work it off.
@@ -138,9 +142,15 @@ impl Counting {
             let Some(job) = self.jobs.remove(&next.1) else { continue };
             self.running.insert(job.oid());
             starting(&job);
-            let work = count(job, self.sessions.clone(), self.idle.pop(), self.reports.clone());
+            let (reports, again) = (self.reports.clone(), job.clone());
+            let work = AssertUnwindSafe(count(job, self.sessions.clone(), self.idle.pop(), reports.clone())).catch_unwind();
             let cancel = self.cancel.clone();
-            tokio::spawn(async move { cancel.run_until_cancelled(work).await });
+            tokio::spawn(async move {
+                if let Some(Err(_)) = cancel.run_until_cancelled(work).await {
+                    // Its place among those that may run must come back, whatever happened.
+                    drop(reports.send(Report::Done { job: again, outcome: Box::new(Err(Failure::Panicked)), session: None }));
+                }
+            });
         }
     }
 

@@ -40,6 +40,9 @@ pub enum PipelineError {
         /// What answers.
         actual: String,
     },
+    /// The task that looks at the catalog ended.
+    #[error("the catalog is not looked at any more")]
+    Unobserved,
     /// The server follows another one.
     #[error("this server is a standby")]
     Standby,
@@ -59,7 +62,7 @@ impl PipelineError {
             PipelineError::Connect(error) => error.is_transient(),
             PipelineError::Catalog(error) => error.is_transient(),
             // A fresh stream may be whole again.
-            PipelineError::Stream(_) => true,
+            PipelineError::Stream(_) | PipelineError::Unobserved => true,
             PipelineError::Encoding(_)
             | PipelineError::PublicationMissing { .. }
             | PipelineError::WrongDatabase { .. }
@@ -98,6 +101,10 @@ impl PipelineError {
             PipelineError::Stream(_) => advice(
                 "what the server sent cannot be followed, so nothing is shown of it; a new stream is begun",
                 "if it comes again, report it with the server's version".to_owned(),
+            ),
+            PipelineError::Unobserved => advice(
+                "what the stream leaves out cannot be told without it; a new stream is begun",
+                "report it, with what the log says before this".to_owned(),
             ),
             PipelineError::Encoding(_) => advice("text of this database cannot be read", "report the encoding's name".to_owned()),
             PipelineError::PublicationMissing { name, .. } => advice(

@@ -18,6 +18,7 @@ mod applier;
 mod counting;
 mod error;
 mod observer;
+mod opening;
 mod published;
 mod session;
 mod sessions;
@@ -40,7 +41,7 @@ use self::standing::Standing;
 use self::state::Phase;
 use crate::connection::Target;
 use crate::history::Writer;
-use crate::lsn::Epoch;
+use crate::lsn::{Epoch, Lsn};
 use crate::replication::Backoff;
 
 /// What to watch, and within which bounds.
@@ -125,7 +126,7 @@ impl Pipeline {
             if started.elapsed() > Duration::from_secs(60) {
                 backoff = Backoff::default();
             }
-            tracing::warn!(error = %error, advice = %error.advice(), "the stream is interrupted");
+            tracing::warn!("the stream is interrupted: {}", error.advice());
             let phase = match &error {
                 PipelineError::WrongDatabase { .. } => Phase::WrongDatabase,
                 PipelineError::PublicationMissing { .. } => Phase::Resyncing,
@@ -155,6 +156,14 @@ impl Pipeline {
     fn show(&mut self, counts: Counts) {
         self.version = counts.version;
         self.counts.send_replace(Arc::new(counts));
+    }
+
+    /// The counts that were published last hold behind this block too. Nobody is told: it is for those who come.
+    fn still_true(&mut self, after_block: u64, lsn: Lsn, passed: Passed) {
+        self.counts.send_if_modified(|counts| {
+            *counts = Arc::new(counts.still_true(after_block, lsn, passed));
+            false
+        });
     }
 
     /// A new epoch, later than any before it in this process.

@@ -132,6 +132,7 @@ pub struct Counts {
     /// One more than that of the counts before it, within the process.
     pub version: u64,
     /// Position in the history (number of blocks ever appended) that these counts belong to: send them after that block.
+    /// It moves on with the history, also while no count changes.
     pub after_block: u64,
     /// True at this position.
     pub lsn: Lsn,
@@ -194,6 +195,13 @@ impl Counts {
         let tables: Arc<[_]> = self.tables.iter().map(doubt).collect();
         let (version, after_block, lsn, passed) = (self.version + 2, self.after_block, self.lsn, self.passed);
         Counts { version, after_block, lsn, tables, passed, ..Counts::none() }
+    }
+
+    /// The same counts, at a later position.
+    pub(super) fn still_true(&self, after_block: u64, lsn: Lsn, passed: Passed) -> Self {
+        let Counts { version, total_rows, .. } = *self;
+        let (tables, changed, removed) = (Arc::clone(&self.tables), self.changed.clone(), self.removed.clone());
+        Counts { version, after_block, lsn, tables, changed, removed, passed, total_rows, ..Counts::none() }
     }
 
     /// Before anything is known.

@@ -12,29 +12,20 @@ use super::applier::Applier;
 use super::counting::{Counting, Failure, Job, Report};
 use super::error::PipelineError;
 use super::observer::{self, Sight, Survey, Watch};
-use super::published::{Database, Slot};
+use super::opening::Opened;
 use super::sessions::Sessions;
 use super::state::Phase;
 use super::tables::{Change, Tables};
-use super::{Begin, Pipeline, unix_micros};
-use crate::assembler::Assembler;
+use super::{Pipeline, unix_micros};
 use crate::catalog::{self, Catalog, CountError};
 use crate::counts::FullXid;
-use crate::encoding::Encoding;
-use crate::event::GapReason;
-use crate::lsn::{Lsn, Oid, Xid};
-use crate::replication::{Frame, Progress, Replication, SlotOptions, StartOptions, Stream};
+use crate::lsn::{Oid, Xid};
+use crate::replication::{Frame, Progress, Stream};
 
 /// Counts are published this often at most.
 const PUBLISH: Duration = Duration::from_millis(100);
 /// With more effects than this remembered for baselines, those known to be visible are dropped.
 const PRUNE: usize = 1 << 14;
-/// How long the creation of the slot may wait for running transactions to end, before it is tried anew.
-const SLOT_WAIT: Duration = Duration::from_secs(60);
-
-/// Logical replication as it is used here began with this version.
-const OLDEST_MAJOR: u32 = 14;
-
 /// Where nothing tells of DDL in the stream, the catalog must have been looked at within this time, or no count is certain.
 const BLIND: Duration = Duration::from_secs(5);
 
@@ -55,7 +46,9 @@ struct Session<'a> {
     doubtful: FxHashMap<Oid, Xid>,
     /// Transactions that may have changed what the publication covers, and that no look at the catalog has seen yet.
     regrouped: Vec<Xid>,
-    /// When the observer last saw anything.
+    /// Whether the observer sees anything.
+    sees: bool,
+    /// When it last did.
     looked: Instant,
     /// When the server last said how far the stream is.
     proof: Option<std::time::Instant>,
@@ -63,6 +56,8 @@ struct Session<'a> {
     first_epoch: bool,
     publish_at: Option<Instant>,
     published: Instant,
+    /// Behind this block of the history the published counts stand.
+    shown_after: u64,
 }
 
 impl Pipeline {
@@ -96,12 +91,14 @@ impl Pipeline {
             fence,
             doubtful: FxHashMap::default(),
             regrouped: Vec::new(),
+            sees: true,
             looked: Instant::now(),
             proof: None,
             counted: false,
             first_epoch,
             publish_at: None,
             published: Instant::now(),
+            shown_after: 0,
         };
         session.surveyed(catalog)?;
         session.publish();
@@ -117,134 +114,6 @@ impl Pipeline {
             tracing::debug!(%error, "the stream did not end in good order");
         }
         outcome
-    }
-}
-
-/// What [`Pipeline::open`] brings together.
-struct Opened {
-    stream: Stream,
-    progress: Progress,
-    applier: Applier,
-    catalog: Catalog,
-    fence: FullXid,
-    slot: String,
-    database: Arc<Database>,
-    first_epoch: bool,
-}
-
-impl Pipeline {
-    /// Connects, checks that this is the right database, makes the slot, and starts the stream and with it a new epoch.
-    async fn open(&mut self) -> Result<Opened, PipelineError> {
-        let config = self.config.clone();
-        let mut walsender = Replication::connect(&config.target, "pgvigil").await?;
-        let mut sql = config.target.sql("pgvigil").await?;
-        let database = self.identify(&mut walsender, &sql).await?;
-
-        // The publication comes before the slot: what it covers is judged at each position of the log, by the catalog as it was there.
-        let catalog = catalog::read(&mut sql, &config.publication).await?;
-        if catalog.publication.is_none() {
-            let (name, database) = (config.publication, database.name.clone());
-            return Err(PipelineError::PublicationMissing { name, database });
-        }
-        let encoding = Encoding::from_name(walsender.parameter("server_encoding").unwrap_or("UTF8"))?;
-        let epoch = self.next_epoch();
-        let (slot, consistent_point) = match config.begin {
-            Begin::Now => {
-                let slot = format!("pgvigil_{epoch}_{:04x}", rand::random::<u16>());
-                let consistent_point = self.create_slot(&mut walsender, &sql, &slot).await?;
-                (slot, consistent_point)
-            }
-            // The server begins where the slot stands when it is asked for less.
-            Begin::AtSlot(slot) => (slot, Lsn::ZERO),
-        };
-        let fence = catalog::fence(&sql).await?;
-
-        let options =
-            StartOptions { publication: config.publication.clone(), streaming: config.streaming, ..StartOptions::default() };
-        let (stream, progress) = walsender.start(&slot, consistent_point, options).await?;
-
-        let first_epoch = self.epoch.is_none();
-        let reason = (!first_epoch).then_some(GapReason::SlotLost);
-        self.history.begin_epoch(epoch.clone(), consistent_point, reason);
-        self.epoch = Some(epoch.clone());
-        self.standing.note(|facts| {
-            facts.phase = Phase::Streaming { first_epoch, counted: false };
-            facts.reason = None;
-            facts.epoch = Some(epoch.clone());
-            facts.slot = Some(Slot { name: slot.clone(), temporary: true, retained_bytes: 0, budget_bytes: None });
-            facts.lag = super::state::Lag::default();
-            facts.lag.stream_at(consistent_point);
-            facts.last_proof = Some(std::time::Instant::now());
-            facts.looked_at = facts.last_proof;
-        });
-        tracing::info!(%epoch, slot, %consistent_point, "the stream is held");
-
-        let spill_dir = config.spill_dir.clone();
-        let create_file = Box::new(move || tempfile::tempfile_in(&spill_dir));
-        let assembler = Assembler::new(config.max_transaction_memory, create_file);
-        let applier = Applier::new(epoch, assembler, encoding);
-        Ok(Opened { stream, progress, applier, catalog, fence, slot, database, first_epoch })
-    }
-
-    /// Which database this is; an error when it is not the one that it should be.
-    async fn identify(
-        &mut self,
-        walsender: &mut Replication,
-        sql: &tokio_postgres::Client,
-    ) -> Result<Arc<Database>, PipelineError> {
-        let system = walsender.identify().await?;
-        let here = catalog::identity(sql).await.map_err(catalog::CatalogError::from)?;
-        // "15.18 (Debian 15.18-0+deb12u1)"
-        let server_version = walsender.parameter("server_version").unwrap_or_default();
-        let server_version = server_version.split(' ').next().unwrap_or_default().to_owned();
-        if walsender.server_major() < OLDEST_MAJOR {
-            return Err(PipelineError::ServerTooOld { version: server_version });
-        }
-        if walsender.parameter("in_hot_standby") == Some("on") {
-            return Err(PipelineError::Standby);
-        }
-        let (host, port) = walsender.peer();
-        let system_identifier = system.system_identifier;
-        let database = Database { name: here.name.clone(), oid: here.oid.0, system_identifier, host, port, server_version };
-        if !database.is(&here) {
-            let expected = format!("system {}, which streams", database.system_identifier);
-            return Err(PipelineError::WrongDatabase { expected, actual: format!("system {}", here.system_identifier) });
-        }
-        if let Some(expected) = self.config.expect_database.as_ref().filter(|expected| **expected != database.name) {
-            let actual = format!("database {:?} at {}:{}", database.name, database.host, database.port);
-            return Err(PipelineError::WrongDatabase { expected: format!("database {expected:?}"), actual });
-        }
-        let database = Arc::new(database);
-        let pinned = self.pinned.get_or_insert_with(|| Arc::clone(&database));
-        if !pinned.is(&here) {
-            let describe = |d: &Database| format!("database {:?} (oid {}) of system {}", d.name, d.oid, d.system_identifier);
-            return Err(PipelineError::WrongDatabase { expected: describe(pinned), actual: describe(&database) });
-        }
-        self.standing.note(|facts| facts.database = Some(Arc::clone(&database)));
-        Ok(database)
-    }
-
-    /// Makes the slot. It waits for every transaction that is running now; meanwhile the status says for which.
-    async fn create_slot(
-        &mut self,
-        walsender: &mut Replication,
-        sql: &tokio_postgres::Client,
-        slot: &str,
-    ) -> Result<Lsn, PipelineError> {
-        let create = walsender.create_slot(slot, SlotOptions { temporary: true, ..SlotOptions::default() }, SLOT_WAIT);
-        tokio::pin!(create);
-        loop {
-            tokio::select! {
-                created = &mut create => return Ok(created?.consistent_point),
-                () = tokio::time::sleep(Duration::from_secs(2)) => {
-                    if let Some(waiting_for) = catalog::oldest_transaction(sql).await? {
-                        self.standing.note(|facts| {
-                            facts.reason = Some(format!("the replication slot can be made once {waiting_for} has ended"));
-                        });
-                    }
-                }
-            }
-        }
     }
 }
 
@@ -269,7 +138,8 @@ impl Session<'_> {
                     let Some(drained) = cancel.run_until_cancelled(self.drain(stream)).await else { return Ok(()) };
                     drained?;
                 }
-                Some(sight) = sights.recv() => self.sight(sight)?,
+                // It ends only with this, or when it fails in a way that it should not.
+                sight = sights.recv() => self.sight(sight.ok_or(PipelineError::Unobserved)?)?,
                 Some(report) = reports.recv() => self.report(report),
                 () = tokio::time::sleep_until(publish_at.unwrap_or_else(Instant::now)), if publish_at.is_some() => self.publish(),
                 () = sleep_until(self.counting.next_due()) => {}
@@ -297,6 +167,9 @@ impl Session<'_> {
             }
         }
         self.applier.flush(&mut self.pipeline.history).await;
+        if self.pipeline.history.position() > self.shown_after {
+            self.soon();
+        }
         let position = self.applier.ledger().position();
         self.progress.flushed(position);
         self.pipeline.standing.streamed(position, self.proof);
@@ -359,7 +232,8 @@ impl Session<'_> {
     }
 
     fn sight(&mut self, sight: Sight) -> Result<(), PipelineError> {
-        if !matches!(sight, Sight::Lost(_)) {
+        let sees = std::mem::replace(&mut self.sees, !matches!(sight, Sight::Lost(_)));
+        if self.sees {
             self.looked = Instant::now();
         }
         match sight {
@@ -370,12 +244,14 @@ impl Session<'_> {
                 }
             }
             Sight::Survey(catalog) => self.surveyed(catalog)?,
-            Sight::Lost(problem) => tracing::warn!(%problem, "the observer's connection is lost; trying again"),
+            Sight::Lost(problem) if sees => tracing::warn!(%problem, "the observer's connection is lost; trying again"),
+            Sight::Lost(problem) => tracing::debug!(%problem, "the observer's connection is still lost"),
         }
         Ok(())
     }
 
     fn surveyed(&mut self, catalog: Catalog) -> Result<(), PipelineError> {
+        tracing::debug!(tables = catalog.tables.len(), at = %catalog.read_at_lsn, "the catalog was read");
         let Some(publication) = &catalog.publication else { return Err(self.publication_missing()) };
         self.applier.set_publication(publication.clone());
         self.regrouped.retain(|xid| !catalog.snapshot.sees(*xid));
@@ -513,8 +389,10 @@ impl Session<'_> {
             let first_epoch = self.first_epoch;
             self.pipeline.standing.note(|facts| facts.phase = Phase::Streaming { first_epoch, counted: true });
         }
-        if let Some(counts) = self.tables.publish(ledger, position, passed) {
-            self.pipeline.show(counts);
+        self.shown_after = position;
+        match self.tables.publish(ledger, position, passed) {
+            Some(counts) => self.pipeline.show(counts),
+            None => self.pipeline.still_true(position, ledger.position(), passed),
         }
     }
 }

@@ -257,8 +257,11 @@ impl Tables {
         self.version += 1;
         let tables: Arc<[_]> = self.order.keys().filter_map(|(_, _, oid)| self.known.get(oid)?.published.clone()).collect();
         // Leaves hold the rows of a partitioned table; what is not covered is not watched.
-        let watched = tables.iter().filter(|table| table.kind != TableKind::PartitionedTable);
-        let total_rows = watched.filter(|table| table.count_state != CountState::Uncovered).map(|table| table.count).sum();
+        let mut watched = tables.iter().filter(|table| table.count_state != CountState::Uncovered).peekable();
+        // Where there are tables but none is watched, nothing is known of their rows; where there is none, there is none of those either.
+        let nothing_watched = watched.peek().is_none() && !tables.is_empty();
+        let leaves = watched.filter(|table| table.kind != TableKind::PartitionedTable);
+        let total_rows = if nothing_watched { None } else { leaves.map(|table| table.count).sum() };
         Some(Counts {
             version: self.version,
             after_block,

@@ -34,6 +34,14 @@ pub(super) struct Page {
     pub(super) after: Option<Vec<String>>,
 }
 
+/// Of a path that takes none.
+pub(super) fn none(uri: &Uri) -> Result<(), Problem> {
+    match pairs(uri)?.first() {
+        Some((name, _)) => Err(invalid(name, "there are no parameters here")),
+        None => Ok(()),
+    }
+}
+
 /// The parameters of `/api/v1/stream` and `/api/v1/ws`.
 pub(super) fn stream(uri: &Uri) -> Result<Terms, Problem> {
     terms(&pairs(uri)?)

@@ -155,11 +155,11 @@ impl Reading<'_> {
         let (name, read_at) = self.name().await?;
         let sql = self.select(&name, columns, &key, &wanted);
         let after = wanted.after.iter().flatten().map(|text| text as &(dyn ToSql + Sync));
-        let stream = self.client.query_raw(&sql, after.collect::<Vec<_>>()).await.map_err(explain)?;
+        let stream = self.client.query_raw(&sql, after.collect::<Vec<_>>()).await.map_err(|error| misplaced(error, &wanted))?;
         let mut stream = std::pin::pin!(stream);
 
         let (mut rows, mut cut, mut size, mut complete, mut last) = (Vec::new(), Vec::new(), 0, true, None);
-        while let Some(row) = stream.try_next().await.map_err(explain)? {
+        while let Some(row) = stream.try_next().await.map_err(|error| misplaced(error, &wanted))? {
             if rows.len() == wanted.limit as usize || size > MAX_PAGE {
                 complete = false;
                 break;
@@ -240,6 +240,16 @@ fn render<'a>(row: &Row, columns: &'a [Column], number: usize, cut: &mut Vec<Cut
     String::from_utf8(json).ok().and_then(|json| RawValue::from_string(json).ok()).unwrap_or_default()
 }
 
+/// The same as [`explain`], where a value that was asked for can be what the database did not understand.
+fn misplaced(error: tokio_postgres::Error, wanted: &parameters::Page) -> Problem {
+    match error.as_db_error() {
+        Some(server) if wanted.after.is_some() && server.code().code().starts_with("22") => {
+            Kind::InvalidParameter.because(format!("after: {} ({}).", server.message(), server.code().code()))
+        }
+        _ => explain(error),
+    }
+}
+
 /// What the database said, for the one who asked.
 fn explain(error: tokio_postgres::Error) -> Problem {
     let Some(server) = error.as_db_error() else {
@@ -254,7 +264,6 @@ fn explain(error: tokio_postgres::Error) -> Problem {
         code if *code == SqlState::QUERY_CANCELED || *code == SqlState::LOCK_NOT_AVAILABLE => {
             Kind::DatabaseUnavailable.because(format!("{said}. Ask for fewer rows, or again later."))
         }
-        code if code.code().starts_with("22") => Kind::InvalidParameter.because(format!("after: {said}.")),
         code if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
             Kind::DatabaseRefused.because(format!("{said}. Grant SELECT on the table to the role that pgvigil connects as."))
         }

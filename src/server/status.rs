@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::Serialize;
@@ -12,8 +12,8 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::App;
-use super::problem::{Kind, fresh_json};
+use super::problem::{Kind, Problem, fresh_json};
+use super::{App, parameters};
 use crate::event::time::rfc3339_unix;
 use crate::pipeline::{self, Database, Slot, Status};
 
@@ -70,9 +70,10 @@ impl<'a> Report<'a> {
 }
 
 /// `GET /api/v1/status`
-pub(super) async fn status(State(app): State<Arc<App>>) -> Response {
+pub(super) async fn status(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
+    parameters::none(&uri)?;
     let status = Arc::clone(&app.sources.status.borrow());
-    fresh_json(Report::new(&status, app.clients.get(), app.started, Instant::now()))
+    Ok(fresh_json(Report::new(&status, app.clients.get(), app.started, Instant::now())))
 }
 
 /// `GET /readyz`

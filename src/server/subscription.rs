@@ -56,6 +56,8 @@ struct Following {
     /// Of the event last read.
     epoch: Epoch,
     told: Told,
+    /// Counts that are to be sent once the reader has come as far. It must not run after newer ones for ever.
+    ahead: Option<Arc<Counts>>,
 }
 
 /// Which counts the client knows.
@@ -165,7 +167,7 @@ impl Following {
         let epoch = reader.last().map_or(epoch, |last| &last.epoch).clone();
         // Where nothing was ever counted (there is no table), the first counts come in their place among the events, as later ones do.
         let told = if counts.version == 0 { Told::Version(0) } else { Told::Nothing { since: 0 } };
-        Self { reader, epoch, told }
+        Self { reader, epoch, told, ahead: None }
     }
 
     fn gather(&mut self, batch: &mut Batch, app: &App, filter: &Arc<Filter>, counts: &mut watch::Receiver<Arc<Counts>>) {
@@ -173,16 +175,20 @@ impl Following {
         while batch.bytes() < most {
             // The position first: the counts of every block before it can be seen by then.
             let head = app.sources.history.position();
-            let counts = Arc::clone(&counts.borrow_and_update());
+            let counts = self.ahead.take().unwrap_or_else(|| Arc::clone(&counts.borrow_and_update()));
             let until = match self.due(&counts) {
                 Due::Now(told) => {
                     if filter.wants(StreamKind::Counts) {
                         batch.push(tables::news(told, &counts));
                     }
                     self.told = Told::Version(counts.version);
-                    head
+                    // There may be newer ones.
+                    continue;
                 }
-                Due::After(block) => block.min(head),
+                Due::After(block) => {
+                    self.ahead = Some(counts);
+                    block.min(head)
+                }
                 Due::Known => head,
             };
             match self.reader.read_until(until, filter, most.saturating_sub(batch.bytes())) {

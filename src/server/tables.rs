@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::State;
+use axum::http::Uri;
 use axum::response::Response;
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::App;
-use super::problem::fresh_json;
+use super::problem::{Problem, fresh_json};
+use super::{App, parameters};
 use crate::event::time::rfc3339_unix;
 use crate::pipeline::{self, Counts, Table};
 
@@ -45,18 +46,19 @@ struct CountsEvent<'a> {
 }
 
 /// `GET /api/v1/tables`
-pub(super) async fn tables(State(app): State<Arc<App>>) -> Response {
+pub(super) async fn tables(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
+    parameters::none(&uri)?;
     let status = Arc::clone(&app.sources.status.borrow());
     let counts = Arc::clone(&app.sources.counts.borrow());
     let now = Instant::now();
     // A proof later than the counts says that they were still true then.
     let known = status.last_proof.map_or(counts.time, |proof| proof.max(counts.time));
-    fresh_json(Tables {
+    Ok(fresh_json(Tables {
         as_of: as_of(&counts, Some(now.saturating_duration_since(known).as_millis())),
         state: status.state_at(now),
         total_rows: counts.total_rows,
         tables: counts.tables.iter().map(|table| &**table).collect(),
-    })
+    }))
 }
 
 /// The `counts` event for a client that was told version `told` before: what changed since, if that is one version only.

@@ -85,6 +85,25 @@ async fn counts_never_overtake_the_events_they_count() -> Result<()> {
 }
 
 #[tokio::test]
+async fn counts_are_told_though_newer_ones_are_always_further_on() -> Result<()> {
+    let mut server = live().await?;
+    let mut socket = server.websocket(WITHOUT_STATUS).await?;
+    take(&mut socket, 2).await?;
+    server.count_after(2, 309, [user(20)]);
+    server.delete(200, &[1]);
+    assert_eq!(types(&take(&mut socket, 2).await?), ["change", "commit"]);
+    server.count_after(3, 409, [user(19)]);
+    server.delete(300, &[2]);
+    let objects = take(&mut socket, 3).await?;
+    assert_eq!(types(&objects), ["change", "commit", "counts"]);
+    assert_eq!(objects[2]["as_of"]["lsn"], "0/135");
+    server.delete(400, &[3]);
+    let objects = take(&mut socket, 3).await?;
+    assert_eq!((types(&objects), &objects[2]["as_of"]["lsn"]), (vec!["change", "commit", "counts"], &json!("0/199")));
+    Ok(())
+}
+
+#[tokio::test]
 async fn nothing_that_came_after_the_counts_is_missed_or_told_twice() -> Result<()> {
     let mut server = live().await?;
     server.delete(200, &[1]);

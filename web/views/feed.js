@@ -95,7 +95,7 @@ export function createFeed(on) {
     let text = evicted ? `Older transactions are no longer kept here; these are the last ${count(listed.items.length)}.` : '';
     if (list.length === 0) {
       if (isActive(filter) && listed.items.length > 0) text = `None of the ${plural(listed.items.length, 'transaction')} kept here matches the filter.`;
-      else text = state === 'live' ? 'Nothing has changed since this page was opened. The next commit appears here.' : 'No changes yet.';
+      else text = state === 'live' ? 'Nothing has changed lately. The next commit appears here.' : 'No changes yet.';
     }
     setText(part('feed-end'), text);
   }

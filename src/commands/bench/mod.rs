@@ -9,6 +9,7 @@ mod fanout;
 mod latency;
 mod process;
 mod report;
+mod start;
 mod subject;
 mod workload;
 
@@ -72,6 +73,8 @@ pub struct BenchArgs {
 enum Part {
     /// Reading a backlog
     Drain,
+    /// Until all counts are exact, and idleness
+    Start,
     /// From COMMIT to a client
     Latency,
     /// To many clients
@@ -103,10 +106,14 @@ pub async fn run(args: BenchArgs, cancel: CancellationToken) -> Result<(), Failu
 
 async fn measure(args: &BenchArgs) -> Result<Report, Failure> {
     let mut report = Report::of_this_machine(args.scale, args.rounds);
-    if args.wants(Part::Drain) || args.wants(Part::Latency) {
+    if [Part::Drain, Part::Start, Part::Latency].into_iter().any(|part| args.wants(part)) {
         let binaries = Binaries::find(args.pg_bin.as_deref()).map_err(|error| Failure::with_code(5, error))?;
         let options = Options { password: None, ..Options::default() };
         let cluster = Cluster::start(&binaries, options).await.map_err(Failure::other)?;
+        if args.wants(Part::Start) {
+            eprintln!("counting many small tables …");
+            report.start = Some(start::measure(&cluster, args.scaled(500)).await.map_err(Failure::other)?);
+        }
         if args.wants(Part::Drain) {
             let (small, rows, huge) = (args.scaled(150_000), args.scaled(1_000_000), args.scaled(3_000_000));
             for workload in [Workload::Small { transactions: small }, Workload::Bulk { rows }, Workload::Huge { rows: huge }] {

@@ -13,6 +13,17 @@ pub(super) fn cpu(pid: u32) -> Option<Duration> {
     Some(Duration::from_nanos(total))
 }
 
+/// How often its threads that still live went to sleep, and so were woken.
+pub(super) fn wake_ups(pid: u32) -> Option<u64> {
+    let mut total = 0;
+    for thread in fs::read_dir(format!("/proc/{pid}/task")).ok()? {
+        let status = fs::read_to_string(thread.ok()?.path().join("status")).ok()?;
+        let times = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+        total += times.trim().parse::<u64>().ok()?;
+    }
+    Some(total)
+}
+
 /// The most memory it ever had resident, in bytes.
 pub(super) fn peak_memory(pid: u32) -> Option<u64> {
     memory(pid, "VmHWM:")

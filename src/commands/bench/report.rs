@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::drain::{Drain, Round};
 use super::fanout::Fanout;
 use super::latency::{Latency, percentile};
+use super::start::Start;
 use super::workload::Workload;
 
 /// What was found.
@@ -18,6 +19,7 @@ pub(super) struct Report {
     scale: f64,
     rounds: u32,
     drains: Vec<(String, Vec<Round>)>,
+    pub(super) start: Option<Start>,
     pub(super) latency: Option<Latency>,
     pub(super) fanout: Vec<Fanout>,
 }
@@ -56,6 +58,12 @@ impl Report {
             rounds.iter().map(ways).collect()
         };
         let drains: Vec<_> = self.drains.iter().map(|(name, all)| json!({"workload": name, "rounds": rounds(all)})).collect();
+        let start = self.start.map(|start| {
+            json!({
+                "tables": start.tables, "exact_s": start.exact.as_secs_f64(), "idle_wake_ups_per_s": start.idle_wake_ups,
+                "idle_cpu_s_per_s": start.idle_cpu.map(|cpu| cpu.as_secs_f64()), "bytes": start.memory,
+            })
+        });
         let micros = |times: &[Duration], share| percentile(times, share).map(|time| time.as_micros());
         let latency = self.latency.as_ref().map(|Latency { floor, client, under_load }| {
             let both = |times: &[Duration]| json!({"p50_us": micros(times, 0.5), "p99_us": micros(times, 0.99)});
@@ -69,7 +77,7 @@ impl Report {
         };
         json!({
             "machine": {"cores": self.cores, "tcp_congestion_control": self.congestion_control},
-            "scale": self.scale, "rounds": self.rounds, "drains": drains, "latency": latency,
+            "scale": self.scale, "rounds": self.rounds, "start": start, "drains": drains, "latency": latency,
             "fanout": self.fanout.iter().map(fanout).collect::<Vec<_>>(),
         })
     }
@@ -93,6 +101,18 @@ fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} cores, tcp_congestion_control = {}, scale {}", self.cores, self.congestion_control, self.scale)?;
+        if let Some(Start { tables, exact, idle_cpu, idle_wake_ups, memory }) = self.start {
+            let percent = idle_cpu.map(|cpu| cpu.as_secs_f64() * 100.0);
+            let memory = memory.map(|bytes| bytes as f64 / f64::from(1 << 20));
+            writeln!(f, "\nStart: {tables} tables, all exact after {} s", number(Some(exact.as_secs_f64())))?;
+            writeln!(
+                f,
+                "Idle: {} % of a CPU, {} wake-ups/s, {} MiB resident",
+                number(percent),
+                number(idle_wake_ups),
+                number(memory)
+            )?;
+        }
         for (name, rounds) in &self.drains {
             writeln!(f, "\nDrain: {name}; median of {} rounds, ratios within each round", rounds.len())?;
             writeln!(

@@ -26,7 +26,7 @@ fn a_live_reader_gets_a_transaction_whole_that_is_arriving() {
     let mut builder = BlockBuilder::new(epoch.clone());
     transaction(&mut builder, 1, 1..=3, 2, 10);
     transaction(&mut builder, 2, 1..=2, 5, 10);
-    writer.append(builder.finish());
+    writer.append(builder.finish_open());
     let mut early = history.read_from(Start::Live);
     writer.append(part(&epoch, 2, 3..=4, 5, 10));
     let mut late = history.read_from(Start::Live);

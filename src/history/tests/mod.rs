@@ -60,8 +60,9 @@ fn whole(epoch: &Epoch, lsn: u64, changes: u64, width: usize) -> Block {
 
 fn part(epoch: &Epoch, lsn: u64, ordinals: std::ops::RangeInclusive<u64>, changes: u64, width: usize) -> Block {
     let mut builder = BlockBuilder::new(epoch.clone());
+    let open = *ordinals.end() <= changes;
     transaction(&mut builder, lsn, ordinals, changes, width);
-    builder.finish()
+    if open { builder.finish_open() } else { builder.finish() }
 }
 
 fn everything() -> Arc<Filter> {

@@ -57,6 +57,15 @@ test('a drop is named, flashes, and shows by how much', async () => {
   await viewer.close();
 });
 
+test('a page that is just opened shows what has just happened', async () => {
+  world.postgres.sql(`UPDATE "User" SET status = 'early' WHERE id = 21; UPDATE "User" SET status = 'late' WHERE id = 22`);
+  const viewer = await world.open();
+  await viewer.becomes('live');
+  assert.match(await viewer.card(/User id=22/), /status .* → late/);
+  assert.match(await viewer.card(/User id=21/), /status .* → early/);
+  await viewer.close();
+});
+
 test('an update shows old and new, or says why it cannot', async () => {
   const viewer = await world.open();
   await viewer.becomes('live');
