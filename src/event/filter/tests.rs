@@ -10,6 +10,12 @@ use crate::event::block::{Block, BlockBuilder, NewEvent, TableName, Touched};
 use crate::lsn::{Lsn, Oid, Place, Xid};
 use crate::pgoutput::Timestamp;
 
+/// The names of who did an event; none did the first.
+const ACTORS: [&[&str]; 4] = [&[], &["ann", "psql"], &["a, \"b\"", "psql"], &["", "bob"]];
+
+/// An event, and which of the above did it.
+type Done = (Wanted, usize);
+
 const TABLES: [(&str, &str); 3] = [("public", "User"), ("public", "a.b"), ("audit", "User")];
 
 /// An event as a test wants it.
@@ -27,7 +33,7 @@ fn block(events: &[Wanted]) -> Block {
     let tables = TABLES.map(|(schema, name)| Arc::new(TableName { oid: Oid(1), schema: schema.into(), name: name.into() }));
     for (ordinal, event) in (1..).zip(events) {
         let place = Place { commit_lsn: Lsn(16), ordinal };
-        let plain = NewEvent { kind: Kind::Gap, place, table: None, operation: None, xid: Some(Xid(7)), time: Timestamp(0) };
+        let plain = NewEvent { kind: Kind::Gap, place, table: None, operation: None, actor: None, xid: Some(Xid(7)), time: Timestamp(0) };
         match event {
             Wanted::Change { table, operation, old, new } => {
                 let table = builder.table(&tables[*table]);
@@ -76,6 +82,7 @@ struct Asked {
     tables: Option<Vec<usize>>,
     operations: Vec<Operation>,
     conditions: Vec<(&'static str, bool, &'static str, &'static str)>,
+    actors: Option<Vec<usize>>,
 }
 
 fn operation_name(operation: Operation) -> &'static str {
@@ -275,7 +282,7 @@ fn refusals_name_the_parameter_and_what_is_accepted() {
     assert!(refused("kinds", "changes").starts_with("kinds: \"changes\" is no kind of event; accepted: change, commit,"));
     assert!(refused("table", "a.b.c").starts_with("table: \"a.b.c\" is no table; accepted: schema.name"));
     assert!(refused("where", "a").starts_with("where: \"a\" is no condition"));
-    assert!(refused("actor", "ann").starts_with("actor: who made a change is not recorded"));
+    assert!(refused("actor", "\"ann").starts_with("actor: a quote or parenthesis is not closed"));
     assert!(refused("op", "").contains("\"\" is no operation"));
     let long = "x".repeat(MAX_BYTES + 1);
     assert!(refused("table", &long).contains("4096 bytes"));
