@@ -14,7 +14,9 @@ use crate::counts::{Ledger, Totals};
 use crate::encoding::Encoding;
 use crate::event::ddl::{Change, DdlMessage};
 use crate::event::time::from_unix_micros;
-use crate::event::{Attribution, BlockBuilder, Ddl, Domains, Encoder, Operation, Relation, TableName, TableTotals, TransactionHead};
+use crate::event::{
+    Attribution, BlockBuilder, Ddl, Domains, Encoder, Operation, Relation, TableName, TableTotals, TransactionHead,
+};
 use crate::history::Writer;
 use crate::lsn::{Epoch, Lsn, Oid, Xid};
 use crate::pgoutput::{Logical, Message, Timestamp};

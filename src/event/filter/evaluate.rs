@@ -72,8 +72,9 @@ impl Filter {
             Some(actor) => actors.get(usize::from(actor.get()) - 1).copied().unwrap_or(false),
             None => false,
         };
-        let passes =
-            |index: usize| block.heads().get(index).is_some_and(|head| by_actor(head) && self.passes(block, &tables, index, head));
+        let passes = |index: usize| {
+            block.heads().get(index).is_some_and(|head| by_actor(head) && self.passes(block, &tables, index, head))
+        };
         Matches::collect(block.heads().len(), passes)
     }
 

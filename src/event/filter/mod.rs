@@ -189,7 +189,8 @@ impl Filter {
 
     /// Whether what this actor did is asked for.
     fn passes_actor(&self, names: &Names) -> bool {
-        let any = |actors: &Vec<String>| names.iter().any(|name| actors.binary_search_by(|asked| asked.as_str().cmp(name)).is_ok());
+        let any =
+            |actors: &Vec<String>| names.iter().any(|name| actors.binary_search_by(|asked| asked.as_str().cmp(name)).is_ok());
         self.selection.actors.as_ref().is_none_or(any)
     }
 

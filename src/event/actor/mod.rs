@@ -15,7 +15,10 @@
 //! message that is not as it should be is no actor but still a `message` event; one that names another transaction is not of a trigger;
 //! and what is copied into every change is cut short.
 
-use std::net::IpAddr;
+#[cfg(test)]
+mod tests;
+mod told;
+
 use std::num::NonZero;
 use std::sync::Arc;
 
@@ -24,9 +27,9 @@ use serde_json::value::RawValue;
 
 use super::block::{Operation, Operations};
 use super::ddl::DdlMessage;
-use super::document;
 use crate::encoding::Encoding;
 use crate::lsn::Xid;
+use told::{Told, annotation};
 
 const TRIGGER: &[u8] = b"pgvigil.actor";
 const ANNOTATIONS: [&[u8]; 3] = [b"pgvigil.annotation", b"sequin:transaction_annotations.set", b"_bemi"];
@@ -35,10 +38,6 @@ const CLEAR: &[u8] = b"sequin:transaction_annotations.clear";
 /// Prefixes of the messages that say who does a transaction.
 pub const PREFIXES: &[&[u8]] = &[TRIGGER, DdlMessage::PREFIX, ANNOTATIONS[0], ANNOTATIONS[1], ANNOTATIONS[2], CLEAR];
 
-/// Bytes of a name. PostgreSQL's are shorter, in every encoding.
-const NAME: usize = 256;
-/// Bytes of an annotation.
-const ANNOTATION: usize = 8 << 10;
 /// Bytes of an annotation that every change of the transaction carries; a larger one is on the commit alone.
 const ANNOTATION_OF_A_CHANGE: usize = 512;
 /// Characters of the statement that every change carries; the commit has all that was told.
@@ -209,7 +208,11 @@ impl Stretch {
     /// Its actor in the JSON of an event, behind a comma; with its statement if that is known to have done `operation`.
     #[inline]
     pub(super) fn json(&self, operation: Option<Operation>) -> &[u8] {
-        if operation.is_some_and(|operation| self.operations.contains(operation)) { &self.with_query } else { &self.without_query }
+        if operation.is_some_and(|operation| self.operations.contains(operation)) {
+            &self.with_query
+        } else {
+            &self.without_query
+        }
     }
 
     pub(super) fn names(&self) -> &Arc<Names> {
@@ -218,7 +221,7 @@ impl Stretch {
 }
 
 impl Names {
-    fn new(names: impl Iterator<Item = Box<str>>) -> Self {
+    pub(super) fn new(names: impl Iterator<Item = Box<str>>) -> Self {
         let mut names: Vec<Box<str>> = names.filter(|name| !name.is_empty()).collect();
         names.sort_unstable();
         names.dedup();
@@ -243,64 +246,6 @@ impl Names {
         let told = [session_user, current_user, application_name, client_addr].into_iter().flatten();
         Names::new(told.map(|name| name.as_str().into()).chain(said))
     }
-}
-
-/// What a trigger tells.
-#[derive(Debug, Deserialize)]
-struct Told {
-    xid: String,
-    session_user: Option<String>,
-    current_user: Option<String>,
-    application_name: Option<String>,
-    client_addr: Option<IpAddr>,
-    pid: Option<u32>,
-    query: Option<String>,
-    #[serde(default, deserialize_with = "operations")]
-    operations: Operations,
-}
-
-impl Told {
-    fn of_trigger(json: &str) -> Option<Self> {
-        serde_json::from_str(json).ok().filter(Self::is_plausible)
-    }
-
-    fn of_ddl(json: &[u8]) -> Option<Self> {
-        #[derive(Deserialize)]
-        struct Ddl {
-            actor: Told,
-            sql: Option<String>,
-        }
-        let Ddl { actor, sql } = serde_json::from_slice(json).ok()?;
-        Some(Told { query: sql, ..actor }).filter(Self::is_plausible)
-    }
-
-    /// A session has a user, and no name is as long as a text can be.
-    fn is_plausible(&self) -> bool {
-        let Told { session_user, current_user, application_name, .. } = self;
-        let names = [session_user, current_user, application_name];
-        session_user.is_some() && current_user.is_some() && names.into_iter().flatten().all(|name| name.len() <= NAME)
-    }
-
-    /// Whether it is about this transaction; the server counts on beyond the 32 bits that are in the stream.
-    fn is_of(&self, xid: Xid) -> bool {
-        self.xid.parse::<u64>().is_ok_and(|full| full & u64::from(u32::MAX) == u64::from(xid.0))
-    }
-}
-
-/// Reads a list such as `delete,truncate`.
-fn operations<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Operations, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let named = |operation: &Operation| text.split(',').any(|name| name == operation.as_str());
-    Ok(Operations::EACH.into_iter().filter(named).collect())
-}
-
-/// An application's own words, if they are a JSON object that every reader can read, and of a size.
-fn annotation(text: &str) -> Option<Box<RawValue>> {
-    let text = text.trim();
-    let mut json = Vec::new();
-    let fits = text.starts_with('{') && text.len() <= ANNOTATION && document::embed(&mut json, text);
-    let json = String::from_utf8(json).ok().filter(|_| fits)?;
-    RawValue::from_string(json).ok()
 }
 
 /// The start of a statement.
