@@ -90,3 +90,58 @@ impl Done {
         self.inserts + self.updates + self.deletes + self.truncates
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::pgoutput::encode::{OidsBuf, TupleBuf, encode};
+    use crate::pgoutput::{Delete, Insert, Old, Truncate, Update};
+
+    /// A message of a sub-transaction, about a table.
+    fn message(tag: Tag, subxid: Xid, oid: Oid) -> Vec<u8> {
+        let row = TupleBuf::from_iter([]);
+        let (xid, row, oids) = (Some(subxid), row.as_tuple(), OidsBuf::from_iter([oid]));
+        encode(&match tag {
+            Tag::Insert => Message::Insert(Insert { xid, oid, new: row }),
+            Tag::Update => Message::Update(Update { xid, oid, old: None, new: row }),
+            Tag::Delete => Message::Delete(Delete { xid, oid, old: Old::Key(row) }),
+            _ => Message::Truncate(Truncate { xid, cascade: false, restart_identity: false, oids: oids.as_oids() }),
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_rolled_back_was_never_done(
+            messages in prop::collection::vec((0..4_usize, 1..9_u32, 1..4_u32), 0..60),
+            rolled_back in prop::collection::btree_set(1..9_u32, 0..5),
+        ) {
+            let tags = [Tag::Insert, Tag::Update, Tag::Delete, Tag::Truncate];
+            let (mut tally, mut expected) = (Tally::default(), FxHashMap::<Oid, [u64; 4]>::default());
+            for (tag, subxid, oid) in messages {
+                tally.add(tags[tag], Xid(subxid), &message(tags[tag], Xid(subxid), Oid(oid)));
+                if !rolled_back.contains(&subxid) {
+                    expected.entry(Oid(oid)).or_default()[tag] += 1;
+                }
+            }
+            rolled_back.into_iter().for_each(|subxid| tally.roll_back(Xid(subxid)));
+            let done = |done: Done| [done.inserts, done.updates, done.deletes, done.truncates];
+            let found: FxHashMap<Oid, [u64; 4]> = tally.tables().into_iter().map(|(oid, of)| (oid, done(of))).collect();
+            prop_assert_eq!(found, expected);
+            prop_assert!(tally.is_exact());
+        }
+    }
+
+    #[test]
+    fn very_many_sub_transactions_are_counted_together_and_it_is_said() {
+        let mut tally = Tally::default();
+        let most = u32::try_from(APART).unwrap() * 3;
+        for subxid in 1..=most {
+            tally.add(Tag::Delete, Xid(subxid), &message(Tag::Delete, Xid(subxid), Oid(7)));
+        }
+        tally.roll_back(Xid(most));
+        assert!(!tally.is_exact() && tally.done.len() == 1);
+        assert_eq!(tally.tables()[&Oid(7)].deletes, u64::from(most));
+    }
+}
