@@ -13,12 +13,13 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use super::actor::{ActorIndex, Attribution};
 use super::block::{BlockBuilder, Kind, NewEvent, Operation, Operations, TableName, Touched};
 use super::json;
-use super::relation::{Column, Relation};
+use super::relation::Relation;
+use super::rows::Rows;
 use super::time::rfc3339;
 use super::value;
 use crate::encoding::Encoding;
 use crate::lsn::{Epoch, EventId, Lsn, Place, TransactionId, Xid};
-use crate::pgoutput::{Content, Old, Timestamp, Tuple, Value};
+use crate::pgoutput::{Content, Old, Timestamp, Tuple};
 
 /// The transaction that the next events belong to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,15 +77,7 @@ pub struct Ddl<'a> {
 pub struct Encoder {
     encoding: Encoding,
     transaction: Transaction,
-    /// Columns of the change at hand whose large value was not sent.
-    unchanged: Vec<usize>,
-    /// Columns of it with bytes that mean nothing.
-    invalid: Vec<usize>,
-    /// Columns of a row of it whose value was too long to be kept, and how long it is.
-    cut: Vec<(usize, usize)>,
-    /// Columns of it with a value that cannot be made again from its JSON.
-    inexact: Vec<usize>,
-    scratch: String,
+    rows: Rows,
 }
 
 /// The pieces of JSON that all events of a transaction share.
@@ -107,15 +100,7 @@ struct Transaction {
 impl Encoder {
     /// An encoder for a database of this encoding.
     pub fn new(encoding: Encoding) -> Self {
-        Self {
-            encoding,
-            transaction: Transaction::default(),
-            unchanged: Vec::new(),
-            invalid: Vec::new(),
-            cut: Vec::new(),
-            inexact: Vec::new(),
-            scratch: String::new(),
-        }
+        Self { encoding, transaction: Transaction::default(), rows: Rows::new(encoding) }
     }
 
     /// The events from here on belong to this transaction.
@@ -163,7 +148,7 @@ impl Encoder {
         let event = self.next_change(block, relation, operation);
         block.push(event, |out| {
             self.change_start(out, relation, operation);
-            self.rows(out, relation, operation, old, new);
+            self.rows.write(out, relation, operation, old, new);
             out.extend_from_slice(b",\"count\":");
             json::maybe_integer(out, count);
             out.push(b'}');
@@ -286,156 +271,6 @@ impl Encoder {
         self.transaction.actor(out, Some(operation));
         out.push(b'}');
     }
-
-    fn rows(
-        &mut self,
-        out: &mut Vec<u8>,
-        relation: &Relation,
-        operation: Operation,
-        old: Option<&Old<'_>>,
-        new: Option<&Tuple<'_>>,
-    ) {
-        self.unchanged.clear();
-        self.invalid.clear();
-        self.cut.clear();
-        self.inexact.clear();
-        let (old_row, whole) = match old {
-            Some(Old::Full(row)) => (Some(row), true),
-            Some(Old::Key(row)) => (Some(row), false),
-            None => (None, false),
-        };
-        out.extend_from_slice(b",\"key\":");
-        self.key(out, relation, new.or(old_row), old_row);
-        out.extend_from_slice(b",\"old\":");
-        let missing = match old_row {
-            None => {
-                out.extend_from_slice(b"null");
-                operation != Operation::Insert
-            }
-            Some(row) => {
-                let known = |column: &Column| whole || column.in_identity();
-                self.row(out, relation, row, None, known);
-                !relation.columns().iter().all(known) || !self.unchanged.is_empty() || !self.cut.is_empty()
-            }
-        };
-        self.unchanged.clear();
-        let cut_of_old = self.cut.len();
-        out.extend_from_slice(b",\"new\":");
-        match new {
-            None => out.extend_from_slice(b"null"),
-            Some(row) => self.row(out, relation, row, old_row.filter(|_| whole), |_| true),
-        }
-        out.extend_from_slice(if missing { b",\"old_complete\":false" } else { b",\"old_complete\":true" });
-        out.extend_from_slice(b",\"unchanged\":");
-        names(out, relation, &self.unchanged);
-        if !self.invalid.is_empty() {
-            self.invalid.sort_unstable();
-            self.invalid.dedup();
-            out.extend_from_slice(b",\"invalid\":");
-            names(out, relation, &self.invalid);
-        }
-        if !self.cut.is_empty() {
-            let (old, new) = self.cut.split_at(cut_of_old);
-            out.extend_from_slice(b",\"cut\":{\"old\":");
-            lengths(out, relation, old);
-            out.extend_from_slice(b",\"new\":");
-            lengths(out, relation, new);
-            out.push(b'}');
-        }
-        if !self.inexact.is_empty() {
-            self.exact(out, relation, old_row, whole, new);
-        }
-    }
-
-    /// PostgreSQL's own text of the values that their JSON does not tell: rare, so the rows are gone through once more.
-    fn exact(&mut self, out: &mut Vec<u8>, relation: &Relation, old: Option<&Tuple<'_>>, whole: bool, new: Option<&Tuple<'_>>) {
-        self.inexact.sort_unstable();
-        self.inexact.dedup();
-        let fill = old.filter(|_| whole);
-        let sides: [(&[u8], _, bool); 2] = [(b",\"exact\":{\"old\":", old, whole), (b",\"new\":", new, true)];
-        for (member, row, whole) in sides {
-            out.extend_from_slice(member);
-            let start = out.len();
-            for &index in &self.inexact {
-                let value = row.and_then(|row| sent(row, index).or_else(|| fill.and_then(|fill| sent(fill, index))));
-                let column = relation.columns().get(index).filter(|column| whole || column.in_identity());
-                if let Some((column, Value::Text(bytes))) = column.zip(value) {
-                    out.extend_from_slice(&column.member);
-                    value::text(out, bytes, &self.encoding);
-                }
-            }
-            close(out, start);
-        }
-        out.push(b'}');
-    }
-
-    /// The columns that name the row, from `row`, or, where it leaves a large one out, from `old`: the key has not changed then.
-    fn key(&mut self, out: &mut Vec<u8>, relation: &Relation, row: Option<&Tuple<'_>>, old: Option<&Tuple<'_>>) {
-        let Some(row) = row.filter(|_| relation.key().len() > 0) else { return out.extend_from_slice(b"null") };
-        let start = out.len();
-        for index in relation.key() {
-            let value = sent(row, index).or_else(|| old.and_then(|row| sent(row, index)));
-            match (relation.columns().get(index), value) {
-                (None, _) | (_, None | Some(Value::Cut(_))) => {}
-                (Some(column), Some(value)) => self.member(out, index, column, value),
-            }
-        }
-        close(out, start);
-    }
-
-    /// A row, but for the columns that are not `known` and those that were cut; a large value that was not sent comes from `fill`, if it
-    /// is there.
-    fn row(
-        &mut self,
-        out: &mut Vec<u8>,
-        relation: &Relation,
-        row: &Tuple<'_>,
-        fill: Option<&Tuple<'_>>,
-        known: impl Fn(&Column) -> bool,
-    ) {
-        let start = out.len();
-        for (index, (column, value)) in relation.columns().iter().zip(row.iter()).enumerate() {
-            if !known(column) {
-                continue;
-            }
-            let value = match value {
-                Value::Unchanged => {
-                    self.unchanged.push(index);
-                    fill.and_then(|row| sent(row, index))
-                }
-                value => Some(value),
-            };
-            match value {
-                None => {}
-                Some(Value::Cut(length)) => self.cut.push((index, length)),
-                Some(value) => self.member(out, index, column, value),
-            }
-        }
-        close(out, start);
-    }
-
-    /// A comma, the column's name, and its value.
-    fn member(&mut self, out: &mut Vec<u8>, index: usize, column: &Column, value: Value<'_>) {
-        out.extend_from_slice(&column.member);
-        match value {
-            Value::Text(bytes) => {
-                let written = value::write(out, column.form, bytes, &self.encoding, &mut self.scratch);
-                if !written.valid {
-                    self.invalid.push(index);
-                }
-                if !written.exact {
-                    self.inexact.push(index);
-                }
-            }
-            // The stream never asks for the binary form; were it to come, it is shown as a bytea would be.
-            Value::Binary(bytes) => {
-                out.extend_from_slice(b"\"\\\\x");
-                json::hex(out, bytes);
-                out.push(b'"');
-            }
-            Value::Null | Value::Unchanged | Value::Cut(_) => out.extend_from_slice(b"null"),
-        }
-    }
 }
 
 impl Transaction {
@@ -462,41 +297,6 @@ impl Transaction {
         out.extend_from_slice(&self.tx);
         json::integer(out, self.place.ordinal);
     }
-}
-
-/// A column of a row, unless it is a large value that was not sent.
-fn sent<'a>(row: &Tuple<'a>, index: usize) -> Option<Value<'a>> {
-    row.iter().nth(index).filter(|value| *value != Value::Unchanged)
-}
-
-/// Makes an object of the members written since `start`, each behind a comma.
-fn close(out: &mut Vec<u8>, start: usize) {
-    match out.get_mut(start) {
-        Some(comma) => *comma = b'{',
-        None => out.push(b'{'),
-    }
-    out.push(b'}');
-}
-
-fn names(out: &mut Vec<u8>, relation: &Relation, indices: &[usize]) {
-    out.push(b'[');
-    for (nth, index) in indices.iter().enumerate() {
-        if nth > 0 {
-            out.push(b',');
-        }
-        json::string(out, relation.columns().get(*index).map_or("", Column::name));
-    }
-    out.push(b']');
-}
-
-/// How long the values are that were cut from a row.
-fn lengths(out: &mut Vec<u8>, relation: &Relation, cut: &[(usize, usize)]) {
-    let start = out.len();
-    for (index, length) in cut {
-        out.extend_from_slice(relation.columns().get(*index).map_or(&[], |column| &column.member));
-        json::integer(out, *length);
-    }
-    close(out, start);
 }
 
 fn table_totals(out: &mut Vec<u8>, totals: &TableTotals) {
