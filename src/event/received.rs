@@ -286,6 +286,11 @@ impl<'a> Row<'a> {
         self.0.iter().map(|(name, value)| (&**name, *value))
     }
 
+    /// The columns' names.
+    pub fn names(&self) -> impl Iterator<Item = &str> + '_ {
+        self.0.iter().map(|(name, _)| &**name)
+    }
+
     /// The value of a column, if it is known.
     pub fn get(&self, column: &str) -> Option<&'a RawValue> {
         self.iter().find(|(name, _)| *name == column).map(|(_, value)| value)

@@ -93,7 +93,7 @@ async fn answer(app: &App, asked: Undo, headers: &HeaderMap) -> Result<Response,
     }
     let schema = tables_now(app, &tables).await?;
     let sql_alone = wants_sql(headers);
-    let made = tokio::task::spawn_blocking(move || {
+    let made = look(app, move |_| {
         let (changes, _) = read(&events)?;
         let undone = undo::undo(&changes, &schema, &options, subject);
         Ok(if sql_alone {
@@ -104,7 +104,7 @@ async fn answer(app: &App, asked: Undo, headers: &HeaderMap) -> Result<Response,
             serde_json::to_vec(&answer).unwrap_or_default()
         })
     });
-    let body = made.await.map_err(|_| Kind::Failed.because("The SQL could not be made. Please report it."))??;
+    let body = made.await??;
     let kind = if sql_alone { "application/sql; charset=utf-8" } else { "application/json" };
     Ok(([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-store")], body).into_response())
 }

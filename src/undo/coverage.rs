@@ -42,6 +42,8 @@ pub struct TableCoverage {
     pub restorable: u64,
     /// What cannot be brought back.
     pub missing: Vec<Missing>,
+    /// Columns that were renamed since, with their names of now.
+    pub renamed: BTreeMap<String, String>,
     /// Triggers of the application that fire when the SQL is run.
     pub triggers: Vec<String>,
 }
@@ -164,6 +166,7 @@ impl Tally {
             deleted,
             restorable: self.restorable,
             missing: missing.collect(),
+            renamed: effect.renamed.clone(),
             triggers: fires.map(|trigger| trigger.name.clone()).collect(),
         }
     }
@@ -203,6 +206,9 @@ impl fmt::Display for Coverage {
             writeln!(f, "  {}.{}: {} of {}{done}", table.schema, table.name, table.restorable, table.rows())?;
             for missing in &table.missing {
                 writeln!(f, "    {missing}")?;
+            }
+            for (then, now) in &table.renamed {
+                writeln!(f, "    column {then} is {now} now")?;
             }
             if !table.triggers.is_empty() {
                 writeln!(f, "    its triggers fire: {}", table.triggers.join(", "))?;

@@ -20,6 +20,7 @@
 
 mod cascade;
 mod coverage;
+mod names;
 mod net;
 mod order;
 mod plan;

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
 
+use super::names::Names;
 use super::schema::{Key, Schema, Table};
 use super::value::Value;
 use crate::event::Operation;
@@ -62,6 +63,8 @@ pub(super) struct TableEffect<'s, 'a> {
     pub(super) rows: Vec<Effect<'a>>,
     /// Columns that were told and are no more.
     pub(super) gone: BTreeSet<String>,
+    /// Columns that have another name now, by the one they had.
+    pub(super) renamed: BTreeMap<String, String>,
     /// Rows that a TRUNCATE took and of which nothing else is known; `None` when even their number is not.
     pub(super) truncated: Option<u64>,
     /// Changes that were recorded.
@@ -96,13 +99,14 @@ fn of_table<'s, 'a>(oid: Oid, changes: &[&'a Change<'a>], table: Option<&'s Tabl
         key: None,
         rows: Vec::new(),
         gone: BTreeSet::new(),
+        renamed: BTreeMap::new(),
         truncated: Some(0),
         changes: recorded,
     };
     let Some(table) = table else { return effect };
-    let places: FxHashMap<&str, usize> =
-        table.columns.iter().enumerate().map(|(place, column)| (column.name.as_str(), place)).collect();
-    let told: Vec<Told<'a>> = changes.iter().map(|change| Told::read(change, table, &places, &mut effect.gone)).collect();
+    let names = Names::new(table, changes);
+    let told: Vec<Told<'a>> = changes.iter().map(|change| Told::read(change, table, &names, &mut effect.gone)).collect();
+    effect.renamed = names.renamed;
     effect.key = table.keys.iter().find(|key| key.identifies && told.iter().all(|told| told.tells(key)));
     let mut rows = Rows { key: effect.key, rows: Vec::new(), alive: FxHashMap::default(), dead: FxHashMap::default() };
     for told in told {
@@ -136,11 +140,11 @@ struct Told<'a> {
 }
 
 impl<'a> Told<'a> {
-    fn read(change: &'a Change<'a>, table: &Table, places: &FxHashMap<&str, usize>, gone: &mut BTreeSet<String>) -> Self {
+    fn read(change: &'a Change<'a>, table: &Table, names: &Names<'_>, gone: &mut BTreeSet<String>) -> Self {
         let mut read = |row: &'a received::Row<'a>, exact: &'a received::Row<'a>, cut: &BTreeMap<String, u64>| {
             let mut values: Row<'a> = table.columns.iter().map(|_| Value::Unknown).collect();
             for (name, raw) in row.iter() {
-                let place = places.get(name).copied();
+                let place = names.place(name);
                 match place.and_then(|place| values.get_mut(place).zip(table.column(place))) {
                     Some((value, _)) if change.invalid.iter().any(|invalid| invalid == name) => *value = Value::Invalid,
                     Some((value, column)) => *value = Value::read(raw, exact.get(name), column.is_document),
@@ -149,8 +153,8 @@ impl<'a> Told<'a> {
                     }
                 }
             }
-            for place in cut.keys().filter_map(|name| places.get(name.as_str())) {
-                if let Some(value) = values.get_mut(*place) {
+            for place in cut.keys().filter_map(|name| names.place(name)) {
+                if let Some(value) = values.get_mut(place) {
                     *value = Value::Cut;
                 }
             }
@@ -158,13 +162,13 @@ impl<'a> Told<'a> {
         };
         let old = change.old.as_ref().map(|row| read(row, &change.exact.old, &change.cut.old));
         let mut new = change.new.as_ref().map(|row| read(row, &change.exact.new, &change.cut.new));
-        for place in change.unchanged.iter().filter_map(|name| places.get(name.as_str())) {
-            let unsent = new.as_mut().and_then(|new| new.get_mut(*place)).filter(|value| **value == Value::Unknown);
-            if let Some((unsent, value)) = unsent.zip(old.as_ref().and_then(|old| old.get(*place))) {
+        for place in change.unchanged.iter().filter_map(|name| names.place(name)) {
+            let unsent = new.as_mut().and_then(|new| new.get_mut(place)).filter(|value| **value == Value::Unknown);
+            if let Some((unsent, value)) = unsent.zip(old.as_ref().and_then(|old| old.get(place))) {
                 *unsent = value.clone();
             }
         }
-        let named = change.key.iter().flat_map(received::Row::iter).filter_map(|(name, _)| places.get(name).copied());
+        let named = change.key.iter().flat_map(received::Row::iter).filter_map(|(name, _)| names.place(name));
         Told {
             operation: change.op,
             leaf: change.oid,

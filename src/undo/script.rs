@@ -30,7 +30,7 @@ DO $pgvigil$
 DECLARE conflicts bigint := (SELECT sum(row_count - done - already) FROM pg_temp.pgvigil_undo);
 BEGIN
   IF conflicts > 0 THEN
-    RAISE WARNING 'pgvigil undo: % rows were not brought back, because they were changed since', conflicts;
+    RAISE WARNING 'pgvigil undo: rows that were changed since, and were left alone: %', conflicts;
   END IF;
 END
 $pgvigil$;

@@ -59,7 +59,7 @@ async fn it_prints_and_applies_after_a_dry_run() -> Result<()> {
 
     scene.database.run("UPDATE parent SET v = 'since' WHERE id = 1").await?;
     let (code, shown, said) = undo(&scene, &scene.url, &["--tx", &tx, "--apply", "--yes"]).await?;
-    ensure!(code == 7 && said.contains("1 rows were changed since"), "{code} {shown} {said}");
+    ensure!(code == 7 && said.contains("left alone: 1"), "{code} {shown} {said}");
     Ok(())
 }
 
@@ -96,7 +96,10 @@ async fn psql_runs_the_same_text() -> Result<()> {
     psql.stdin.take().context("its standard input")?.write_all(sql.as_bytes())?;
     let output = psql.wait_with_output()?;
     let (shown, said) = (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
-    ensure!(output.status.success() && said.contains("WARNING:  pgvigil undo: 1 rows"), "{shown} {said}");
+    ensure!(
+        output.status.success() && said.contains("WARNING:  pgvigil undo: rows that were changed since, and were left alone: 1"),
+        "{shown} {said}"
+    );
     ensure!(shown.contains("in_conflict"), "{shown}");
     scene.database.run("UPDATE parent SET v = E'it''s \\\\ :name $1 %\\n3' WHERE id = 3").await?;
     same(&scene.contents(None).await?, &before)

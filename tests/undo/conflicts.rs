@@ -143,6 +143,26 @@ async fn tables_and_columns_that_changed_since_are_followed_or_said() -> Result<
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_column_that_was_renamed_since_is_followed() -> Result<()> {
+    let (_cluster, mut scene) = shop().await?;
+    scene.database.run(r#"ALTER TABLE "User" ADD a int DEFAULT 7, ADD last int DEFAULT 8"#).await?;
+    let tx = scene.transaction(r#"DELETE FROM "User" WHERE id = 1; UPDATE "User" SET name = 'X' WHERE id = 2"#).await?;
+    scene
+        .database
+        .run(
+            r#"ALTER TABLE "User" RENAME name TO "Full name"; ALTER TABLE "User" DROP last; ALTER TABLE "User" ADD b int DEFAULT 9"#,
+        )
+        .await?;
+    let (effects, coverage) = undo(&mut scene, &tx).await?;
+    ensure!(effects["public.User"] == json!([1, 1, 0, 0]), "{effects}");
+    let told = &coverage["tables"][0];
+    ensure!(told["renamed"] == json!({"name": "Full name"}) && told["missing"][0]["columns"] == json!(["last"]), "{coverage}");
+    let rows: String = scene.database.value(r#"SELECT string_agg(u::text, ' ' ORDER BY id) FROM "User" u WHERE id < 3"#).await?;
+    ensure!(rows == "(1,user1,\"name 1\",7,9) (2,user2,\"name 2\",7,9)", "{rows}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_range_a_table_and_a_row_are_undone_alone() -> Result<()> {
     let (_cluster, mut scene) = shop().await?;
     let before = scene.contents(None).await?;

@@ -39,11 +39,18 @@ async fn heavy_what_a_random_transaction_did_is_undone(major: u32) -> Result<()>
 
 async fn play(scene: &mut Scene, rng: &mut StdRng) -> Result<i64> {
     let before = scene.contents(Some(OURS)).await?;
-    let (done, tx) = random_transaction(scene, rng, OURS).await?;
+    let from = scene.position().await?;
+    let (mut done, tx) = random_transaction(scene, rng, OURS).await?;
+    // One transaction by its id, or several by where they are.
+    let further = rng.random_range(0..4);
+    for _ in 0..further {
+        done.extend(random_transaction(scene, rng, OURS).await?.0);
+    }
+    let range = if further == 0 { format!("tx={tx}") } else { format!("since={from}&until={}", scene.position().await?) };
     let (by_others, _) = random_transaction(scene, rng, THEIRS).await?;
     let theirs = scene.contents(Some(THEIRS)).await?;
     let told = async {
-        let answer = scene.undo(&tx).await?;
+        let answer = scene.pgvigil.json(&format!("/api/v1/undo?{range}")).await?;
         let sql = answer["sql"].as_str().context("sql")?;
         ensure!(answer["coverage"]["complete"] == true, "{}", answer["coverage"]);
         let results = scene.run(sql).await?;

@@ -62,6 +62,11 @@ impl Scene {
         self.pgvigil.json(&format!("/api/v1/transactions/{tx}/undo")).await
     }
 
+    /// Where the log ends.
+    pub(crate) async fn position(&self) -> Result<String> {
+        self.database.value("SELECT pg_current_wal_insert_lsn()::text").await
+    }
+
     /// Runs a reversal, and gives what it says that it did.
     pub(crate) async fn run(&mut self, sql: &str) -> Result<Vec<Done>> {
         let messages = self.database.client().simple_query(sql).await;

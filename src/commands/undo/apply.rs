@@ -60,7 +60,7 @@ pub(super) async fn apply(
     writeln!(out, "Done.").map_err(unwritable)?;
     let conflicts: i64 = done.values().map(|effect| effect.in_conflict).sum();
     if conflicts > 0 {
-        return Err(Failure::with_code(PARTLY, format_args!("{conflicts} rows were changed since, and were left alone")));
+        return Err(Failure::with_code(PARTLY, format_args!("rows that were changed since, and were left alone: {conflicts}")));
     }
     complete(coverage)
 }

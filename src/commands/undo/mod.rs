@@ -61,7 +61,7 @@ pub struct UndoArgs {
     #[arg(long, conflicts_with = "apply")]
     pub json: bool,
 
-    /// Run it, after a dry run has shown what it does and you have agreed
+    /// Run it, as a role that may change these tables, after a dry run has shown what it does and you have agreed
     #[arg(long)]
     pub apply: bool,
 
