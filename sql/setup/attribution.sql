@@ -22,22 +22,22 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   operations CONSTANT text := '{operations}';
   query_length CONSTANT integer := {query_length};
-  -- Nothing has been changed in a transaction that has no id.
+  -- None, if nothing has been changed yet.
   this_xid CONSTANT text := pg_current_xact_id_if_assigned()::text;
   -- The same for all that one message of the client makes happen, be it ever so much.
-  moment CONSTANT text := extract(epoch FROM statement_timestamp())::text;
-  -- What was told: the transaction, the moment, and a mark for each message.
+  moment CONSTANT text := this_xid || '@' || extract(epoch FROM statement_timestamp())::text || ' ';
+  -- What was told: the moment, and a mark for each message of the transaction.
   told CONSTANT text := current_setting('pgvigil.told', true);
   marks text := '';
   query text;
   told_as text;
 BEGIN
-  IF this_xid IS NULL THEN
+  IF moment IS NULL OR starts_with(told, moment) THEN
     RETURN NULL;
   END IF;
-  IF split_part(told, ' ', 1) = this_xid THEN
-    marks := split_part(told, ' ', 3);
-    IF split_part(told, ' ', 2) = moment OR length(marks) >= 16 THEN
+  IF split_part(told, '@', 1) = this_xid THEN
+    marks := substring(told FROM '[|]*$');
+    IF length(marks) >= 16 THEN
       RETURN NULL;
     END IF;
   END IF;
@@ -48,7 +48,7 @@ BEGIN
   END IF;
   marks := marks || '|';
   -- Both are undone with the message, should this be rolled back to a savepoint.
-  PERFORM set_config('pgvigil.told', concat_ws(' ', this_xid, moment, marks), true),
+  PERFORM set_config('pgvigil.told', moment || marks, true),
           set_config('pgvigil.told_as', told_as, true);
   -- A right that an owner who is no superuser could have lost (pg_logical_emit_message of a text, whatever its other arguments).
   IF has_function_privilege(3577::oid, 'EXECUTE') THEN

@@ -12,20 +12,24 @@ DECLARE
   name text;
 BEGIN
   FOR name IN
-    WITH commands AS (SELECT objid, command_tag, in_extension FROM pg_event_trigger_ddl_commands() WHERE classid = 'pg_class'::regclass),
-         attributed AS (SELECT tgrelid FROM pg_trigger WHERE tgfoid = 'pgvigil.tell_actor'::regproc),
-         made AS (SELECT objid FROM commands
+    -- Trees are read from the catalog: pg_partition_tree would lock every partition.
+    WITH RECURSIVE
+         commands AS (SELECT objid, command_tag, in_extension FROM pg_event_trigger_ddl_commands() WHERE classid = 'pg_class'::regclass),
+         made AS (SELECT objid FROM commands JOIN pg_class ON oid = objid
                    WHERE command_tag IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO') AND NOT in_extension
                      AND (EXISTS (SELECT FROM pg_publication WHERE puballtables)
-                          OR EXISTS (SELECT FROM pg_inherits JOIN attributed ON tgrelid = inhparent WHERE inhrelid = objid))),
-         attached AS (SELECT t.relid FROM commands
-                        JOIN attributed ON tgrelid = objid
-                       CROSS JOIN pg_partition_tree(tgrelid) t
-                       WHERE command_tag = 'ALTER TABLE' AND t.relid NOT IN (SELECT tgrelid FROM attributed)
+                          OR relispartition AND EXISTS (SELECT FROM pg_inherits JOIN pg_trigger ON tgrelid = inhparent
+                                                         WHERE inhrelid = objid AND tgname = 'pgvigil_actor'))),
+         below AS (SELECT inhrelid FROM commands JOIN pg_trigger ON tgrelid = objid JOIN pg_inherits ON inhparent = objid
+                    WHERE command_tag = 'ALTER TABLE' AND tgname = 'pgvigil_actor'
+                    UNION SELECT i.inhrelid FROM below b JOIN pg_inherits i ON i.inhparent = b.inhrelid),
+         attached AS (SELECT inhrelid FROM below JOIN pg_class ON oid = inhrelid
+                       WHERE relispartition
+                         AND NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = inhrelid AND tgname = 'pgvigil_actor')
                          AND EXISTS (SELECT FROM pg_locks l
-                                      WHERE l.pid = pg_backend_pid() AND l.relation = t.relid AND l.mode = 'AccessExclusiveLock'))
+                                      WHERE l.pid = pg_backend_pid() AND l.relation = inhrelid AND l.mode = 'AccessExclusiveLock'))
     SELECT format('%I.%I', n.nspname, c.relname)
-      FROM (SELECT objid FROM made UNION SELECT relid FROM attached) m (oid)
+      FROM (SELECT objid FROM made UNION SELECT inhrelid FROM attached) m (oid)
       JOIN pg_class c ON c.oid = m.oid
       JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pgvigil')

@@ -4,10 +4,12 @@
 //! log meanwhile.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::process::Command;
 
 use super::BenchError;
+use super::process::cpu_of_ended_children;
 use super::workload::connect;
 use crate::cluster::{Cluster, SUPERUSER};
 use crate::commands::setup::{Attribute, SetupOptions, setup};
@@ -16,13 +18,23 @@ const DATABASE: &str = "bench_attribution";
 /// Clients at a time.
 const CLIENTS: &str = "2";
 
-/// Transactions a second, round by round.
+/// What one workload costs, round by round.
 #[derive(Debug)]
 pub(super) struct Cost {
     /// What each transaction does.
     pub(super) workload: &'static str,
     /// Without attribution, with DELETE and TRUNCATE attributed, with every operation attributed.
-    pub(super) rounds: Vec<[f64; 3]>,
+    pub(super) rounds: Vec<[Run; 3]>,
+}
+
+/// One run of pgbench.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Run {
+    /// Transactions a second.
+    pub(super) tps: f64,
+    /// Microseconds that the server's processes for the clients were on a CPU, for each transaction: what neighbours on the machine
+    /// change little.
+    pub(super) cpu_us: Option<f64>,
 }
 
 /// What each transaction does, and as pgbench takes it.
@@ -69,16 +81,18 @@ pub(super) async fn measure(cluster: &Cluster, rounds: u32, seconds: u32) -> Res
     )
     .await?;
     let mut costs = WORKLOADS.map(|(workload, _)| Cost { workload, rounds: Vec::new() });
-    for _ in 0..rounds {
+    for nth in 0..rounds as usize {
         for (cost, (_, script)) in costs.iter_mut().zip(WORKLOADS) {
-            let mut round = [0.0; 3];
-            for (tps, way) in round.iter_mut().zip(WAYS) {
-                let options = SetupOptions { apply: true, attribute: way.to_vec(), ..SetupOptions::for_publication("pgvigil") };
+            let mut round = [Run::default(); 3];
+            // Each way comes first once in three rounds.
+            for way in (nth..nth + 3).map(|way| way % 3) {
+                let options =
+                    SetupOptions { apply: true, attribute: WAYS[way].to_vec(), ..SetupOptions::for_publication("pgvigil") };
                 setup(&mut sql, &options, &mut std::io::sink()).await.map_err(|error| BenchError::Setup(error.to_string()))?;
                 for tidy in ["TRUNCATE bench_note", "VACUUM ANALYZE bench_item", "CHECKPOINT"] {
                     sql.batch_execute(tidy).await?;
                 }
-                *tps = pgbench(cluster, script, seconds).await?;
+                round[way] = pgbench(cluster, script, seconds).await?;
             }
             cost.rounds.push(round);
         }
@@ -86,8 +100,7 @@ pub(super) async fn measure(cluster: &Cluster, rounds: u32, seconds: u32) -> Res
     Ok(costs.into())
 }
 
-/// Transactions a second of a script.
-async fn pgbench(cluster: &Cluster, script: &str, seconds: u32) -> Result<f64, BenchError> {
+async fn pgbench(cluster: &Cluster, script: &str, seconds: u32) -> Result<Run, BenchError> {
     let file = tempfile::NamedTempFile::new()?;
     std::fs::write(file.path(), script)?;
     let program = cluster.binaries().program("pgbench");
@@ -96,8 +109,25 @@ async fn pgbench(cluster: &Cluster, script: &str, seconds: u32) -> Result<f64, B
     command.args(["--port", &cluster.port().to_string(), "--username", SUPERUSER, "--no-vacuum", "--protocol", "prepared"]);
     command.args(["--client", CLIENTS, "--time", &seconds.to_string(), DATABASE]);
     let failed = |said: String| BenchError::Pgbench(format!("{}: {said}", program.display()));
+    let before = settled(cluster).await;
     let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await.map_err(|error| failed(error.to_string()))?;
     let said = String::from_utf8_lossy(&output.stdout);
-    let tps = said.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
-    tps.filter(|_| output.status.success()).ok_or_else(|| failed(String::from_utf8_lossy(&output.stderr).into_owned()))
+    let number = |name: &str| said.lines().find_map(|line| line.strip_prefix(name)?.split(' ').next()?.parse::<f64>().ok());
+    let found = number("tps = ").zip(number("number of transactions actually processed: ")).filter(|_| output.status.success());
+    let (tps, transactions) = found.ok_or_else(|| failed(String::from_utf8_lossy(&output.stderr).into_owned()))?;
+    let cpu = before.zip(settled(cluster).await).map(|(before, after)| after.saturating_sub(before));
+    Ok(Run { tps, cpu_us: cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / transactions) })
+}
+
+/// What the server's processes that have ended used: it is known a moment after their clients are gone.
+async fn settled(cluster: &Cluster) -> Option<Duration> {
+    let pid = cluster.pid()?;
+    let mut used = None;
+    loop {
+        let before = used.replace(cpu_of_ended_children(pid)?);
+        if before.is_some() && before == used {
+            return used;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }

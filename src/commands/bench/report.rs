@@ -183,35 +183,45 @@ impl fmt::Display for Report {
             }
         }
         if !self.attribution.is_empty() {
+            let rounds = self.rounds;
             writeln!(
                 f,
-                "\nAttribution: pgbench on a server that waits for no disk; median of {} rounds, ratios within each",
-                self.rounds
+                "\nAttribution: pgbench on a server that waits for no disk; median of {rounds} rounds, ratios within each"
             )?;
-            writeln!(f, "{:<40}{:>14}{:>18}{:>18}", "a transaction", "tps without", "delete, truncate", "every operation")?;
+            writeln!(
+                f,
+                "{:<34}{:>10}{:>10}{:>20}{:>10}{:>20}{:>10}",
+                "a transaction", "tps", "CPU us", "delete, truncate", "CPU us", "every operation", "CPU us"
+            )?;
         }
         for cost in &self.attribution {
-            let [without, default, every] = cost.medians();
-            writeln!(f, "{:<40}{:>14}{:>18}{:>18}", cost.workload, number(without), number(default), number(every))?;
+            write!(f, "{:<34}", cost.workload)?;
+            for (width, [speed, cpu]) in [10, 20, 20].into_iter().zip(cost.medians()) {
+                write!(f, "{:>width$}{:>10}", number(speed), number(cpu))?;
+            }
+            writeln!(f)?;
         }
         Ok(())
     }
 }
 
 impl Cost {
-    /// Transactions a second without attribution, and the ratio to it of either way with it.
-    fn medians(&self) -> [Option<f64>; 3] {
-        let ratios = |way: fn(&[f64; 3]) -> f64| median(self.rounds.iter().map(way));
-        [
-            ratios(|[without, ..]| *without),
-            ratios(|[without, default, _]| default / without),
-            ratios(|[without, _, every]| every / without),
-        ]
+    /// For each way: transactions a second, of the others as ratio to the first, and the server's CPU time for one.
+    fn medians(&self) -> [[Option<f64>; 2]; 3] {
+        [0, 1, 2].map(|way| {
+            let runs = || self.rounds.iter().filter_map(move |round| Some((round.first()?, round.get(way)?)));
+            let speed = median(runs().map(|(without, run)| if way == 0 { run.tps } else { run.tps / without.tps }));
+            [speed, median(runs().filter_map(|(_, run)| run.cpu_us))]
+        })
     }
 
     fn json(&self) -> Value {
-        let [tps, default, every] = self.medians();
-        json!({"workload": self.workload, "tps": tps, "ratio_default": default, "ratio_every": every, "rounds": self.rounds})
+        let [without, default, every] = self.medians();
+        let way = |name: &str, [speed, cpu]: [Option<f64>; 2]| json!({name: speed, "cpu_us": cpu});
+        json!({
+            "workload": self.workload, "without": way("tps", without), "default": way("tps_ratio", default),
+            "every": way("tps_ratio", every),
+        })
     }
 }
 
