@@ -28,6 +28,7 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation))]
 
 mod log;
+mod notes;
 #[cfg(test)]
 mod tests;
 
@@ -37,6 +38,7 @@ use std::io;
 use rustc_hash::FxHashMap;
 
 use self::log::{Log, Reader};
+pub use self::notes::Note;
 use crate::lsn::{Lsn, Oid, Xid};
 use crate::pgoutput::{self, Commit, Context, DecodeError, Logical, Message, Tag, Timestamp};
 
@@ -53,6 +55,7 @@ pub struct Assembler {
     spilled: u64,
     create_file: CreateFile,
     spare: Log,
+    noted: &'static [&'static [u8]],
 }
 
 #[derive(Debug)]
@@ -126,7 +129,14 @@ impl Assembler {
             spilled: 0,
             create_file,
             spare: Log::default(),
+            noted: &[],
         }
+    }
+
+    /// Has messages of these prefixes known when their transaction is complete, before it is read: [`Transaction::notes`].
+    #[must_use]
+    pub fn noting(self, prefixes: &'static [&'static [u8]]) -> Self {
+        Self { noted: prefixes, ..self }
     }
 
     /// Bytes of unfinished transactions in memory.
@@ -165,6 +175,10 @@ impl Assembler {
             Tag::Relation | Tag::Type | Tag::Origin => self.keep(front.tag, None, bytes),
             Tag::Logical => match pgoutput::decode(bytes, self.context())? {
                 Message::Logical(message) if !message.transactional => Ok(Step::Message(message)),
+                Message::Logical(message) => {
+                    self.note(front.xid, &message);
+                    self.keep(front.tag, front.xid, bytes)
+                }
                 _ => self.keep(front.tag, front.xid, bytes),
             },
             _ => self.control(front.tag, pgoutput::decode(bytes, self.context())?),
@@ -175,6 +189,15 @@ impl Assembler {
         match self.state {
             State::Streaming { .. } => Context::InStream,
             State::Idle | State::Open { .. } => Context::Plain,
+        }
+    }
+
+    fn note(&mut self, subxid: Option<Xid>, message: &Logical<'_>) {
+        let Some(prefix) = self.noted.iter().find(|prefix| **prefix == message.prefix.0) else { return };
+        match &mut self.state {
+            State::Open { log, .. } => log.note(subxid, prefix, message.content),
+            State::Streaming { xid } => self.streamed.entry(*xid).or_default().note(subxid, prefix, message.content),
+            State::Idle => {}
         }
     }
 
@@ -308,6 +331,16 @@ impl Transaction {
             }
         }
         Ok(Some(pgoutput::decode(self.reader.message(), context)?))
+    }
+
+    /// What was noted of it ([`Assembler::noting`]) and not rolled back, in order.
+    pub fn notes(&self) -> &[Note] {
+        self.reader.notes()
+    }
+
+    /// The place where [`Self::next`] reads on: how many messages came before, those that were rolled back among them.
+    pub fn position(&self) -> u64 {
+        self.reader.position()
     }
 
     /// Whether [`Self::next`] will read a part of it from a file, which may block for a moment.

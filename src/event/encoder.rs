@@ -10,6 +10,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
+use super::actor::{ActorIndex, Attribution};
 use super::block::{BlockBuilder, Kind, NewEvent, Operation, Operations, TableName, Touched};
 use super::json;
 use super::relation::{Column, Relation};
@@ -93,6 +94,10 @@ struct Transaction {
     id: Vec<u8>,
     /// `"tx":{` up to the ordinal.
     tx: Vec<u8>,
+    /// Who does it.
+    attribution: Attribution,
+    /// Which of its stretches the next events belong to.
+    stretch: usize,
 }
 
 impl Encoder {
@@ -109,6 +114,8 @@ impl Encoder {
         transaction.time = *time;
         transaction.place = Place { commit_lsn: *commit_lsn, ordinal: 0 };
         transaction.changes = 0;
+        transaction.attribution = Attribution::default();
+        transaction.stretch = 0;
         let any = EventId { epoch: epoch.clone(), place: transaction.place }.to_string();
         let id = TransactionId { epoch: epoch.clone(), commit_lsn: *commit_lsn };
         transaction.id.clear();
@@ -117,6 +124,18 @@ impl Encoder {
         transaction.tx.clear();
         let tx = format!(r#""tx":{{"id":"{id}","xid":{xid},"lsn":"{commit_lsn}","time":"{}","ordinal":"#, rfc3339(*time));
         transaction.tx.extend_from_slice(tx.as_bytes());
+    }
+
+    /// Says who does this transaction.
+    pub fn attribute(&mut self, attribution: Attribution) {
+        self.transaction.attribution = attribution;
+    }
+
+    /// The events from here on come of the message at this place of the transaction.
+    #[inline]
+    pub fn reach(&mut self, position: u64) {
+        let Transaction { attribution, stretch, .. } = &mut self.transaction;
+        *stretch = attribution.stretch_at(position, *stretch);
     }
 
     /// A row was inserted, updated or deleted. `count` is the table's count after it, if exact.
@@ -154,7 +173,8 @@ impl Encoder {
 
     /// The transaction is complete.
     pub fn commit(&mut self, block: &mut BlockBuilder, totals: &[TableTotals]) {
-        let event = self.transaction.next(Kind::Commit, None);
+        let actor = self.transaction.attribution.names().and_then(|names| block.actor(names));
+        let event = NewEvent { actor, ..self.transaction.next(Kind::Commit, None) };
         let transaction = &self.transaction;
         let touched: Vec<Touched> =
             totals.iter().map(|totals| Touched { table: block.table(&totals.table), operations: totals.operations() }).collect();
@@ -165,7 +185,10 @@ impl Encoder {
             transaction.tx(out);
             out.extend_from_slice(b",\"changes\":");
             json::integer(out, transaction.changes);
-            out.extend_from_slice(b",\"actor\":null},\"tables\":[");
+            out.extend_from_slice(b",\"actor\":");
+            // Writing text and numbers to memory does not fail.
+            out.extend(serde_json::to_vec(&transaction.attribution.actor()).unwrap_or_default());
+            out.extend_from_slice(b"},\"tables\":[");
             for (index, totals) in totals.iter().enumerate() {
                 if index > 0 {
                     out.push(b',');
@@ -179,13 +202,14 @@ impl Encoder {
     /// Something was altered.
     pub fn ddl(&mut self, block: &mut BlockBuilder, ddl: &Ddl<'_>) {
         let table = ddl.table.map(|table| block.table(table));
-        let event = self.transaction.next(Kind::Ddl, table);
+        let event = NewEvent { actor: self.actor(block), ..self.transaction.next(Kind::Ddl, table) };
         let transaction = &self.transaction;
         block.push(event, |out| {
             out.extend_from_slice(b"{\"type\":\"ddl\",");
             transaction.id(out);
             out.push(b',');
             transaction.tx(out);
+            transaction.actor(out, None);
             out.extend_from_slice(b"},\"command\":");
             json::string(out, ddl.command);
             out.extend_from_slice(b",\"object\":");
@@ -198,7 +222,7 @@ impl Encoder {
 
     /// A logical message of the transaction.
     pub fn message(&mut self, block: &mut BlockBuilder, prefix: &[u8], content: &[u8]) {
-        let event = self.transaction.next(Kind::Message, None);
+        let event = NewEvent { actor: self.actor(block), ..self.transaction.next(Kind::Message, None) };
         let (transaction, encoding) = (&self.transaction, &self.encoding);
         block.push(event, |out| {
             out.extend_from_slice(b"{\"type\":\"message\",");
@@ -215,17 +239,23 @@ impl Encoder {
     pub fn lone_message(&mut self, block: &mut BlockBuilder, lsn: Lsn, time: Timestamp, prefix: &[u8], content: &[u8]) {
         let place = Place { commit_lsn: lsn, ordinal: 1 };
         let id = EventId { epoch: block.epoch().clone(), place };
-        let event = NewEvent { kind: Kind::Message, place, table: None, operation: None, xid: None, time };
+        let event = NewEvent { kind: Kind::Message, place, table: None, operation: None, actor: None, xid: None, time };
         block.push(event, |out| {
             out.extend_from_slice(format!(r#"{{"type":"message","id":"{id}","tx":null"#).as_bytes());
             message_body(out, prefix, content, &self.encoding);
         });
     }
 
+    /// Who does what happens at this place, in the block.
+    fn actor(&self, block: &mut BlockBuilder) -> Option<ActorIndex> {
+        let Transaction { attribution, stretch, .. } = &self.transaction;
+        attribution.stretch(*stretch).and_then(|stretch| block.actor(stretch.names()))
+    }
+
     fn next_change(&mut self, block: &mut BlockBuilder, relation: &Relation, operation: Operation) -> NewEvent {
         self.transaction.changes += 1;
-        let table = block.table(relation.table());
-        NewEvent { operation: Some(operation), ..self.transaction.next(Kind::Change, Some(table)) }
+        let (table, actor) = (block.table(relation.table()), self.actor(block));
+        NewEvent { operation: Some(operation), actor, ..self.transaction.next(Kind::Change, Some(table)) }
     }
 
     /// All that stands before the rows.
@@ -241,6 +271,7 @@ impl Encoder {
         out.extend_from_slice(&relation.naming);
         out.push(b',');
         self.transaction.tx(out);
+        self.transaction.actor(out, Some(operation));
         out.push(b'}');
     }
 
@@ -352,13 +383,20 @@ impl Encoder {
 impl Transaction {
     fn next(&mut self, kind: Kind, table: Option<u32>) -> NewEvent {
         self.place.ordinal += 1;
-        NewEvent { kind, place: self.place, table, operation: None, xid: Some(self.xid), time: self.time }
+        NewEvent { kind, place: self.place, table, operation: None, actor: None, xid: Some(self.xid), time: self.time }
     }
 
     fn id(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.id);
         json::integer(out, self.place.ordinal);
         out.push(b'"');
+    }
+
+    /// Who did it, as a member of that object, if it is known.
+    fn actor(&self, out: &mut Vec<u8>, operation: Option<Operation>) {
+        if let Some(stretch) = self.attribution.stretch(self.stretch) {
+            out.extend_from_slice(stretch.json(operation));
+        }
     }
 
     /// Leaves the object open.

@@ -14,7 +14,9 @@ use crate::counts::{Ledger, Totals};
 use crate::encoding::Encoding;
 use crate::event::ddl::{Change, DdlMessage};
 use crate::event::time::from_unix_micros;
-use crate::event::{BlockBuilder, Ddl, Domains, Encoder, Operation, Relation, TableName, TableTotals, TransactionHead};
+use crate::event::{
+    Attribution, BlockBuilder, Ddl, Domains, Encoder, Operation, Relation, TableName, TableTotals, TransactionHead,
+};
 use crate::history::Writer;
 use crate::lsn::{Epoch, Lsn, Oid, Xid};
 use crate::pgoutput::{Logical, Message, Timestamp};
@@ -169,10 +171,14 @@ impl Applier {
     async fn transaction(&mut self, mut transaction: Transaction, history: &mut Writer) -> Result<(), assembler::Error> {
         let Transaction { xid, commit_lsn, end_lsn, time, .. } = transaction;
         self.encoder.begin(&TransactionHead { epoch: self.epoch.clone(), xid, commit_lsn, time });
+        let notes = transaction.notes().iter().map(|note| (note.at, note.prefix, &*note.content));
+        self.encoder.attribute(Attribution::read(xid, notes, &self.encoding));
         self.ledger.begin(xid);
         self.applying = true;
         let mut announced = false;
-        while let Some(message) = read(&mut transaction)? {
+        loop {
+            self.encoder.reach(transaction.position());
+            let Some(message) = read(&mut transaction)? else { break };
             announced |= self.change(xid, message)?;
             if self.block.len() >= BLOCK {
                 self.flush(history).await;
