@@ -3,5 +3,6 @@ SELECT n.nspname::text AS schema, c.relname::text AS name, t.tgname::text AS tri
   FROM pg_trigger t
   JOIN pg_class c ON c.oid = t.tgrelid
   JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE t.tgfoid = to_regproc('pgvigil.tell_actor')
+  JOIN pg_proc p ON p.oid = t.tgfoid AND p.proname = 'tell_actor'
+  JOIN pg_namespace s ON s.oid = p.pronamespace AND s.nspname = 'pgvigil'
  ORDER BY n.nspname, c.relname, t.tgname

@@ -80,6 +80,8 @@ pub struct Encoder {
     unchanged: Vec<usize>,
     /// Columns of it with bytes that mean nothing.
     invalid: Vec<usize>,
+    /// Columns of it with a value that cannot be made again from its JSON.
+    inexact: Vec<usize>,
     scratch: String,
 }
 
@@ -103,7 +105,14 @@ struct Transaction {
 impl Encoder {
     /// An encoder for a database of this encoding.
     pub fn new(encoding: Encoding) -> Self {
-        Self { encoding, transaction: Transaction::default(), unchanged: Vec::new(), invalid: Vec::new(), scratch: String::new() }
+        Self {
+            encoding,
+            transaction: Transaction::default(),
+            unchanged: Vec::new(),
+            invalid: Vec::new(),
+            inexact: Vec::new(),
+            scratch: String::new(),
+        }
     }
 
     /// The events from here on belong to this transaction.
@@ -285,6 +294,7 @@ impl Encoder {
     ) {
         self.unchanged.clear();
         self.invalid.clear();
+        self.inexact.clear();
         let (old_row, whole) = match old {
             Some(Old::Full(row)) => (Some(row), true),
             Some(Old::Key(row)) => (Some(row), false),
@@ -319,6 +329,31 @@ impl Encoder {
             out.extend_from_slice(b",\"invalid\":");
             names(out, relation, &self.invalid);
         }
+        if !self.inexact.is_empty() {
+            self.exact(out, relation, old_row, whole, new);
+        }
+    }
+
+    /// PostgreSQL's own text of the values that their JSON does not tell: rare, so the rows are gone through once more.
+    fn exact(&mut self, out: &mut Vec<u8>, relation: &Relation, old: Option<&Tuple<'_>>, whole: bool, new: Option<&Tuple<'_>>) {
+        self.inexact.sort_unstable();
+        self.inexact.dedup();
+        let fill = old.filter(|_| whole);
+        let sides: [(&[u8], _, bool); 2] = [(b",\"exact\":{\"old\":", old, whole), (b",\"new\":", new, true)];
+        for (member, row, whole) in sides {
+            out.extend_from_slice(member);
+            let start = out.len();
+            for &index in &self.inexact {
+                let value = row.and_then(|row| sent(row, index).or_else(|| fill.and_then(|fill| sent(fill, index))));
+                let column = relation.columns().get(index).filter(|column| whole || column.in_identity());
+                if let Some((column, Value::Text(bytes))) = column.zip(value) {
+                    out.extend_from_slice(&column.member);
+                    value::text(out, bytes, &self.encoding);
+                }
+            }
+            close(out, start);
+        }
+        out.push(b'}');
     }
 
     /// The columns that name the row, from `row`, or, where it leaves a large one out, from `old`: the key has not changed then.
@@ -365,8 +400,12 @@ impl Encoder {
         out.extend_from_slice(&column.member);
         match value {
             Value::Text(bytes) => {
-                if !value::write(out, column.form, bytes, &self.encoding, &mut self.scratch) {
+                let written = value::write(out, column.form, bytes, &self.encoding, &mut self.scratch);
+                if !written.valid {
                     self.invalid.push(index);
+                }
+                if !written.exact {
+                    self.inexact.push(index);
                 }
             }
             // The stream never asks for the binary form; were it to come, it is shown as a bytea would be.

@@ -11,6 +11,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::block::Operation;
+use crate::lsn::Oid;
 
 /// One object of the stream; those that say nothing about the data are [`Event::Other`].
 #[derive(Clone, Debug)]
@@ -77,6 +78,9 @@ pub struct Change<'a> {
     /// The table's name.
     #[serde(borrow)]
     pub table: Cow<'a, str>,
+    /// The table itself, whatever it is called.
+    #[serde(default)]
+    pub oid: Oid,
     /// Its transaction.
     #[serde(borrow)]
     pub tx: Tx<'a>,
@@ -89,12 +93,32 @@ pub struct Change<'a> {
     /// The new row.
     #[serde(borrow)]
     pub new: Option<Row<'a>>,
+    /// Nothing is missing in `old`.
+    #[serde(default)]
+    pub old_complete: bool,
     /// Columns whose large value was not sent.
     pub unchanged: Vec<String>,
+    /// Columns with bytes that mean nothing in the server's encoding.
+    #[serde(default)]
+    pub invalid: Vec<String>,
+    /// PostgreSQL's own text of the values that their JSON does not tell.
+    #[serde(default, borrow)]
+    pub exact: Exact<'a>,
     /// The table's count after it.
     pub count: Option<i64>,
     /// Rows that a truncate removed.
     pub rows_lost: Option<i64>,
+}
+
+/// PostgreSQL's own text of some values of a change, each a JSON string.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Exact<'a> {
+    /// In the old row.
+    #[serde(borrow)]
+    pub old: Row<'a>,
+    /// In the new row.
+    #[serde(borrow)]
+    pub new: Row<'a>,
 }
 
 /// `commit`

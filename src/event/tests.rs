@@ -112,6 +112,21 @@ fn bytes_that_mean_nothing_are_replaced_and_their_columns_named_once() {
 }
 
 #[test]
+fn the_text_is_given_beside_a_json_that_does_not_tell_it() {
+    let (by_key, whole) = (users(ReplicaIdentity::Default), users(ReplicaIdentity::Full));
+    let (null, document) = (row(&[text("7"), Value::Null, text("null")]), row(&[text("7"), Value::Null, text("[1]")]));
+    let update = |old: &pgoutput::encode::TupleBuf, new: &pgoutput::encode::TupleBuf| {
+        change(&whole, Operation::Update, Some(&Old::Full(old.as_tuple())), Some(&new.as_tuple()))
+    };
+    assert_eq!(update(&null, &document)["exact"], json!({"old": {"profile": "null"}, "new": {"profile": "[1]"}}));
+    assert_eq!(update(&document, &document).get("exact"), None);
+    let unsent = row(&[text("7"), text("a"), Value::Unchanged]);
+    assert_eq!(update(&null, &unsent)["exact"], json!({"old": {"profile": "null"}, "new": {"profile": "null"}}));
+    let insert = change(&by_key, Operation::Insert, None, Some(&null.as_tuple()));
+    assert_eq!(insert["exact"], json!({"old": {}, "new": {"profile": "null"}}));
+}
+
+#[test]
 fn names_are_converted_and_escaped() {
     let columns: pgoutput::encode::ColumnsBuf =
         [pgoutput::Column { key: true, name: Text(b"caf\xE9 \"x\""), type_oid: Oid(INT4), typmod: -1 }].into_iter().collect();

@@ -3,7 +3,7 @@
 //! Floor 7: reads what the pipeline publishes and the history keeps; changes nothing.
 //!
 //! ```text
-//! accept ─ admission ─ socket ─ hyper ─ guard ─ routes ─┬─ assets · status · tables · rows · events · metrics
+//! accept ─ admission ─ socket ─ hyper ─ guard ─ routes ─┬─ assets · status · tables · rows · events · undo · metrics
 //!          (how many)  (stalls)         (who)           └─ stream ─ subscription ─┬─ websocket
 //!                                                                                 └─ sse
 //! ```
@@ -27,6 +27,7 @@ mod sse;
 mod status;
 mod subscription;
 mod tables;
+mod undo;
 mod websocket;
 
 use std::net::SocketAddr;

@@ -165,6 +165,7 @@ impl Server {
             place: at(ordinal),
             table: operation.map(|_| table),
             operation,
+            actor: None,
             xid: Some(xid),
             time,
         };

@@ -1,0 +1,1 @@
+//! Undo where somebody was faster, and where not all is known.

@@ -1,0 +1,8 @@
+//! Undo against real servers: what it brings back is what was there.
+
+mod acts;
+mod conflicts;
+mod random;
+#[path = "../support/mod.rs"]
+mod support;
+mod undone;
