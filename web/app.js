@@ -5,17 +5,25 @@
  * then, or after TAKE_MS where no frame is painted (a hidden tab), so nothing piles up. Age is judged at every painting.
  */
 
+import { acknowledgedBefore, createAlertList } from './alert_list.js';
+import { ask } from './api.js';
 import { createClock } from './clock.js';
 import { wall } from './format.js';
 import { Inbox } from './inbox.js';
+import { createInvestigator } from './investigate.js';
 import { listenToKeys } from './keyboard.js';
 import { recent } from './recent.js';
 import { Socket } from './socket.js';
-import { filterFrom, isActive, searchOf, toggleTable } from './store/filter.js';
+import { addressOf, txFrom } from './store/address.js';
+import { pressing } from './store/alerts.js';
+import { newestDelete, shown } from './store/feed.js';
+import { filterFrom, isActive, toggleTable } from './store/filter.js';
 import { judge } from './store/freshness.js';
 import { reduce } from './store/reduce.js';
 import { FIRST_ROWS, initialState, MORE_ROWS } from './store/state.js';
 import { createStore } from './store/store.js';
+import { createAlertBar } from './views/alert_bar.js';
+import { createAlerts } from './views/alerts.js';
 import { createAnnouncer } from './views/announcer.js';
 import { createBlocked } from './views/blocked.js';
 import { part } from './views/dom.js';
@@ -25,16 +33,26 @@ import { createFooter } from './views/footer.js';
 import { createHeader } from './views/header.js';
 import { createHelp } from './views/help.js';
 import { createTables } from './views/tables.js';
+import { createTransaction } from './views/transaction.js';
 import { createVeil } from './views/veil.js';
 
 const TICK_MS = 500;
 const TAKE_MS = 1000;
+/** A transaction that is larger is not copied from a page. */
+const JSON_BYTES = 16 << 20;
+const JSON_MS = 15_000;
 
 const clock = createClock();
 /** Until something was received: where the feed begins. @type {string|null} */
 let beginsAfter = null;
 const inbox = new Inbox();
-const store = createStore(reduce, { ...initialState, filter: filterFrom(location.search) });
+const store = createStore(reduce, {
+  ...initialState,
+  filter: filterFrom(location.search),
+  alerts: { ...initialState.alerts, acknowledged: acknowledgedBefore() },
+});
+const investigator = createInvestigator((finding) => store.dispatch({ type: 'investigate/found', finding }));
+const checkAlerts = createAlertList(store, clock);
 
 const socket = new Socket(address, clock, {
   connecting: () => store.dispatch({ type: 'socket/connecting' }),
@@ -73,21 +91,73 @@ function open(seq, rows) {
 /** @param {(filter: import('./store/state.js').Filter) => import('./store/state.js').Filter} change */
 function changeFilter(change) {
   const filter = change(store.state.filter);
-  history.pushState(null, '', location.pathname + searchOf(filter));
+  remember(filter, store.state.investigation?.tx ?? null);
   store.dispatch({ type: 'filter', filter });
 }
+
+/** @param {import('./store/state.js').Filter} filter @param {string|null} tx */
+function remember(filter, tx) {
+  const address = location.pathname + addressOf(filter, tx);
+  if (address !== location.pathname + location.search) history.pushState(null, '', address);
+}
+
+/** @param {string|null} tx  null goes back to the feed */
+function look(tx) {
+  if (tx === null) {
+    investigator.close();
+    store.dispatch({ type: 'investigate/close' });
+  } else if (tx !== store.state.investigation?.tx) {
+    store.dispatch({ type: 'investigate', tx });
+    if (store.state.investigation) investigator.open(tx, store.state.investigation.commit);
+  }
+}
+
+/** @param {string|null} tx */
+function investigate(tx) {
+  remember(store.state.filter, tx);
+  look(tx);
+}
+
+/** @param {import('./store/state.js').Tab} tab */
+function show(tab) {
+  investigate(null);
+  store.dispatch({ type: 'tab', tab });
+}
+
+/** @param {import('./store/state.js').Investigation} investigation @returns {Promise<string>} */
+function jsonOf({ tx }) {
+  return ask(`transactions/${tx}`, {}, { most: JSON_BYTES, signal: AbortSignal.timeout(JSON_MS) });
+}
+
+const acknowledge = (/** @type {string} */ id) => store.dispatch({ type: 'alerts/acknowledge', id });
 
 const header = createHeader(() => socket.connect());
 const blocked = createBlocked();
 const tables = createTables({
   filter(table) {
     changeFilter((filter) => toggleTable(filter, table));
-    if (isActive(store.state.filter)) store.dispatch({ type: 'tab', tab: 'feed' });
+    if (isActive(store.state.filter)) show('feed');
   },
   fold: (oid) => store.dispatch({ type: 'tables/fold', oid }),
 });
-const feedBar = createFeedBar({ toggle: togglePause, filter: changeFilter, tab: (tab) => store.dispatch({ type: 'tab', tab }) });
-const feed = createFeed({ pause, open, redraw: schedule });
+const feedBar = createFeedBar({ toggle: togglePause, filter: changeFilter, tab: show });
+const feed = createFeed({
+  pause,
+  open,
+  investigate(tx) {
+    pause();
+    investigate(tx);
+  },
+  redraw: schedule,
+});
+const alertBar = createAlertBar({ investigate, acknowledge, all: () => show('alerts') });
+const alerts = createAlerts({ investigate, acknowledge, close: () => show('feed') });
+const transaction = createTransaction({
+  close: () => investigate(null),
+  turn: (from) => store.state.investigation && investigator.turn(store.state.investigation.tx, from),
+  again: () => store.state.investigation && investigator.open(store.state.investigation.tx, store.state.investigation.commit),
+  json: jsonOf,
+});
 const footer = createFooter();
 const help = createHelp(() => store.dispatch({ type: 'help', shown: false }));
 const announcer = createAnnouncer();
@@ -113,14 +183,18 @@ function take() {
 function paint() {
   socket.check();
   take();
+  checkAlerts();
   const now = clock.now();
   const { state } = store;
   const freshness = judge(state.connection, now);
   header(state, freshness);
   blocked(state, freshness);
+  alertBar(state, freshness);
   tables(state, freshness, now);
   feedBar(state);
   feed(state, freshness);
+  alerts(state, freshness);
+  transaction(state);
   footer(state, freshness);
   help(state);
   announcer(state, freshness, now);
@@ -145,7 +219,11 @@ document.addEventListener('selectionchange', () => {
   const selection = document.getSelection();
   if (selection && !selection.isCollapsed && part('cards').contains(selection.anchorNode)) pause();
 });
-window.addEventListener('popstate', () => store.dispatch({ type: 'filter', filter: filterFrom(location.search) }));
+window.addEventListener('popstate', () => {
+  store.dispatch({ type: 'filter', filter: filterFrom(location.search) });
+  look(txFrom(location.search));
+});
+part('alerts-button').addEventListener('click', () => show(store.state.tab === 'alerts' ? 'feed' : 'alerts'));
 part('help-button').addEventListener('click', () => store.dispatch({ type: 'help', shown: true }));
 // After a press by pointer the keys belong to the page again, so that Space pauses and does not press once more.
 document.addEventListener('click', (event) => {
@@ -165,10 +243,28 @@ listenToKeys({
     const { feed: { selected, opened } } = store.state;
     if (selected !== null) open(selected, opened.has(selected) ? FIRST_ROWS : MORE_ROWS);
   },
-  back: () => store.dispatch({ type: 'feed/select', seq: null }),
+  investigate() {
+    const { feed: { selected }, alerts: known } = store.state;
+    const card = shown(store.state.feed).items.find((item) => item.seq === selected);
+    const [worst] = pressing(known);
+    if (card?.kind === 'transaction' && card.commit) investigate(card.tx.id);
+    else if (worst?.tx) investigate(worst.tx.id);
+  },
+  async go(where) {
+    const tabs = /** @type {const} */ ({ a: 'alerts', t: 'tables', f: 'feed' });
+    if (where !== 'd') return show(tabs[where]);
+    const tx = newestDelete(store.state.feed) ?? (await investigator.newestDelete());
+    if (tx) investigate(tx);
+  },
+  back() {
+    if (store.state.investigation) investigate(null);
+    else if (store.state.tab === 'alerts') show('feed');
+    else store.dispatch({ type: 'feed/select', seq: null });
+  },
   help: () => store.dispatch({ type: 'help', shown: true }),
 });
 
+look(txFrom(location.search));
 paint();
 beginsAfter = await recent();
 socket.connect();

@@ -119,8 +119,8 @@ async function eventsFrom(place, from, size, signal) {
 /** @param {string} tx @param {AbortSignal} signal @returns {Promise<import('./store/state.js').UndoState>} */
 async function undo(tx, signal) {
   try {
-    const { sql, coverage } = await askJson(`transactions/${tx}/undo`, {}, { most: UNDO_BYTES, signal });
-    return { phase: 'known', sql, coverage };
+    const { sql, coverage, cascades = [] } = await askJson(`transactions/${tx}/undo`, {}, { most: UNDO_BYTES, signal });
+    return { phase: 'known', sql, coverage, cascades };
   } catch (error) {
     return { phase: 'failed', problem: textOf(error) };
   }

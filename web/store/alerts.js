@@ -28,9 +28,9 @@ export function hearAlert(alerts, alert, at) {
  */
 export function loadAlerts(alerts, bulletin, askedAt) {
   const byId = new Map(bulletin.alerts.map((alert) => [alert.id, { alert, at: askedAt }]));
-  for (const [id, known] of alerts.byId) if (known.at > askedAt) byId.set(id, known);
-  const { evaluating, webhooks } = bulletin;
-  return keep({ ...alerts, evaluating, webhooks, loaded: true, fault: null }, byId);
+  for (const [id, known] of alerts.byId) if (known.at >= askedAt) byId.set(id, known);
+  const { evaluating, webhooks, rules } = bulletin;
+  return keep({ ...alerts, evaluating, webhooks, rules, loaded: true, fault: null }, byId);
 }
 
 /** @param {Alerts} alerts @param {string} id @returns {Alerts} */

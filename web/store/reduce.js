@@ -45,6 +45,7 @@ export function reduce(state, action) {
     case 'alerts/acknowledge':
       return { ...state, alerts: acknowledge(state.alerts, action.id) };
     case 'investigate':
+      if (isOther(state.connection)) return state;
       return { ...state, investigation: investigate(action.tx, commitOf(state.feed, action.tx)) };
     case 'investigate/found':
       return { ...state, investigation: find(state.investigation, action.finding) };
@@ -86,9 +87,14 @@ function receive(state, deliveries) {
     feed.add(frame, delivery.size);
   }
   // No data of a database that is not the one asked for, not even in memory.
-  if (connection.stranger || connection.status?.said.state === 'wrong_database') {
+  if (isOther(connection)) {
     const { tables: none, alerts: silent, investigation } = initialState;
     return { ...state, connection, tables: none, alerts: silent, investigation, feed: { ...initialState.feed, nextSeq: state.feed.nextSeq } };
   }
   return { ...state, connection, tables, alerts, feed: feed.finish() };
+}
+
+/** It is another database than the one that is asked for. @param {State['connection']} connection */
+function isOther({ stranger, status }) {
+  return stranger !== null || status?.said.state === 'wrong_database';
 }

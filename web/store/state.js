@@ -81,10 +81,11 @@
  * @property {ReadonlyMap<string, number>} acknowledged  on this page: how often it had happened then
  * @property {boolean|null} evaluating  whether rules about counts can be evaluated now
  * @property {readonly Webhook[]} webhooks
+ * @property {number} rules             that watch
  * @property {boolean} loaded           the server's list was read
  * @property {string|null} fault        why it could not be
  *
- * @typedef {object} Bulletin  @property {Alert[]} alerts  @property {boolean|null} evaluating  @property {Webhook[]} webhooks
+ * @typedef {object} Bulletin  @property {Alert[]} alerts  @property {boolean|null} evaluating  @property {Webhook[]} webhooks  @property {number} rules
  *
  * @typedef {object} Webhook  How it goes with one that alerts are sent to.
  * @property {string} name
@@ -113,7 +114,14 @@
  * @property {{schema: string, name: string, inserted: number, updated: number, deleted: number, restorable: number, missing: Missing[], triggers: string[]}[]} tables
  * @property {string[]} warnings
  *
- * @typedef {{phase: 'asked'} | {phase: 'known', sql: string, coverage: Coverage} | {phase: 'failed', problem: ProblemText}} UndoState
+ * @typedef {object} Cascade  Rows that one row took along by one foreign key.
+ * @property {string|null} parent  the event of that row; null where it is not known which
+ * @property {string} foreign_key
+ * @property {string} schema
+ * @property {string} table
+ * @property {string[]} rows       their events
+ *
+ * @typedef {{phase: 'asked'} | {phase: 'known', sql: string, coverage: Coverage, cascades: Cascade[]} | {phase: 'failed', problem: ProblemText}} UndoState
  *
  * @typedef {object} Investigation  One transaction, as the history has it.
  * @property {string} tx
@@ -187,7 +195,7 @@ export const initialState = {
   tables: { byOid: new Map(), samples: new Map(), lsn: null, since: null, folded: new Set() },
   feed: { items: [], nextSeq: 1, size: 0, evicted: false, pause: null, selected: null, opened: new Map() },
   filter: { table: null, ops: [] },
-  alerts: { byId: new Map(), acknowledged: new Map(), evaluating: null, webhooks: [], loaded: false, fault: null },
+  alerts: { byId: new Map(), acknowledged: new Map(), evaluating: null, webhooks: [], rules: 0, loaded: false, fault: null },
   investigation: null,
   tab: 'tables',
   help: false,

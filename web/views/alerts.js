@@ -35,7 +35,7 @@ export function createAlerts(on) {
     setChildren(part('alerts-active'), active.map(node));
     setChildren(part('alerts-recent'), over.map(node));
     setText(part('alerts-extent'), active.length ? `${count(active.length)} active` : '');
-    const none = alerts.loaded ? 'No rule is broken.' : '';
+    const none = alerts.loaded ? alerts.rules === 1 ? 'No alert. 1 rule watches.' : `No alert. ${count(alerts.rules)} rules watch.` : '';
     set(part('alerts-none'), { hidden: active.length > 0 });
     setText(part('alerts-none'), alerts.fault ?? none);
     set(part('alerts-recent-title'), { hidden: over.length === 0 });

@@ -1,0 +1,108 @@
+/**
+ * The page of one transaction: what it did to which tables, who did it, what exactly was lost, and how to bring it back.
+ *
+ * It is history. Nothing on it follows the database; the time at which it was true stands at its top.
+ *
+ * @typedef {import('../store/state.js').State} State
+ * @typedef {import('../store/state.js').Investigation} Investigation
+ */
+
+import { count, dayOf, plural, timeOfDay } from '../format.js';
+import { qualified } from '../protocol.js';
+import { headline } from '../store/investigation.js';
+import { copyButton } from './copy.js';
+import { h, part, set, setChildren, setText } from './dom.js';
+import { tableNodes, whoNodes } from './transaction_facts.js';
+import { rowsNodes } from './transaction_rows.js';
+import { undoNodes } from './transaction_undo.js';
+
+/**
+ * @param {{close: () => void, turn: (from: number) => void, again: () => void, json: (investigation: Investigation) => Promise<string>}} on
+ */
+export function createTransaction(on) {
+  /** @type {Investigation|null} */
+  let drawn = null;
+  /** @type {Element|null} */
+  let openedBy = null;
+  const sections = ['problem', 'tables', 'who', 'undo', 'rows'].map((name) => new Section(name));
+  const [problem, tables, who, undo, rows] = sections;
+  part('transaction-close').addEventListener('click', on.close);
+  part('transaction-actions').append(
+    copyButton('Copy link', () => location.href, 'quiet'),
+    copyButton('Copy JSON', () => (drawn ? on.json(drawn) : ''), 'quiet'),
+  );
+
+  /** @param {State} state */
+  return function draw({ investigation, tables: known }) {
+    set(document.documentElement, { 'data-investigating': investigation !== null });
+    const last = drawn;
+    drawn = investigation;
+    if (investigation === last) return;
+    if (!investigation) {
+      for (const section of sections) section.clear();
+      if (openedBy instanceof HTMLElement && openedBy.checkVisibility()) openedBy.focus();
+      else part('feed-scroll').focus({ preventScroll: true });
+      return;
+    }
+    const fresh = last?.tx !== investigation.tx;
+    if (fresh && !last) openedBy = document.activeElement;
+    const { commit, rows: page, from, to, kept, truncates, turning, undo: found } = investigation;
+    setText(part('transaction-when'), commit ? `Committed ${dayOf(commit.tx.time)}, ${timeOfDay(commit.tx.time)}` : '');
+    setText(part('transaction-lead'), commit ? leadText(commit) : investigation.problem ? 'Nothing can be shown of it' : 'Looking for it …');
+    const tableOf = (/** @type {number} */ oid) => known.byOid.get(oid);
+    const cascades = found.phase === 'known' ? found.cascades : null;
+    problem.draw([investigation.problem], () => problemNodes(investigation, on.again));
+    tables.draw([commit, truncates], () => tableNodes(investigation));
+    who.draw([commit, page], () => whoNodes(investigation));
+    undo.draw([commit, found, investigation.problem], () => (commit ? undoNodes(investigation) : []));
+    rows.draw([commit, page, from, to, kept, turning, cascades], () => rowsNodes(investigation, cascades ?? [], tableOf, on.turn));
+    if (fresh) {
+      part('transaction-scroll').scrollTop = 0;
+      part('transaction-title').focus({ preventScroll: true });
+    }
+  };
+}
+
+/** A part of the page that is made anew only when what it shows has changed. */
+class Section {
+  /** @type {unknown[]|null} */
+  #inputs = null;
+
+  /** @param {string} name */
+  constructor(name) {
+    this.element = part(`transaction-${name}`);
+  }
+
+  /** @param {unknown[]} inputs @param {() => Node[]} make */
+  draw(inputs, make) {
+    if (this.#inputs?.every((input, i) => input === inputs[i])) return;
+    this.#inputs = inputs;
+    const held = this.element.contains(document.activeElement);
+    setChildren(this.element, make());
+    if (held) part('transaction-title').focus({ preventScroll: true });
+  }
+
+  clear() {
+    this.#inputs = null;
+    this.element.replaceChildren();
+  }
+}
+
+/** @param {import('../protocol.js').Commit} commit */
+function leadText(commit) {
+  const head = headline(commit);
+  if (head.kind === 'change') return `${plural(head.changes, 'change')} in ${plural(head.tables, 'table')}`;
+  const name = qualified(head.table).replace(/^public\./, '');
+  const what = head.kind === 'truncate' ? `${name} was truncated` : `${plural(head.table.deletes, 'row')} deleted from ${name}`;
+  return head.others ? `${what}, and ${count(head.others)} other ${head.others === 1 ? 'table' : 'tables'} changed` : what;
+}
+
+/** @param {Investigation} investigation @param {() => void} again */
+function problemNodes({ problem, tx }, again) {
+  if (!problem) return [];
+  const gone = ['no-longer-kept', 'not-found'].includes(problem.code);
+  const button = !gone && h('button', { class: 'action', type: 'button' }, 'Try again');
+  if (button) button.addEventListener('click', again);
+  const title = problem.code === 'no-longer-kept' ? 'This transaction is no longer in the history' : problem.title;
+  return [h('div', 'problem', h('h3', {}, title), h('p', {}, problem.detail), h('p', 'note', tx), button)];
+}
