@@ -9,6 +9,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use rustc_hash::FxHashSet;
 
 use super::notes::{Note, Notes};
+use super::tally::Tally;
 use crate::lsn::Xid;
 
 /// A segment is closed when it would grow past this. A larger message gets a segment of its own.
@@ -27,7 +28,8 @@ pub(super) struct Log {
     /// Messages in it, rolled back or not.
     messages: u64,
     rolled_back: FxHashSet<Xid>,
-    notes: Notes,
+    pub(super) notes: Notes,
+    pub(super) tally: Tally,
 }
 
 impl Log {
@@ -57,6 +59,7 @@ impl Log {
     pub(super) fn roll_back(&mut self, subxid: Xid) {
         self.rolled_back.insert(subxid);
         self.notes.roll_back(subxid);
+        self.tally.roll_back(subxid);
     }
 
     /// Bytes held in memory.

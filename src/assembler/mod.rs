@@ -29,6 +29,7 @@
 
 mod log;
 mod notes;
+mod tally;
 #[cfg(test)]
 mod tests;
 
@@ -39,6 +40,7 @@ use rustc_hash::FxHashMap;
 
 use self::log::{Log, Reader};
 pub use self::notes::Note;
+pub use self::tally::{Done, Tally};
 use crate::lsn::{Lsn, Oid, Xid};
 use crate::pgoutput::{self, Commit, Context, DecodeError, Logical, Message, Tag, Timestamp};
 
@@ -56,6 +58,27 @@ pub struct Assembler {
     create_file: CreateFile,
     spare: Log,
     noted: &'static [&'static [u8]],
+    ended: Vec<(Xid, End)>,
+}
+
+/// What became of a transaction that was streamed while it ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// All of it holds.
+    Committed,
+    /// Nothing of it ever was.
+    RolledBack,
+}
+
+/// A transaction that is streamed while it runs.
+#[derive(Debug)]
+pub struct Running<'a> {
+    /// The top-level transaction.
+    pub xid: Xid,
+    /// What came of it so far.
+    pub tally: &'a Tally,
+    /// What was noted of it so far ([`Assembler::noting`]).
+    pub notes: &'a [Note],
 }
 
 #[derive(Debug)]
@@ -130,6 +153,7 @@ impl Assembler {
             create_file,
             spare: Log::default(),
             noted: &[],
+            ended: Vec::new(),
         }
     }
 
@@ -153,6 +177,21 @@ impl Assembler {
     /// (Streamed and prepared transactions come again from their beginning, should the stream be started anew before they commit.)
     pub fn is_between_transactions(&self) -> bool {
         matches!(self.state, State::Idle)
+    }
+
+    /// The transactions that are streamed while they run.
+    pub fn running(&self) -> impl Iterator<Item = Running<'_>> {
+        self.streamed.iter().map(|(xid, log)| Running { xid: *xid, tally: &log.tally, notes: log.notes.as_slice() })
+    }
+
+    /// Whether there are any, or were since it was last asked which have ended.
+    pub fn streams(&self) -> bool {
+        !self.streamed.is_empty() || !self.ended.is_empty()
+    }
+
+    /// Those of them that ended since this was last asked.
+    pub fn take_ended(&mut self) -> Vec<(Xid, End)> {
+        std::mem::take(&mut self.ended)
     }
 
     /// Gives back a transaction that was read, so that its memory serves the next one.
@@ -205,7 +244,11 @@ impl Assembler {
     fn keep<'a>(&mut self, tag: Tag, subxid: Option<Xid>, bytes: &[u8]) -> Result<Step<'a>, Error> {
         let log = match &mut self.state {
             State::Open { log, .. } => log,
-            State::Streaming { xid } => self.streamed.entry(*xid).or_default(),
+            State::Streaming { xid } => {
+                let log = self.streamed.entry(*xid).or_default();
+                log.tally.add(tag, subxid.unwrap_or_default(), bytes);
+                log
+            }
             State::Idle => return Err(Error::OutOfPlace { tag, place: "outside of any transaction" }),
         };
         let before = log.memory();
@@ -255,6 +298,7 @@ impl Assembler {
             (Message::StreamStop, State::Streaming { .. }) => Ok(Step::Pending),
             (Message::StreamCommit(end), State::Idle) => {
                 let log = self.streamed.remove(&end.xid).unwrap_or_default();
+                self.ended.push((end.xid, End::Committed));
                 self.committed(end.xid, end.commit, log, Context::InStream)
             }
             (Message::StreamPrepare(prepare), State::Idle) => {
@@ -269,6 +313,7 @@ impl Assembler {
                     }
                 } else if let Some(log) = self.streamed.remove(&abort.xid) {
                     self.memory -= log.memory();
+                    self.ended.push((abort.xid, End::RolledBack));
                 }
                 Ok(Step::Pending)
             }

@@ -46,3 +46,28 @@ impl Notes {
         &self.kept
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_are_kept_of_each_prefix_and_none_that_is_large() {
+        let mut notes = Notes::default();
+        for at in 0..1000 {
+            notes.take(at, Xid(1), b"a", b"one of many");
+        }
+        notes.take(1000, Xid(2), b"b", &[0; LARGEST + 1]);
+        notes.take(1001, Xid(2), b"b", b"after all of them");
+        assert_eq!(notes.as_slice().len(), MOST + 1);
+        assert_eq!(notes.as_slice().last().map(|note| (note.at, &*note.content)), Some((1001, &b"after all of them"[..])));
+        // What is rolled back makes room.
+        notes.roll_back(Xid(1));
+        notes.take(1002, Xid(3), b"a", b"another");
+        assert_eq!(notes.as_slice().iter().map(|note| note.at).collect::<Vec<_>>(), [1001, 1002]);
+        for at in 0..1000 {
+            notes.take(at, Xid(4), b"c", &[0; LARGEST]);
+        }
+        assert!(notes.as_slice().iter().map(|note| note.content.len()).sum::<usize>() <= BYTES);
+    }
+}

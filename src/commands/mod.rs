@@ -8,6 +8,7 @@ mod script;
 pub mod serve;
 pub mod setup;
 pub mod tail;
+pub mod undo;
 
 use std::fmt;
 use std::io::IsTerminal;
@@ -27,6 +28,8 @@ pub enum Command {
     Serve(serve::ServeArgs),
     /// Print every change as it commits, from a running pgvigil
     Tail(tail::TailArgs),
+    /// Print, and with --apply run, the SQL that brings back what a transaction or a time changed, from a running pgvigil
+    Undo(undo::UndoArgs),
     /// Print, and with --apply run, the SQL that prepares a database to be watched: role, publication, DDL messages
     Setup(setup::SetupArgs),
     /// Print, and with --apply run, the SQL that removes all that setup made
@@ -53,6 +56,7 @@ impl Command {
             match self {
                 Command::Serve(args) => serve::run(args, cancel).await,
                 Command::Tail(args) => tail::run(args, cancel).await.map_err(Failure::other),
+                Command::Undo(args) => undo::run(args, &mut std::io::stdout()).await,
                 Command::Setup(args) => setup::run(args, &mut std::io::stdout()).await,
                 Command::Cleanup(args) => cleanup::run(args, &mut std::io::stdout()).await,
                 Command::Demo(args) => demo::run(args, cancel).await,

@@ -145,9 +145,9 @@ pub async fn watch(
 ) -> Result<(), Failure> {
     let (writer, history) = history::ring(bytes(args.history_memory));
     let (pipeline, published) = Pipeline::new(args.pipeline(target.clone()), writer);
-    let Published { status, counts } = published.clone();
+    let Published { status, counts, running } = published.clone();
     let address = bound.local_addr();
-    let sources = Sources { history, status, counts, database: Some(target) };
+    let sources = Sources { history, status, counts, running, database: Some(target) };
 
     let stop = cancel.child_token();
     // Should the server fail, the pipeline ends too: what nobody can see need not be watched.

@@ -91,6 +91,12 @@ impl Tables {
         self.known.get(&oid).is_some_and(Known::is_counted)
     }
 
+    /// Schema and name.
+    pub(super) fn name(&self, oid: Oid) -> Option<(String, String)> {
+        let table = &self.known.get(&oid)?.table;
+        Some((table.schema.clone(), table.name.clone()))
+    }
+
     /// To change what is known of a table; it is published anew.
     pub(super) fn touch(&mut self, oid: Oid) -> Option<&mut Known> {
         self.mark(oid);

@@ -22,6 +22,7 @@ mod parameters;
 mod problem;
 mod routes;
 mod rows;
+mod running;
 mod socket;
 mod sse;
 mod status;
@@ -43,7 +44,7 @@ pub use listen::{Bound, bind};
 
 use crate::connection::Target;
 use crate::history::History;
-use crate::pipeline::{Counts, Status};
+use crate::pipeline::{Counts, Running, Status};
 
 /// What is served.
 #[derive(Clone, Debug)]
@@ -54,6 +55,8 @@ pub struct Sources {
     pub status: watch::Receiver<Arc<Status>>,
     /// The counts. Each is published while the block that it belongs behind is the newest of the history.
     pub counts: watch::Receiver<Arc<Counts>>,
+    /// Large transactions that are not committed yet.
+    pub running: watch::Receiver<Arc<Running>>,
     /// Where the rows of a table are read; `None` serves none.
     pub database: Option<Target>,
 }

@@ -12,6 +12,7 @@
 //!   not wait for: the first ones, and those after a gap or new terms. They may come before older events; their `as_of` says what they
 //!   are true at.)
 //! - After a gap, no counts are sent that are older than the gap.
+//! - What is still running is told between the events, whole each time: it is no part of the history.
 //! - What is waiting goes out as one [`Batch`], bounded in bytes. A client that is slow only falls behind in the history.
 
 use std::sync::Arc;
@@ -22,11 +23,11 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::batch::Batch;
-use super::{App, tables};
+use super::{App, running, tables};
 use crate::event::filter::{Filter, StreamKind};
 use crate::history::{History, Read, Reader, Start};
 use crate::lsn::{Epoch, EventId, Lsn, Place};
-use crate::pipeline::{self, Counts, Database, Status};
+use crate::pipeline::{self, Counts, Database, Running, Status};
 
 /// What a client asks for.
 #[derive(Debug)]
@@ -43,6 +44,8 @@ pub(super) struct Subscription {
     stage: Stage,
     beat: watch::Receiver<Bytes>,
     counts: watch::Receiver<Arc<Counts>>,
+    /// What is new in it goes out with the next beat, if nothing goes before.
+    running: watch::Receiver<Arc<Running>>,
 }
 
 enum Stage {
@@ -76,7 +79,11 @@ impl Subscription {
         let (mut beat, counts) = (app.beat.clone(), app.sources.counts.clone());
         // To a client that has just come, the latest status is news.
         beat.mark_changed();
-        Self { app, filter, stage: Stage::Waiting(terms.from.unwrap_or(Start::Live)), beat, counts }
+        let mut running = app.sources.running.clone();
+        if !running.borrow_and_update().transactions.is_empty() {
+            running.mark_changed();
+        }
+        Self { app, filter, stage: Stage::Waiting(terms.from.unwrap_or(Start::Live)), beat, counts, running }
     }
 
     /// Waits until there is something to send, or a beat (which brings an empty batch to a client that wants no status). `None` when the
@@ -130,6 +137,12 @@ impl Subscription {
         }
         if let Stage::Following(following) = &mut self.stage {
             following.gather(&mut batch, &self.app, &self.filter, &mut self.counts);
+            if self.running.has_changed().unwrap_or(false) {
+                let running = self.running.borrow_and_update();
+                if self.filter.wants(StreamKind::Running) {
+                    batch.push(running::event(&running));
+                }
+            }
         }
         if self.beat.has_changed().unwrap_or(false) {
             let status = self.beat.borrow_and_update();

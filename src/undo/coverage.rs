@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::net::TableEffect;
 use super::plan::Kind;
 
 /// Of a whole reversal.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Coverage {
     /// All that was recorded can be brought back, as long as nobody changed it since.
     pub complete: bool,
@@ -24,7 +24,7 @@ pub struct Coverage {
 }
 
 /// Of one table.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct TableCoverage {
     /// The table, or the whole tree if it is a partition.
     pub oid: u32,
@@ -47,7 +47,7 @@ pub struct TableCoverage {
 }
 
 /// Something that cannot be brought back.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Missing {
     /// Why, for a program.
     pub reason: Reason,
@@ -62,7 +62,7 @@ pub struct Missing {
 }
 
 /// Why something cannot be brought back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// TRUNCATE tells no rows.

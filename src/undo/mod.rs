@@ -40,7 +40,7 @@ pub use script::COMMIT;
 use crate::event::received::Change;
 
 /// What brings it back.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Deserialize)]
 pub struct Undo {
     /// One transaction, for any client; remarks alone if there is nothing to do.
     pub sql: String,

@@ -67,7 +67,9 @@ impl Setup {
         let cancel = CancellationToken::new();
         let bound = server::bind(self.config).await?;
         let address = bound.local_addr();
-        let sources = Sources { history: history.clone(), status: statuses, counts: counted, database: self.database };
+        // Nothing runs.
+        let (_, running) = watch::channel(Arc::default());
+        let sources = Sources { history: history.clone(), status: statuses, counts: counted, running, database: self.database };
         let serving = tokio::spawn(bound.serve(sources, cancel.clone()));
         let block = BlockBuilder::new(Epoch::at_millis(1));
         let _stop = cancel.clone().drop_guard();
