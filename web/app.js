@@ -32,6 +32,7 @@ import { createFeedBar } from './views/feed_bar.js';
 import { createFooter } from './views/footer.js';
 import { createHeader } from './views/header.js';
 import { createHelp } from './views/help.js';
+import { createRunning } from './views/running.js';
 import { createTables } from './views/tables.js';
 import { createTransaction } from './views/transaction.js';
 import { createVeil } from './views/veil.js';
@@ -150,6 +151,7 @@ const feed = createFeed({
   },
   redraw: schedule,
 });
+const running = createRunning();
 const alertBar = createAlertBar({ investigate, acknowledge, all: () => show('alerts') });
 const alerts = createAlerts({ investigate, acknowledge, close: () => show('feed') });
 const transaction = createTransaction({
@@ -192,6 +194,7 @@ function paint() {
   alertBar(state, freshness);
   tables(state, freshness, now);
   feedBar(state);
+  running(state, freshness);
   feed(state, freshness);
   alerts(state, freshness);
   transaction(state);

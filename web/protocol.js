@@ -161,15 +161,26 @@
  * @property {{restores: boolean|null, reason: string|null}|null} [undo]
  * @property {string[]} [cannot_evaluate]  rules that are blind because of this
  *
+ * @typedef {object} RunningTransaction  A large one that is streamed while it runs; nothing of it is committed.
+ * @property {number} xid
+ * @property {'running'|'committed'|'rolled_back'} state
+ * @property {string} since
+ * @property {number} changes  so far
+ * @property {boolean} exact   what was rolled back in it is left out
+ * @property {{schema: string|null, name: string|null, inserts: number, updates: number, deletes: number, truncates: number}[]} tables  the most changed first
+ * @property {Actor|null} actor
+ *
+ * @typedef {{type: 'running', transactions: RunningTransaction[]}} Running  All of them, each time.
+ *
  * @typedef {object} Fault
  * @property {'error'} type
  * @property {string} code
  * @property {string} message
  *
- * @typedef {Hello|Counts|Change|Commit|Ddl|Gap|Status|Alert|Fault} Frame
+ * @typedef {Hello|Counts|Change|Commit|Ddl|Gap|Status|Alert|Running|Fault} Frame
  */
 
-const KNOWN = new Set(['hello', 'counts', 'change', 'commit', 'ddl', 'gap', 'status', 'alert', 'error']);
+const KNOWN = new Set(['hello', 'counts', 'change', 'commit', 'ddl', 'gap', 'status', 'alert', 'running', 'error']);
 
 /**
  * The frame in `text`, or null when its type is none that this page knows. Text that is no frame at all is said, not swallowed.

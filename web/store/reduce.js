@@ -25,7 +25,7 @@ export function reduce(state, action) {
     case 'socket/open':
       return { ...state, connection: opened(state.connection) };
     case 'socket/lost':
-      return { ...state, connection: lost(state.connection, action.why, action.retryAt) };
+      return { ...state, connection: lost(state.connection, action.why, action.retryAt), running: [] };
     case 'received':
       return receive(state, action.deliveries);
     case 'feed/pause':
@@ -70,7 +70,7 @@ export function reduce(state, action) {
  * @returns {State}
  */
 function receive(state, deliveries) {
-  let { connection, tables, alerts } = state;
+  let { connection, tables, alerts, running } = state;
   const feed = addToFeed(state.feed);
   for (const delivery of deliveries) {
     if (delivery.kind === 'skipped') {
@@ -83,15 +83,16 @@ function receive(state, deliveries) {
     if (connection.stranger) break;
     if (frame.type === 'counts') tables = applyCounts(tables, frame, at);
     else if (frame.type === 'alert') alerts = hearAlert(alerts, frame, at);
+    else if (frame.type === 'running') running = frame.transactions;
     connection = hear(connection, frame, at);
     feed.add(frame, delivery.size);
   }
   // No data of a database that is not the one asked for, not even in memory.
   if (isOther(connection)) {
-    const { tables: none, alerts: silent, investigation } = initialState;
-    return { ...state, connection, tables: none, alerts: silent, investigation, feed: { ...initialState.feed, nextSeq: state.feed.nextSeq } };
+    const { filter, tab, help } = state;
+    return { ...initialState, connection, filter, tab, help, feed: { ...initialState.feed, nextSeq: state.feed.nextSeq } };
   }
-  return { ...state, connection, tables, alerts, feed: feed.finish() };
+  return { ...state, connection, tables, alerts, running, feed: feed.finish() };
 }
 
 /** It is another database than the one that is asked for. @param {State['connection']} connection */

@@ -12,6 +12,7 @@
  * @typedef {import('../protocol.js').Database} Database
  * @typedef {import('../protocol.js').Transaction} Transaction
  * @typedef {import('../protocol.js').Alert} Alert
+ * @typedef {import('../protocol.js').RunningTransaction} RunningTransaction
  *
  * @typedef {object} Connection  The line to our own server.
  * @property {'connecting'|'open'|'waiting'} phase
@@ -143,6 +144,7 @@
  * @property {Feed} feed
  * @property {Filter} filter
  * @property {Alerts} alerts
+ * @property {readonly RunningTransaction[]} running  large transactions that are not committed; none once the line is lost
  * @property {Investigation|null} investigation
  * @property {Tab} tab                  what a narrow screen shows; a wide one has the tables always
  * @property {boolean} help
@@ -196,6 +198,7 @@ export const initialState = {
   feed: { items: [], nextSeq: 1, size: 0, evicted: false, pause: null, selected: null, opened: new Map() },
   filter: { table: null, ops: [] },
   alerts: { byId: new Map(), acknowledged: new Map(), evaluating: null, webhooks: [], rules: 0, loaded: false, fault: null },
+  running: [],
   investigation: null,
   tab: 'tables',
   help: false,

@@ -12,6 +12,8 @@ import { h, shape } from './dom.js';
 
 /** Characters of SQL drawn; all of it is copied. */
 const SQL_SHOWN = 20_000;
+/** Where the command looks for pgvigil if it is not told. */
+const USUAL_ORIGIN = 'http://127.0.0.1:7777';
 
 /** @param {Investigation} investigation */
 export function undoNodes({ undo, tx }) {
@@ -51,7 +53,8 @@ function missingText({ rows, columns, partial, detail }) {
 
 /** @param {string} tx */
 function commandNodes(tx) {
-  const command = `pgvigil undo --tx ${tx} --apply`;
+  const url = location.origin === USUAL_ORIGIN ? '' : ` --url ${location.origin}`;
+  const command = `pgvigil undo${url} --tx ${tx} --apply`;
   return [
     h('p', 'step', 'In a terminal. It shows what it would do, and asks before it does it:'),
     h('div', 'code-box', h('pre', 'code one-line', command), copyButton('Copy', () => command, 'quiet copy')),
