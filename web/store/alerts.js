@@ -50,10 +50,10 @@ export function pressing(alerts) {
   return firing(alerts).filter((alert) => !isAcknowledged(alerts, alert));
 }
 
-/** Those that hold: the worst first, of these the newest. @param {Alerts} alerts @returns {Alert[]} */
+/** Those that hold: the worst first, of these the newest, of these the cause before what followed from it. @param {Alerts} alerts @returns {Alert[]} */
 export function firing({ byId }) {
   const list = [...byId.values()].map(({ alert }) => alert).filter(({ state }) => state === 'firing');
-  return list.sort((a, b) => rank(b) - rank(a) || compare(lastOf(b), lastOf(a)));
+  return list.sort((a, b) => rank(b) - rank(a) || compare(lastOf(b), lastOf(a)) || a.id.length - b.id.length || compare(a.id, b.id));
 }
 
 /** Those that are over, the newest first. @param {Alerts} alerts @returns {Alert[]} */

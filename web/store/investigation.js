@@ -89,10 +89,16 @@ export function statements({ commit, rows }) {
   return known;
 }
 
-/** Text for the tables that lost the most rows, and how many: what the transaction is called. @param {Commit} commit */
+/**
+ * What the transaction is called after: the first table that lost rows, since that is the one that took others along.
+ *
+ * @param {Commit} commit
+ */
 export function headline({ tables, tx }) {
-  const [worst] = [...tables].sort((a, b) => (b.truncates ?? 0) - (a.truncates ?? 0) || b.deletes - a.deletes);
-  if (worst?.truncates) return { kind: /** @type {const} */ ('truncate'), table: worst, others: tables.length - 1 };
-  if (worst?.deletes) return { kind: /** @type {const} */ ('delete'), table: worst, others: tables.length - 1 };
-  return { kind: /** @type {const} */ ('change'), changes: tx.changes ?? 0, tables: tables.length };
+  const lost = tables.filter((table) => table.deletes > 0 || table.truncates);
+  const [first] = lost;
+  if (!first) return { kind: /** @type {const} */ ('change'), changes: tx.changes ?? 0, tables: tables.length };
+  const kind = first.truncates ? /** @type {const} */ ('truncate') : /** @type {const} */ ('delete');
+  const others = lost.slice(1);
+  return { kind, table: first, others: others.length, deleted: others.reduce((sum, table) => sum + table.deletes, 0) };
 }

@@ -75,9 +75,10 @@ function moreNode(card, matching, shown, open) {
   return (button || texts.length > 0) && h('div', 'card-foot', button, h('span', 'note', texts.join(', ')));
 }
 
-/** What the transaction did to each table, the heaviest losses first. @param {Card} card */
+/** What the transaction did to each table: those that lost rows first, the cause before what it took along. @param {Card} card */
 function summaryNodes({ commit }) {
-  const tables = [...(commit?.tables ?? [])].sort((a, b) => b.deletes - a.deletes || b.inserts + b.updates - a.inserts - a.updates);
+  const loses = (/** @type {import('../protocol.js').TableTotals} */ { deletes, truncates }) => Number(deletes > 0 || (truncates ?? 0) > 0);
+  const tables = [...(commit?.tables ?? [])].sort((a, b) => loses(b) - loses(a));
   const nodes = tables.slice(0, SUMMARY_TABLES).map(({ name, inserts, updates, deletes, truncates, count: after }) =>
     h(
       'span',

@@ -47,7 +47,8 @@ export function createTransaction(on) {
     const fresh = last?.tx !== investigation.tx;
     if (fresh && !last) openedBy = document.activeElement;
     const { commit, rows: page, from, to, kept, truncates, turning, undo: found } = investigation;
-    setText(part('transaction-when'), commit ? `Committed ${dayOf(commit.tx.time)}, ${timeOfDay(commit.tx.time)}` : '');
+    setText(part('transaction-xid'), commit ? `tx ${commit.tx.xid}` : '');
+    part('transaction-when').replaceChildren(...(commit ? whenNodes(commit.tx.time) : []));
     setText(part('transaction-lead'), commit ? leadText(commit) : investigation.problem ? 'Nothing can be shown of it' : 'Looking for it …');
     const tableOf = (/** @type {number} */ oid) => known.byOid.get(oid);
     const cascades = found.phase === 'known' ? found.cascades : null;
@@ -61,6 +62,11 @@ export function createTransaction(on) {
       part('transaction-title').focus({ preventScroll: true });
     }
   };
+}
+
+/** @param {string} time */
+function whenNodes(time) {
+  return ['History: as it was when it was committed, ', h('time', { datetime: time }, h('b', {}, `${timeOfDay(time)}`), ` on ${dayOf(time)}`), '.'];
 }
 
 /** A part of the page that is made anew only when what it shows has changed. */
@@ -92,9 +98,11 @@ class Section {
 function leadText(commit) {
   const head = headline(commit);
   if (head.kind === 'change') return `${plural(head.changes, 'change')} in ${plural(head.tables, 'table')}`;
-  const name = qualified(head.table).replace(/^public\./, '');
-  const what = head.kind === 'truncate' ? `${name} was truncated` : `${plural(head.table.deletes, 'row')} deleted from ${name}`;
-  return head.others ? `${what}, and ${count(head.others)} other ${head.others === 1 ? 'table' : 'tables'} changed` : what;
+  const { table, others, deleted } = head;
+  const name = qualified(table).replace(/^public\./, '');
+  const what = head.kind === 'truncate' ? `${name} was truncated` : `${plural(table.deletes, 'row')} deleted from ${name}`;
+  const of = `${plural(others, 'other table')}`;
+  return others ? `${what}, and ${deleted ? `${count(deleted)} of ${of}` : of}` : what;
 }
 
 /** @param {Investigation} investigation @param {() => void} again */

@@ -5,7 +5,7 @@
  * @typedef {import('../protocol.js').TableTotals} TableTotals
  */
 
-import { count, delta } from '../format.js';
+import { count } from '../format.js';
 import { beforeAndAfter, statements } from '../store/investigation.js';
 import { factNodes } from './actor.js';
 import { copyButton } from './copy.js';
@@ -19,8 +19,7 @@ const STATEMENTS_SHOWN = 5;
 /** @param {Investigation} investigation */
 export function tableNodes({ commit, truncates }) {
   if (!commit?.tables.length) return [];
-  const loss = (/** @type {TableTotals} */ { deletes, truncates: times }) => (times ? Infinity : deletes);
-  const tables = [...commit.tables].sort((a, b) => loss(b) - loss(a) || b.inserts + b.updates - a.inserts - a.updates);
+  const { tables } = commit;
   const rows = tables.slice(0, TABLES_SHOWN).map((totals) => tableRow(totals, truncates));
   const head = ['Table', 'Before', 'After', 'What was done'].map((title) => h('th', { scope: 'col' }, title));
   const table = h('table', 'totals', h('caption', 'unseen', 'What it did to each table'), h('thead', {}, h('tr', {}, ...head)), h('tbody', {}, ...rows));
@@ -33,17 +32,14 @@ function tableRow(totals, truncates) {
   const { schema, name, inserts, updates, deletes, truncates: times = 0 } = totals;
   const { before, after, lost } = beforeAndAfter(totals, truncates);
   const number = (/** @type {number|null} */ rows) => h('td', rows === null ? 'unknown' : '', rows === null ? '—' : count(rows));
-  const change = before === null || after === null || before === after ? null : h('span', after < before ? 'delete' : 'insert', ` ${delta(after - before)}`);
   const done = [
     times > 0 && h('span', 'truncate', `∅ truncated${lost === null ? '' : `, ${count(lost)} gone`}`),
     deletes > 0 && h('span', 'delete', `−${count(deletes)} deleted`),
     inserts > 0 && h('span', 'insert', `+${count(inserts)} inserted`),
     updates > 0 && h('span', 'update', `~${count(updates)} updated`),
   ];
-  const afterCell = number(after);
-  if (change) afterCell.append(change);
   const label = h('th', { scope: 'row' }, h('span', 'schema', schema === 'public' ? '' : `${schema}.`), name);
-  return h('tr', { 'data-emptied': after === 0 && before !== 0 }, label, number(before), afterCell, h('td', 'done', ...done));
+  return h('tr', { 'data-emptied': after === 0 && before !== 0 }, label, number(before), number(after), h('td', 'done', ...done));
 }
 
 /** @param {Investigation} investigation */

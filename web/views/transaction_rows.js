@@ -86,7 +86,7 @@ function pagesNode(investigation, turn) {
     { class: 'pages', 'aria-label': 'Pages of rows' },
     button('First', 1, from > 1),
     button('Previous', Math.max(1, from - size), from > 1),
-    h('span', 'extent', `${count(from)} to ${count(Math.min(to, last))} of ${count(last)}`),
+    h('span', 'extent', `Events ${count(from)} to ${count(Math.min(to, last))} of ${count(last)}`),
     button('Next', to + 1, to < last),
     button('Last', last - ((last - 1) % size), to < last),
   );
