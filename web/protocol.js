@@ -87,7 +87,6 @@
  * @property {Row|null} new
  * @property {boolean} old_complete
  * @property {string[]} unchanged
- * @property {{old: Record<string, number>|null, new: Record<string, number>|null}} [cut]  values too long to be kept: their bytes, by column
  * @property {number|null} count
  * @property {number|null} [rows_lost]
  *

@@ -8,7 +8,7 @@
  * @typedef {import('../protocol.js').Table} Table
  */
 
-import { bytes, plural, value as textOf } from '../format.js';
+import { plural, value as textOf } from '../format.js';
 import { h } from './dom.js';
 import { valueNode } from './value.js';
 
@@ -40,7 +40,7 @@ export function changeNode(event, table, brief) {
   const key = keyOf(event, table);
   const schema = event.schema === 'public' ? '' : `${event.schema}.`;
   const subject = h('span', 'subject', h('span', 'schema', schema), h('b', {}, event.table), ...keyNodes(key, brief));
-  return h('li', 'row', operationNode(event.op), subject, h('span', 'what', ...whatNodes({ ...event, key }, table, brief), ...cutNodes(event)));
+  return h('li', 'row', operationNode(event.op), subject, h('span', 'what', ...whatNodes({ ...event, key }, table, brief)));
 }
 
 /**
@@ -72,10 +72,8 @@ function whatNodes(change, table, brief) {
   }
   if (op === 'insert') return columns(without(row, key), 'plain', brief);
   if (op === 'delete') {
-    // A value that was cut makes the row incomplete, and is said by itself.
-    const known = columns(without(old, key), 'gone', brief);
-    if (complete || change.cut?.old) return known;
-    return [...known, note(`what the row held is not in the log: ${because(table?.replica_identity)}`)];
+    if (complete) return columns(without(old, key), 'gone', brief);
+    return [note(`what the row held is not in the log: ${because(table?.replica_identity)}`)];
   }
   return updateNodes(change, table, brief);
 }
@@ -106,11 +104,6 @@ function columns(row, className, brief) {
 /** @param {Row|null} row @param {Row|null} left @returns {Row} */
 function without(row, left) {
   return Object.fromEntries(Object.entries(row ?? {}).filter(([column]) => !(left && column in left)));
-}
-
-/** The columns whose values were too long for pgvigil to keep. @param {Change} change */
-function cutNodes({ cut }) {
-  return Object.entries({ ...cut?.old, ...cut?.new }).map(([column, size]) => note(`${column}: ${bytes(size)}, too long to be kept`));
 }
 
 /** @param {string} text */
