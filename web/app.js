@@ -6,17 +6,15 @@
  */
 
 import { acknowledgedBefore, createAlertList } from './alert_list.js';
-import { ask } from './api.js';
 import { createClock } from './clock.js';
 import { wall } from './format.js';
 import { Inbox } from './inbox.js';
-import { createInvestigator } from './investigate.js';
 import { listenToKeys } from './keyboard.js';
+import { createNavigation } from './navigation.js';
 import { recent } from './recent.js';
 import { Socket } from './socket.js';
-import { addressOf, txFrom } from './store/address.js';
 import { pressing } from './store/alerts.js';
-import { newestDelete, shown } from './store/feed.js';
+import { shown } from './store/feed.js';
 import { filterFrom, isActive, toggleTable } from './store/filter.js';
 import { judge } from './store/freshness.js';
 import { reduce } from './store/reduce.js';
@@ -39,9 +37,6 @@ import { createVeil } from './views/veil.js';
 
 const TICK_MS = 500;
 const TAKE_MS = 1000;
-/** A transaction that is larger is not copied from a page. */
-const JSON_BYTES = 16 << 20;
-const JSON_MS = 15_000;
 
 const clock = createClock();
 /** Until something was received: where the feed begins. @type {string|null} */
@@ -52,7 +47,8 @@ const store = createStore(reduce, {
   filter: filterFrom(location.search),
   alerts: { ...initialState.alerts, acknowledged: acknowledgedBefore() },
 });
-const investigator = createInvestigator((finding) => store.dispatch({ type: 'investigate/found', finding }));
+const navigation = createNavigation(store);
+const { investigate, show } = navigation;
 const checkAlerts = createAlertList(store, clock);
 
 const socket = new Socket(address, clock, {
@@ -89,59 +85,18 @@ function open(seq, rows) {
   store.dispatch({ type: 'feed/open', seq, rows });
 }
 
-/** @param {(filter: import('./store/state.js').Filter) => import('./store/state.js').Filter} change */
-function changeFilter(change) {
-  const filter = change(store.state.filter);
-  remember(filter, store.state.investigation?.tx ?? null);
-  store.dispatch({ type: 'filter', filter });
-}
-
-/** @param {import('./store/state.js').Filter} filter @param {string|null} tx */
-function remember(filter, tx) {
-  const address = location.pathname + addressOf(filter, tx);
-  if (address !== location.pathname + location.search) history.pushState(null, '', address);
-}
-
-/** @param {string|null} tx  null goes back to the feed */
-function look(tx) {
-  if (tx === null) {
-    investigator.close();
-    store.dispatch({ type: 'investigate/close' });
-  } else if (tx !== store.state.investigation?.tx) {
-    store.dispatch({ type: 'investigate', tx });
-    if (store.state.investigation) investigator.open(tx, store.state.investigation.commit);
-  }
-}
-
-/** @param {string|null} tx */
-function investigate(tx) {
-  remember(store.state.filter, tx);
-  look(tx);
-}
-
-/** @param {import('./store/state.js').Tab} tab */
-function show(tab) {
-  investigate(null);
-  store.dispatch({ type: 'tab', tab });
-}
-
-/** @param {import('./store/state.js').Investigation} investigation @returns {Promise<string>} */
-function jsonOf({ tx }) {
-  return ask(`transactions/${tx}`, {}, { most: JSON_BYTES, signal: AbortSignal.timeout(JSON_MS) });
-}
-
 const acknowledge = (/** @type {string} */ id) => store.dispatch({ type: 'alerts/acknowledge', id });
 
 const header = createHeader(() => socket.connect());
 const blocked = createBlocked();
 const tables = createTables({
   filter(table) {
-    changeFilter((filter) => toggleTable(filter, table));
+    navigation.filter((filter) => toggleTable(filter, table));
     if (isActive(store.state.filter)) show('feed');
   },
   fold: (oid) => store.dispatch({ type: 'tables/fold', oid }),
 });
-const feedBar = createFeedBar({ toggle: togglePause, filter: changeFilter, tab: show });
+const feedBar = createFeedBar({ toggle: togglePause, filter: navigation.filter, tab: show });
 const feed = createFeed({
   pause,
   open,
@@ -154,12 +109,7 @@ const feed = createFeed({
 const running = createRunning();
 const alertBar = createAlertBar({ investigate, acknowledge, all: () => show('alerts') });
 const alerts = createAlerts({ investigate, acknowledge, close: () => show('feed') });
-const transaction = createTransaction({
-  close: () => investigate(null),
-  turn: (from) => store.state.investigation && investigator.turn(store.state.investigation.tx, from),
-  again: () => store.state.investigation && investigator.open(store.state.investigation.tx, store.state.investigation.commit),
-  json: jsonOf,
-});
+const transaction = createTransaction({ close: () => investigate(null), turn: navigation.turn, again: navigation.again, json: navigation.json });
 const footer = createFooter();
 const help = createHelp(() => store.dispatch({ type: 'help', shown: false }));
 const announcer = createAnnouncer();
@@ -222,10 +172,6 @@ document.addEventListener('selectionchange', () => {
   const selection = document.getSelection();
   if (selection && !selection.isCollapsed && part('cards').contains(selection.anchorNode)) pause();
 });
-window.addEventListener('popstate', () => {
-  store.dispatch({ type: 'filter', filter: filterFrom(location.search) });
-  look(txFrom(location.search));
-});
 part('alerts-button').addEventListener('click', () => show(store.state.tab === 'alerts' ? 'feed' : 'alerts'));
 part('help-button').addEventListener('click', () => store.dispatch({ type: 'help', shown: true }));
 // After a press by pointer the keys belong to the page again, so that Space pauses and does not press once more.
@@ -234,6 +180,7 @@ document.addEventListener('click', (event) => {
 });
 
 listenToKeys({
+  reading: () => store.state.investigation !== null || store.state.tab === 'alerts',
   toggle: togglePause,
   move(by) {
     pause();
@@ -253,11 +200,10 @@ listenToKeys({
     if (card?.kind === 'transaction' && card.commit) investigate(card.tx.id);
     else if (worst?.tx) investigate(worst.tx.id);
   },
-  async go(where) {
+  go(where) {
     const tabs = /** @type {const} */ ({ a: 'alerts', t: 'tables', f: 'feed' });
-    if (where !== 'd') return show(tabs[where]);
-    const tx = newestDelete(store.state.feed) ?? (await investigator.newestDelete());
-    if (tx) investigate(tx);
+    if (where === 'd') void navigation.newestDelete();
+    else show(tabs[where]);
   },
   back() {
     if (store.state.investigation) investigate(null);
@@ -267,7 +213,7 @@ listenToKeys({
   help: () => store.dispatch({ type: 'help', shown: true }),
 });
 
-look(txFrom(location.search));
+navigation.begin();
 paint();
 beginsAfter = await recent();
 socket.connect();

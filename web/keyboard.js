@@ -3,7 +3,9 @@
  *
  * `g` begins a way of two keys, such as `g d`; it is forgotten when the second does not follow soon.
  *
- * @typedef {{toggle: () => void, move: (by: 1|-1) => void, open: () => void, investigate: () => void, go: (where: 'd'|'a'|'t'|'f') => void,
+ * Where something is read that is not the feed, the keys that move in the feed are the browser's.
+ *
+ * @typedef {{reading: () => boolean, toggle: () => void, move: (by: 1|-1) => void, open: () => void, investigate: () => void, go: (where: 'd'|'a'|'t'|'f') => void,
  *   back: () => void, help: () => void}} Commands
  */
 
@@ -19,6 +21,7 @@ export function listenToKeys(commands) {
     const going = event.timeStamp - goingAt < SECOND_KEY_MS;
     goingAt = event.key === 'g' && !going ? event.timeStamp : -Infinity;
     const pressable = target?.closest('button, summary, a') !== null && target !== null;
+    if (!going && commands.reading() && [' ', 'Enter', 'j', 'k', 'i'].includes(event.key)) return;
     const command = going ? wayFor(event.key, commands) : commandFor(event.key, pressable, commands);
     if (!command) return;
     event.preventDefault();

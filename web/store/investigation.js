@@ -17,7 +17,7 @@
  */
 
 /** Events on a page of rows. */
-export const PAGE_EVENTS = 200;
+export const PAGE_EVENTS = 500;
 
 /** @param {string} tx @param {Commit|null} commit  where the page has it already @returns {Investigation} */
 export function investigate(tx, commit) {

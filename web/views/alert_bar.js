@@ -22,7 +22,7 @@ export function createAlertBar(on) {
   part('alert-acknowledge').addEventListener('click', () => drawn && on.acknowledge(drawn.id));
 
   /** @param {State} state @param {Freshness} freshness */
-  return function draw({ alerts, investigation }, { numbers }) {
+  return function draw({ alerts }, { numbers }) {
     const [worst = null, ...others] = numbers === 'blocked' ? [] : pressing(alerts);
     const current = numbers === 'plain' || numbers === 'behind';
     set(part('alert-bar'), { hidden: worst === null, 'data-severity': worst?.severity, 'data-current': current });
@@ -30,9 +30,9 @@ export function createAlertBar(on) {
     setText(part('alert-more'), `+${count(others.length)} more`);
     // What was said before the page lost pgvigil may be over by now.
     set(part('alert-old'), { hidden: current });
-    set(part('alert-investigate'), { hidden: !worst?.tx || worst.tx.id === investigation?.tx });
     if (worst === drawn) return;
     drawn = worst;
+    set(part('alert-investigate'), { hidden: !worst?.tx });
     part('alert-line').replaceChildren(...(worst ? lineNodes(worst) : []));
   };
 }

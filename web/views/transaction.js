@@ -34,6 +34,8 @@ export function createTransaction(on) {
 
   /** @param {State} state */
   return function draw({ investigation, tables: known }) {
+    // Before anything that has the focus is hidden.
+    if (investigation && !drawn) openedBy = document.activeElement;
     set(document.documentElement, { 'data-investigating': investigation !== null });
     const last = drawn;
     drawn = investigation;
@@ -45,7 +47,7 @@ export function createTransaction(on) {
       return;
     }
     const fresh = last?.tx !== investigation.tx;
-    if (fresh && !last) openedBy = document.activeElement;
+    const turned = !fresh && last?.rows && last.from !== investigation.from;
     const { commit, rows: page, from, to, kept, truncates, turning, undo: found } = investigation;
     setText(part('transaction-xid'), commit ? `tx ${commit.tx.xid}` : '');
     part('transaction-when').replaceChildren(...(commit ? whenNodes(commit.tx.time) : []));
@@ -56,7 +58,9 @@ export function createTransaction(on) {
     tables.draw([commit, truncates], () => tableNodes(investigation));
     who.draw([commit, page], () => whoNodes(investigation));
     undo.draw([commit, found, investigation.problem], () => (commit ? undoNodes(investigation) : []));
-    rows.draw([commit, page, from, to, kept, turning, cascades], () => rowsNodes(investigation, cascades ?? [], tableOf, on.turn));
+    set(part('transaction-rows'), { 'aria-busy': turning });
+    rows.draw([commit, page, from, to, kept, cascades], () => rowsNodes(investigation, cascades ?? [], tableOf, on.turn));
+    if (turned) part('transaction-rows').scrollIntoView({ block: 'start' });
     if (fresh) {
       part('transaction-scroll').scrollTop = 0;
       part('transaction-title').focus({ preventScroll: true });
@@ -83,9 +87,15 @@ class Section {
   draw(inputs, make) {
     if (this.#inputs?.every((input, i) => input === inputs[i])) return;
     this.#inputs = inputs;
-    const held = this.element.contains(document.activeElement);
+    const focused = this.element.contains(document.activeElement) ? document.activeElement : null;
     setChildren(this.element, make());
-    if (held) part('transaction-title').focus({ preventScroll: true });
+    if (focused) this.#refocus(focused.textContent);
+  }
+
+  /** What had the focus was made anew: the button of the same name has it again. @param {string|null} name */
+  #refocus(name) {
+    const same = [...this.element.querySelectorAll('button')].find((button) => button.textContent === name && !button.disabled);
+    (same ?? part('transaction-scroll')).focus({ preventScroll: true });
   }
 
   clear() {

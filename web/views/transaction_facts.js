@@ -65,7 +65,7 @@ function statementNodes(investigation) {
   if (known.length === 0) return [];
   const shown = known.slice(0, STATEMENTS_SHOWN).flatMap((query) => {
     const cut = query.endsWith('…') && h('p', 'note', 'Cut: only the beginning of it was told.');
-    const text = h('pre', { class: 'code', tabindex: '0', role: 'region', 'aria-label': 'Statement' }, query);
+    const text = h('pre', { class: 'code', tabindex: '0', role: 'group', 'aria-label': 'Statement' }, query);
     return [h('div', 'code-box', text, copyButton('Copy', () => query, 'quiet copy')), cut || null].filter((node) => node !== null);
   });
   const hidden = known.length - STATEMENTS_SHOWN;

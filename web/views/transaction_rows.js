@@ -72,12 +72,12 @@ function foldedNode(text, taken, tableOf, unfolded) {
 
 /** @param {Investigation} investigation @param {(from: number) => void} turn */
 function pagesNode(investigation, turn) {
-  const { from, to, turning } = investigation;
+  const { from, to } = investigation;
   const last = lastOrdinal(investigation);
   const size = to - from + 1;
   if (from === 1 && to >= last) return null;
   const button = (/** @type {string} */ text, /** @type {number} */ start, /** @type {boolean} */ possible) => {
-    const element = h('button', { class: 'action', type: 'button', disabled: !possible || turning }, text);
+    const element = h('button', { class: 'action', type: 'button', disabled: !possible }, text);
     element.addEventListener('click', () => turn(start));
     return element;
   };
@@ -88,6 +88,6 @@ function pagesNode(investigation, turn) {
     button('Previous', Math.max(1, from - size), from > 1),
     h('span', 'extent', `Events ${count(from)} to ${count(Math.min(to, last))} of ${count(last)}`),
     button('Next', to + 1, to < last),
-    button('Last', last - ((last - 1) % size), to < last),
+    button('Last', Math.max(1, last - size + 1), to < last),
   );
 }

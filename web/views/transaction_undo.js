@@ -13,7 +13,7 @@ import { h, shape } from './dom.js';
 /** Characters of SQL drawn; all of it is copied. */
 const SQL_SHOWN = 20_000;
 /** Where the command looks for pgvigil if it is not told. */
-const USUAL_ORIGIN = 'http://127.0.0.1:7777';
+const USUAL_HOST = '127.0.0.1:7777';
 
 /** @param {Investigation} investigation */
 export function undoNodes({ undo, tx }) {
@@ -26,7 +26,9 @@ export function undoNodes({ undo, tx }) {
   }
   const { sql, coverage } = undo;
   const nothing = coverage.restorable === 0;
-  return [title, ...coverageNodes(coverage), ...(nothing ? [] : [...commandNodes(tx), ...sqlNodes(sql)])];
+  const incomplete = coverage.tables.some(({ missing }) => missing.some(({ reason, partial }) => reason === 'old_row_incomplete' && !partial));
+  const partly = incomplete && h('p', 'step', 'With --partial the command also brings rows back that are not known whole, where the table lets it.');
+  return [title, ...coverageNodes(coverage), partly || null, ...(nothing ? [] : [...commandNodes(tx), ...sqlNodes(sql)])].filter((node) => node !== null);
 }
 
 /** @param {Coverage} coverage */
@@ -53,7 +55,8 @@ function missingText({ rows, columns, partial, detail }) {
 
 /** @param {string} tx */
 function commandNodes(tx) {
-  const url = location.origin === USUAL_ORIGIN ? '' : ` --url ${location.origin}`;
+  const usual = location.protocol === 'http:' && location.host === USUAL_HOST;
+  const url = usual ? '' : ` --url ${location.origin}`;
   const command = `pgvigil undo${url} --tx ${tx} --apply`;
   return [
     h('p', 'step', 'In a terminal. It shows what it would do, and asks before it does it:'),
@@ -65,7 +68,7 @@ function commandNodes(tx) {
 function sqlNodes(sql) {
   const cut = sql.length > SQL_SHOWN;
   const lines = plural(sql.trimEnd().split('\n').length, 'line');
-  const text = h('pre', { class: 'code sql', tabindex: '0', role: 'region', 'aria-label': 'SQL that brings it back' }, cut ? `${sql.slice(0, SQL_SHOWN)}\n…` : sql);
+  const text = h('pre', { class: 'code sql', tabindex: '0', role: 'group', 'aria-label': 'SQL that brings it back' }, cut ? `${sql.slice(0, SQL_SHOWN)}\n…` : sql);
   return [
     h('p', 'step', `Or this SQL, ${lines}, in any client. It is one transaction:`),
     h('div', 'code-box', text, copyButton('Copy SQL', () => sql, 'quiet copy')),

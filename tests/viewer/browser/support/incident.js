@@ -5,7 +5,7 @@ export const SHOP = `
   CREATE TABLE "User" (id int PRIMARY KEY, email text NOT NULL, name text NOT NULL, plan text NOT NULL DEFAULT 'free');
   CREATE TABLE "Order" (id int PRIMARY KEY, user_id int NOT NULL REFERENCES "User" ON DELETE CASCADE, total numeric(8,2) NOT NULL, status text NOT NULL DEFAULT 'paid');
   CREATE TABLE "Item" (order_id int REFERENCES "Order" ON DELETE CASCADE, line int, sku text NOT NULL, PRIMARY KEY (order_id, line));
-  CREATE TABLE "Session" (id int PRIMARY KEY, user_id int NOT NULL REFERENCES "User" ON DELETE CASCADE, agent text NOT NULL);
+  CREATE TABLE "Session" (id int PRIMARY KEY, user_id int NOT NULL, agent text NOT NULL);
   CREATE TABLE "Cart" (id int PRIMARY KEY, note text);
   CREATE TABLE "Visit" (id int PRIMARY KEY, page text NOT NULL);
   ALTER TABLE "User" REPLICA IDENTITY FULL; ALTER TABLE "Order" REPLICA IDENTITY FULL; ALTER TABLE "Item" REPLICA IDENTITY FULL;
