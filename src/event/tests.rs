@@ -7,7 +7,7 @@ use super::fixture::{self, INT4, JSONB, TEXT, encoded, head, relation, row, text
 use super::*;
 use crate::encoding::Encoding;
 use crate::lsn::{EventId, Lsn, Oid, Place};
-use crate::pgoutput::{self, Old, ReplicaIdentity, Text, Timestamp, Value};
+use crate::pgoutput::{self, Content, Old, ReplicaIdentity, Text, Timestamp, Value};
 
 fn json(line: &str) -> Json {
     serde_json::from_str(line).unwrap()
@@ -51,6 +51,42 @@ fn ordinals_begin_anew_with_each_transaction() {
     let ids: Vec<_> = lines.iter().map(|line| json(line)["id"].clone()).collect();
     assert_eq!(ids, ["k3.0-1A2B3C8.1", "k3.0-1A2B3C8.2", "k3.0-10.1"]);
     assert_eq!((&json(&lines[1])["tx"]["changes"], &json(&lines[2])["tx"]["changes"]), (&json!(1), &json!(0)));
+}
+
+#[test]
+fn who_did_it_stands_in_the_transaction_of_each_event() {
+    let users = users(ReplicaIdentity::Default);
+    let row = row(&[text("1"), Value::Null, Value::Null]);
+    let told = |user: &str| {
+        json!({"xid": "771", "operations": "delete", "session_user": user, "current_user": user, "query": format!("q of {user}")})
+            .to_string()
+    };
+    let (ann, bob) = (told("ann"), told("bob"));
+    let messages = [(1, &b"pgvigil.actor"[..], ann.as_bytes()), (3, b"pgvigil.actor", bob.as_bytes())];
+    let block = fixture::block(Encoding::Utf8, |encoder, block| {
+        encoder.attribute(Attribution::read(head().xid, messages.into_iter(), &Encoding::Utf8));
+        for position in [0, 2, 4] {
+            encoder.reach(position);
+            encoder.change(block, &users, Operation::Insert, None, Some(&row.as_tuple()), None);
+            encoder.change(block, &users, Operation::Delete, Some(&Old::Key(row.as_tuple())), None, None);
+        }
+        encoder.commit(block, &[]);
+        encoder.begin(&TransactionHead { commit_lsn: Lsn(0x10), ..head() });
+        encoder.change(block, &users, Operation::Insert, None, Some(&row.as_tuple()), None);
+    });
+    let lines: Vec<Json> = fixture::lines(&block).iter().map(|line| json(line)).collect();
+    let seen: Vec<_> = lines.iter().map(|line| (&line["tx"]["actor"]["session_user"], &line["tx"]["actor"]["query"])).collect();
+    let (ann, bob, of_ann, of_bob, none) = (json!("ann"), json!("bob"), json!("q of ann"), json!("q of bob"), Json::Null);
+    let expected = [(&ann, &none), (&ann, &of_ann), (&bob, &none), (&bob, &of_bob), (&bob, &none), (&bob, &of_bob)];
+    assert_eq!(seen[..6], expected);
+    assert_eq!((seen[6], seen[7]), ((&ann, &of_ann), (&none, &none)));
+    assert!(lines[7]["tx"].as_object().is_some_and(|tx| !tx.contains_key("actor")), "of nobody nothing is said");
+    let names: Vec<Vec<&str>> = block
+        .heads()
+        .iter()
+        .filter_map(|head| Some(block.actors()[usize::from(head.actor?.get()) - 1].iter().collect()))
+        .collect();
+    assert_eq!(names, [vec!["ann"], vec!["ann"], vec!["bob"], vec!["bob"], vec!["bob"], vec!["bob"], vec!["ann", "bob"]]);
 }
 
 #[test]
@@ -101,6 +137,38 @@ fn a_key_that_was_not_sent_comes_from_the_old_row() {
     let (old, new) = (row(&[text("long"), Value::Null]), row(&[Value::Unchanged, text("1")]));
     let update = change(&pages, Operation::Update, Some(&Old::Key(old.as_tuple())), Some(&new.as_tuple()));
     assert_eq!(update["key"], json!({"path": "long"}));
+}
+
+#[test]
+fn a_value_that_was_cut_is_not_shown_but_how_long_it_is() {
+    let users = users(ReplicaIdentity::Full);
+    let old = row(&[text("7"), Value::Cut(900 << 20), Value::Cut(2 << 20)]);
+    let new = row(&[text("7"), text("short"), Value::Unchanged]);
+    let update = change(&users, Operation::Update, Some(&Old::Full(old.as_tuple())), Some(&new.as_tuple()));
+    let cut = json!({"old": {"email": 900 << 20, "profile": 2 << 20}, "new": {"profile": 2 << 20}});
+    assert_eq!((&update["old"], &update["new"]), (&json!({"id": 7}), &json!({"id": 7, "email": "short"})));
+    assert_eq!((&update["cut"], &update["unchanged"], &update["old_complete"]), (&cut, &json!(["profile"]), &json!(false)));
+    let insert = change(&users, Operation::Insert, None, Some(&old.as_tuple()));
+    assert_eq!((&insert["new"], &insert["cut"]["old"]), (&json!({"id": 7}), &json!({})));
+    // The old value does not stand in for a new one in the key.
+    let named = relation(ReplicaIdentity::Default, &[(true, "id", INT4), (true, "name", TEXT)], &Encoding::Utf8);
+    let (before, after) = (row(&[text("7"), text("ann")]), row(&[text("7"), Value::Cut(5000)]));
+    let renamed = change(&named, Operation::Update, Some(&Old::Key(before.as_tuple())), Some(&after.as_tuple()));
+    assert_eq!((&renamed["key"], &renamed["old"]), (&json!({"id": 7}), &json!({"id": 7, "name": "ann"})));
+    assert_eq!(change(&users, Operation::Insert, None, Some(&new.as_tuple())).get("cut"), None);
+}
+
+#[test]
+fn of_a_message_that_was_cut_the_beginning_of_its_prefix_is_left() {
+    let cut = |prefix| Content::Cut { prefix, content: 7 << 20 };
+    let lines = encoded(Encoding::Utf8, |encoder, block| {
+        encoder.message(block, b"app", cut(3));
+        encoder.lone_message(block, Lsn(0xABC), Timestamp(0), b"app", cut(9));
+    });
+    let [first, second] = [&lines[0], &lines[1]].map(|line| serde_json::from_str::<Json>(line).unwrap());
+    assert_eq!((&first["content"], &first["cut"]), (&Json::Null, &json!({"content": 7 << 20})));
+    assert_eq!((&second["content"], &second["cut"]), (&Json::Null, &json!({"prefix": 9, "content": 7 << 20})));
+    assert!(lines.iter().all(|line| received::Event::read(line).is_ok()));
 }
 
 #[test]
@@ -168,7 +236,7 @@ fn a_table_without_columns_has_rows_too() {
 #[test]
 fn a_message_outside_of_any_transaction_has_an_id_and_no_tx() {
     let lines = encoded(Encoding::Utf8, |encoder, block| {
-        encoder.lone_message(block, Lsn(0xABC), Timestamp(0), b"app", "žluť".as_bytes());
+        encoder.lone_message(block, Lsn(0xABC), Timestamp(0), b"app", Content::Whole("žluť".as_bytes()));
     });
     assert_eq!(lines, [r#"{"type":"message","id":"k3.0-ABC.1","tx":null,"prefix":"app","content":"žluť"}"#]);
 }
@@ -189,12 +257,13 @@ fn value() -> impl Strategy<Value = Option<Vec<u8>>> {
 proptest! {
     /// Whatever a row holds, its event is JSON on one line, with every column in its place.
     #[test]
-    fn any_row_becomes_json(values in prop::collection::vec(value(), 3), unsent in 0usize..5, names in prop::array::uniform3("[^\0]{1,8}")) {
+    fn any_row_becomes_json(values in prop::collection::vec(value(), 3), unsent in 0usize..5, cut in 0usize..5, names in prop::array::uniform3("[^\0]{1,8}")) {
         let types = [INT4, TEXT, JSONB];
         let columns: Vec<_> = names.iter().zip(types).map(|(name, oid)| (true, name.as_str(), oid)).collect();
         let relation = relation(ReplicaIdentity::Default, &columns, &Encoding::Utf8);
         let values: Vec<_> = values.iter().enumerate().map(|(index, value)| match value {
             _ if index == unsent => Value::Unchanged,
+            _ if index == cut => Value::Cut(7),
             Some(bytes) => Value::Text(bytes),
             None => Value::Null,
         }).collect();
@@ -208,7 +277,7 @@ proptest! {
         prop_assert!(event.is_ok(), "{}", lines[0]);
         let event = event.unwrap();
         for (index, (name, value)) in names.iter().zip(&values).enumerate() {
-            prop_assert_eq!(event["new"].get(name).is_some() || names[..].iter().filter(|n| *n == name).count() > 1, index != unsent);
+            prop_assert_eq!(event["new"].get(name).is_some() || names[..].iter().filter(|n| *n == name).count() > 1, index != unsent && index != cut);
             if *value == Value::Null {
                 prop_assert!(event["new"][name].is_null() || names[..].iter().filter(|n| *n == name).count() > 1);
             }

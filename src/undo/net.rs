@@ -9,7 +9,7 @@
 //! A row is followed by a key that every change of its table tells. Where there is none, whole rows are compared: of equal ones it does
 //! not matter which is meant.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
 
@@ -37,12 +37,12 @@ pub(super) struct Effect<'a> {
 
 impl<'a> Effect<'a> {
     /// How it was before.
-    pub(super) fn old(&self) -> Option<&Row<'a>> {
+    pub(super) fn before(&self) -> Option<&Row<'a>> {
         self.old.as_ref()
     }
 
     /// How it is after.
-    pub(super) fn new(&self) -> Option<&Row<'a>> {
+    pub(super) fn after(&self) -> Option<&Row<'a>> {
         self.new.as_ref()
     }
 }
@@ -137,7 +137,7 @@ struct Told<'a> {
 
 impl<'a> Told<'a> {
     fn read(change: &'a Change<'a>, table: &Table, places: &FxHashMap<&str, usize>, gone: &mut BTreeSet<String>) -> Self {
-        let mut read = |row: &'a received::Row<'a>, exact: &'a received::Row<'a>| {
+        let mut read = |row: &'a received::Row<'a>, exact: &'a received::Row<'a>, cut: &BTreeMap<String, u64>| {
             let mut values: Row<'a> = table.columns.iter().map(|_| Value::Unknown).collect();
             for (name, raw) in row.iter() {
                 let place = places.get(name).copied();
@@ -149,10 +149,15 @@ impl<'a> Told<'a> {
                     }
                 }
             }
+            for place in cut.keys().filter_map(|name| places.get(name.as_str())) {
+                if let Some(value) = values.get_mut(*place) {
+                    *value = Value::Cut;
+                }
+            }
             values
         };
-        let old = change.old.as_ref().map(|row| read(row, &change.exact.old));
-        let mut new = change.new.as_ref().map(|row| read(row, &change.exact.new));
+        let old = change.old.as_ref().map(|row| read(row, &change.exact.old, &change.cut.old));
+        let mut new = change.new.as_ref().map(|row| read(row, &change.exact.new, &change.cut.new));
         for place in change.unchanged.iter().filter_map(|name| places.get(name.as_str())) {
             let unsent = new.as_mut().and_then(|new| new.get_mut(*place)).filter(|value| **value == Value::Unknown);
             if let Some((unsent, value)) = unsent.zip(old.as_ref().and_then(|old| old.get(*place))) {
@@ -214,7 +219,7 @@ impl<'a> Rows<'_, 'a> {
                 match value {
                     Value::Text(value) => text.extend(["=", value, "\0"]),
                     Value::Null => text.push_str("-\0"),
-                    Value::Unknown | Value::Invalid => text.push_str("?\0"),
+                    Value::Unknown | Value::Invalid | Value::Cut => text.push_str("?\0"),
                 }
             }
             text

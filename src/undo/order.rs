@@ -149,7 +149,7 @@ fn collect<'p, 'a>(nodes: &[Node<'_, 'p, 'a>], which: &[usize]) -> Step<'p, 'a> 
     let mut places = FxHashMap::default();
     for node in which.iter().filter_map(|node| nodes.get(*node)) {
         let place = *places.entry(node.of).or_insert_with(|| {
-            groups.push((node.of, Group { rows: Vec::new(), ..node.group.clone() }));
+            groups.push((node.of, node.group.with_rows(Vec::new())));
             groups.len() - 1
         });
         if let Some((_, group)) = groups.get_mut(place) {
@@ -181,12 +181,12 @@ impl<'a> Edges<'_, '_, '_, 'a> {
 
     fn of_reference(&mut self, link: &Link<'_>) {
         let ForeignKey { columns, referenced, .. } = link.0;
-        let provided: FxHashMap<_, _> = self.by_value(|g| link.provides(g), Effect::old, referenced).into_iter().collect();
-        let removed: FxHashMap<_, _> = self.by_value(|g| link.removes(g), Effect::new, referenced).into_iter().collect();
-        for (value, node) in self.by_value(|g| link.needs(g), Effect::old, columns) {
+        let provided: FxHashMap<_, _> = self.by_value(|g| link.provides(g), Effect::before, referenced).into_iter().collect();
+        let removed: FxHashMap<_, _> = self.by_value(|g| link.removes(g), Effect::after, referenced).into_iter().collect();
+        for (value, node) in self.by_value(|g| link.needs(g), Effect::before, columns) {
             self.found.extend(provided.get(&value).map(|provider| (*provider, node)));
         }
-        for (value, node) in self.by_value(|g| link.releases(g), Effect::new, columns) {
+        for (value, node) in self.by_value(|g| link.releases(g), Effect::after, columns) {
             self.found.extend(removed.get(&value).map(|remover| (node, *remover)));
         }
         self.found.retain(|(before, after)| before != after);
@@ -194,8 +194,8 @@ impl<'a> Edges<'_, '_, '_, 'a> {
 
     fn of_unique(&mut self, place: usize, columns: &[usize], deferrable: bool) {
         let of = |kind: Kind| move |group: &Group<'_, '_>| group.place == place && group.kind != kind && group.touches(columns);
-        let freed: FxHashMap<_, _> = self.by_value(of(Kind::Insert), Effect::new, columns).into_iter().collect();
-        for (value, taker) in self.by_value(of(Kind::Delete), Effect::old, columns) {
+        let freed: FxHashMap<_, _> = self.by_value(of(Kind::Insert), Effect::after, columns).into_iter().collect();
+        for (value, taker) in self.by_value(of(Kind::Delete), Effect::before, columns) {
             let Some(freer) = freed.get(&value).copied().filter(|freer| *freer != taker) else { continue };
             self.found.push((freer, taker));
             let update = |node: usize| self.nodes.get(node).is_some_and(|node| node.group.kind == Kind::Update);

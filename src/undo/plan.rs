@@ -31,7 +31,13 @@ pub(super) struct Group<'p, 'a> {
     pub(super) rows: Vec<&'p Effect<'a>>,
 }
 
-impl Group<'_, '_> {
+impl<'p, 'a> Group<'p, 'a> {
+    /// The same, done to these rows.
+    pub(super) fn with_rows(&self, rows: Vec<&'p Effect<'a>>) -> Self {
+        let Group { place, table, key, kind, .. } = *self;
+        Group { place, table, key, kind, columns: self.columns.clone(), rows }
+    }
+
     /// What is done if one of these columns has another value than before.
     pub(super) fn touches(&self, columns: &[usize]) -> bool {
         self.kind != Kind::Update || columns.iter().any(|column| self.columns.contains(column))
@@ -102,12 +108,12 @@ impl<'p, 'a> Planner<'p, 'a, '_> {
                 let value = row.and_then(|row| row.get(place));
                 matches!(value, Some(Value::Text(text)) if text == wanted)
             };
-            is(row.old()) || is(row.new())
+            is(row.before()) || is(row.after())
         })
     }
 
     fn row(&mut self, row: &'p Effect<'a>) {
-        match (row.old(), row.new()) {
+        match (row.before(), row.after()) {
             (None, Some(new)) => self.delete(row, new),
             (Some(old), None) => self.insert(row, old),
             (Some(old), Some(new)) => self.update(row, old, new),
@@ -136,6 +142,7 @@ impl<'p, 'a> Planner<'p, 'a, '_> {
         for (place, column) in unknown {
             let reason = match old.get(place) {
                 Some(Value::Invalid) => Reason::InvalidText,
+                Some(Value::Cut) => Reason::TooLong,
                 _ if !row.complete => Reason::OldRowIncomplete,
                 // It was not there when the row was told: what it would have got then is not known, what it gets now is.
                 _ if column.may_be_left_out => continue,
@@ -153,6 +160,7 @@ impl<'p, 'a> Planner<'p, 'a, '_> {
         for (place, column) in self.columns() {
             let reason = match (old.get(place), new.get(place)) {
                 (Some(Value::Invalid), _) | (_, Some(Value::Invalid)) => Reason::InvalidText,
+                (Some(Value::Cut), _) | (_, Some(Value::Cut)) => Reason::TooLong,
                 // Never sent, so never changed; or not there yet when the old row was told.
                 (Some(Value::Unknown), Some(Value::Unknown)) => continue,
                 (Some(Value::Unknown), _) if row.complete => continue,

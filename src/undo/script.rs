@@ -21,6 +21,8 @@ CREATE TEMPORARY TABLE pgvigil_undo (step int, table_name text, action text, row
 
 /// How it ends: [`COMMIT`] behind it.
 const TAIL: &str = "\
+-- Whatever waits for the end is judged now.
+SET CONSTRAINTS ALL IMMEDIATE;
 -- What was done. A row in conflict was changed by somebody since, and was left alone.
 SELECT step, table_name AS \"table\", action, row_count AS rows, done, already AS already_so, row_count - done - already AS in_conflict
 FROM pg_temp.pgvigil_undo ORDER BY step;

@@ -32,7 +32,7 @@ pub(super) fn write(sql: &mut String, step: &[Group<'_, '_>], schema: &Schema, m
         let together = group.key.is_none() || group.kind == Kind::Insert && refers_to_itself;
         let most = if together { group.rows.len().max(1) } else { CHUNK };
         for rows in group.rows.chunks(most) {
-            Statement::new(vec![Group { rows: rows.to_vec(), ..group.clone() }], schema).write(sql, number);
+            Statement::new(vec![group.with_rows(rows.to_vec())], schema).write(sql, number);
             number += 1;
         }
     } else {
@@ -331,8 +331,8 @@ impl<'p, 'a> Part<'p, 'a> {
     fn values(&self, row: &Effect<'_>, typed: bool) -> String {
         let values = self.fields.iter().map(|field| {
             let side = match field.side {
-                Side::Old => row.old(),
-                Side::New => row.new(),
+                Side::Old => row.before(),
+                Side::New => row.after(),
             };
             let value = match side.and_then(|row| row.get(field.column)) {
                 Some(Value::Text(text)) => literal(text),

@@ -16,6 +16,8 @@ pub(super) enum Value<'a> {
     Unknown,
     /// It was sent, but not all of its bytes meant something.
     Invalid,
+    /// It is longer than pgvigil keeps.
+    Cut,
     /// SQL NULL.
     Null,
     /// PostgreSQL's text.

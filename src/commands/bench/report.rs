@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::attribution::Cost;
 use super::drain::{Drain, Round};
 use super::fanout::Fanout;
 use super::latency::{Latency, percentile};
@@ -22,6 +23,7 @@ pub(super) struct Report {
     pub(super) start: Option<Start>,
     pub(super) latency: Option<Latency>,
     pub(super) fanout: Vec<Fanout>,
+    pub(super) attribution: Vec<Cost>,
 }
 
 impl Report {
@@ -79,6 +81,7 @@ impl Report {
             "machine": {"cores": self.cores, "tcp_congestion_control": self.congestion_control},
             "scale": self.scale, "rounds": self.rounds, "start": start, "drains": drains, "latency": latency,
             "fanout": self.fanout.iter().map(fanout).collect::<Vec<_>>(),
+            "attribution": self.attribution.iter().map(Cost::json).collect::<Vec<_>>(),
         })
     }
 }
@@ -179,7 +182,36 @@ impl fmt::Display for Report {
                 )?;
             }
         }
+        if !self.attribution.is_empty() {
+            writeln!(
+                f,
+                "\nAttribution: pgbench on a server that waits for no disk; median of {} rounds, ratios within each",
+                self.rounds
+            )?;
+            writeln!(f, "{:<40}{:>14}{:>18}{:>18}", "a transaction", "tps without", "delete, truncate", "every operation")?;
+        }
+        for cost in &self.attribution {
+            let [without, default, every] = cost.medians();
+            writeln!(f, "{:<40}{:>14}{:>18}{:>18}", cost.workload, number(without), number(default), number(every))?;
+        }
         Ok(())
+    }
+}
+
+impl Cost {
+    /// Transactions a second without attribution, and the ratio to it of either way with it.
+    fn medians(&self) -> [Option<f64>; 3] {
+        let ratios = |way: fn(&[f64; 3]) -> f64| median(self.rounds.iter().map(way));
+        [
+            ratios(|[without, ..]| *without),
+            ratios(|[without, default, _]| default / without),
+            ratios(|[without, _, every]| every / without),
+        ]
+    }
+
+    fn json(&self) -> Value {
+        let [tps, default, every] = self.medians();
+        json!({"workload": self.workload, "tps": tps, "ratio_default": default, "ratio_every": every, "rounds": self.rounds})
     }
 }
 
