@@ -51,7 +51,8 @@ export function createTransaction(on) {
     const { commit, rows: page, from, to, kept, truncates, turning, undo: found } = investigation;
     setText(part('transaction-xid'), commit ? `tx ${commit.tx.xid}` : '');
     part('transaction-when').replaceChildren(...(commit ? whenNodes(commit.tx.time) : []));
-    setText(part('transaction-lead'), commit ? leadText(commit) : investigation.problem ? 'Nothing can be shown of it' : 'Looking for it …');
+    setText(part('transaction-lead'), commit ? leadText(commit) : investigation.problem ? '' : 'Looking for it …');
+    set(part('transaction-actions'), { hidden: commit === null });
     const tableOf = (/** @type {number} */ oid) => known.byOid.get(oid);
     const cascades = found.phase === 'known' ? found.cascades : null;
     problem.draw([investigation.problem], () => problemNodes(investigation, on.again));
@@ -121,6 +122,8 @@ function problemNodes({ problem, tx }, again) {
   const gone = ['no-longer-kept', 'not-found'].includes(problem.code);
   const button = !gone && h('button', { class: 'action', type: 'button' }, 'Try again');
   if (button) button.addEventListener('click', again);
-  const title = problem.code === 'no-longer-kept' ? 'This transaction is no longer in the history' : problem.title;
-  return [h('div', 'problem', h('h3', {}, title), h('p', {}, problem.detail), h('p', 'note', tx), button)];
+  const title = gone ? 'This transaction is not in the history' : problem.title;
+  // Every start is an epoch of its own: of an earlier one nothing is known.
+  const hint = problem.code === 'not-found' && h('p', {}, 'What was committed before pgvigil was last started is not kept either.');
+  return [h('div', 'problem', h('h3', {}, title), h('p', {}, problem.detail), hint, h('p', 'note mono', tx), button)];
 }
