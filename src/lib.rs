@@ -13,6 +13,8 @@ pub mod wire;
 pub mod assembler;
 pub mod counts;
 pub mod event;
+// Floor 3
+pub mod alerts;
 // Floor 4
 #[cfg(feature = "full")]
 pub mod catalog;

@@ -1,0 +1,485 @@
+//! Facts in, alerts out.
+//!
+//! | fact | judged by |
+//! |---|---|
+//! | [`Engine::committed`]: a transaction removed rows | `count_zero`, `count_drop`, `count_floor`, `mass_delete`, `protected_table` |
+//! | [`Engine::counted`]: counts were published while the watch is live | the first three, `changed_unwatched`, `recount_differs`, `table_dropped` |
+//! | [`Engine::watched`]: how the watch stands | `not_live`, `wal_held` |
+//! | [`Engine::passed`]: time passes | `not_live`, `cannot_evaluate`, and all that time resolves |
+//!
+//! A transaction is a fact whenever it is told: the count after it was exact at its position. Published counts are only taken while the
+//! watch is live, so nothing is resolved, and no fall is seen, by a number from before an interruption.
+
+mod standing;
+mod table;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::alert::{Alert, Bulletin, Links, Subject, Undo};
+use super::board::{Board, Clearing, Key, News, Report, Target};
+use super::condition::{Condition, Kind};
+use super::fact::{Commit, Moment, Relation, TableChange, TableCount, Transaction};
+use super::rules::{Rule, Rules};
+use super::text;
+use crate::lsn::Epoch;
+use standing::Standing;
+use table::{Count, Known, Last};
+
+/// Notices of dropped tables that are kept until the catalog says that the table is gone.
+const DROPS: usize = 64;
+/// For how long it is said that transactions went unseen.
+const MISSED_FOR: Duration = Duration::from_secs(600);
+
+/// Why a table has fewer rows.
+#[derive(Clone, Debug)]
+pub(super) struct Cause {
+    pub(super) transaction: Arc<Transaction>,
+    pub(super) deletes: u64,
+    pub(super) truncates: u64,
+}
+
+/// Until when the count before was true.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    UntilNow,
+    /// Until some time ago; in between it was not known.
+    Before,
+}
+
+/// A table that a rule names.
+#[derive(Debug)]
+struct Named {
+    schema: String,
+    name: String,
+    there: Option<u32>,
+}
+
+/// Holds the facts against the rules.
+#[derive(Debug)]
+pub struct Engine {
+    rules: Vec<Arc<Rule>>,
+    tables: FxHashMap<u32, Known>,
+    /// Those whose count is not known.
+    unknown: FxHashSet<u32>,
+    named: Vec<Named>,
+    /// Counts were published at least once.
+    surveyed: bool,
+    epoch: Option<Epoch>,
+    drops: VecDeque<(String, Arc<Transaction>)>,
+    standing: Standing,
+    board: Board,
+    links: Arc<Links>,
+}
+
+impl Engine {
+    /// Nothing known yet.
+    pub fn new(rules: &Rules, links: Links, now: Moment) -> Self {
+        let rules = rules.rules.clone();
+        let mut named: Vec<Named> = Vec::new();
+        for (schema, name) in rules.iter().filter(|rule| names_tables(rule)).flat_map(|rule| rule.selection.named_tables()) {
+            if !named.iter().any(|known| known.schema == schema && known.name == name) {
+                named.push(Named { schema: schema.to_owned(), name: name.to_owned(), there: None });
+            }
+        }
+        Self {
+            board: Board::new(rules.len(), now),
+            rules,
+            tables: FxHashMap::default(),
+            unknown: FxHashSet::default(),
+            named,
+            surveyed: false,
+            epoch: None,
+            drops: VecDeque::new(),
+            standing: Standing::new(now),
+            links: Arc::new(links),
+        }
+    }
+
+    /// The highest revision of any alert so far.
+    pub fn revision(&self) -> u64 {
+        self.board.revision()
+    }
+
+    /// All alerts as they are now.
+    pub fn bulletin(&mut self) -> Bulletin {
+        let fired = self.rules.iter().zip(self.board.fired()).map(|(rule, fired)| (rule.name.clone(), rule.severity, *fired));
+        let fired = fired.collect();
+        Bulletin {
+            revision: self.board.revision(),
+            alerts: self.board.alerts(),
+            evaluating: self.standing.is_live(),
+            webhooks: Vec::new(),
+            links: Arc::clone(&self.links),
+            fired,
+        }
+    }
+
+    /// What a log should tell of since it was last asked: alerts that were raised, and those that were resolved.
+    pub fn take_news(&mut self) -> impl Iterator<Item = Arc<Alert>> + use<> {
+        self.board.take_news().into_iter().map(|news| match news {
+            News::Raised(alert) | News::Resolved(alert) => alert,
+        })
+    }
+
+    /// What comes now is of this epoch. If that is another than before, nobody watched in between.
+    pub fn continues_in(&mut self, epoch: &Epoch, now: Moment) {
+        if self.epoch.as_ref() == Some(epoch) {
+            return;
+        }
+        if self.epoch.replace(epoch.clone()).is_some() {
+            for (oid, known) in &mut self.tables {
+                known.lose(now, false);
+                self.unknown.insert(*oid);
+            }
+        }
+    }
+
+    /// Some transactions could not be looked at.
+    pub fn missed(&mut self, now: Moment) {
+        for (index, rule) in self.rules.iter().enumerate() {
+            if rule.condition.kind() == Kind::CannotEvaluate {
+                let blind = self.rules.iter().filter(|rule| is_of_transactions(rule)).map(|rule| rule.name.clone()).collect();
+                let report = Report { blind, ..Report::new(text::missed().to_owned(), Clearing::Quiet(MISSED_FOR)) };
+                self.board.report(Key { rule: index, target: Target::Watch }, rule, report, now);
+            }
+        }
+    }
+
+    /// A message says that a table was dropped. It is no fact (anyone can write one), but tells who it was once it is one.
+    pub fn told_of_drop(&mut self, object: &str, transaction: Transaction) {
+        self.drops.push_back((object.to_owned(), Arc::new(transaction)));
+        if self.drops.len() > DROPS {
+            self.drops.pop_front();
+        }
+    }
+
+    /// A transaction removed rows.
+    pub fn committed(&mut self, commit: Commit, now: Moment) {
+        let transaction = Arc::new(commit.tx);
+        let cause = |deletes, truncates| Cause { transaction: Arc::clone(&transaction), deletes, truncates };
+        // What a transaction did to the tables whose partitions it changed. Rows that moved between these were not deleted.
+        let mut wholes: FxHashMap<u32, (u64, u64, u64)> = FxHashMap::default();
+        for change in &commit.tables {
+            self.meet(change, now);
+            for whole in self.above(change.oid) {
+                let (deletes, inserts, truncates) = wholes.entry(whole).or_default();
+                *deletes += change.deletes;
+                *inserts += change.inserts;
+                *truncates += change.truncates;
+            }
+        }
+        for change in &commit.tables {
+            let why = (change.deletes > 0 || change.truncates > 0).then(|| cause(change.deletes, change.truncates));
+            self.count_after(change, why.as_ref(), now);
+            if let Some(why) = why {
+                self.removed(change.oid, why, now);
+            }
+        }
+        for (oid, (deletes, inserts, truncates)) in wholes {
+            let deletes = deletes.saturating_sub(inserts);
+            if deletes > 0 || truncates > 0 {
+                self.removed(oid, cause(deletes, truncates), now);
+            }
+        }
+    }
+
+    /// Counts were published: those of `tables`, which are all when it is `whole`; the tables with the oids `gone` are no more. Only to be
+    /// told while the watch is live, and behind everything that the counts hold.
+    pub fn counted<'a>(&mut self, tables: impl Iterator<Item = TableCount<'a>>, gone: &[u32], whole: bool, now: Moment) {
+        self.surveyed = true;
+        let mut missing: FxHashSet<u32> = if whole { self.tables.keys().copied().collect() } else { FxHashSet::default() };
+        for table in tables {
+            missing.remove(&table.oid);
+            self.learn(&table, now);
+            self.count_told(&table, now);
+        }
+        gone.iter().copied().chain(missing).for_each(|oid| self.dropped(oid, now));
+        // What fell is not what the next count falls by.
+        self.tables.values_mut().filter(|known| known.count.is_known()).for_each(|known| known.cause = None);
+    }
+
+    /// The tables that this one is a part of.
+    fn above(&self, oid: u32) -> impl Iterator<Item = u32> {
+        let parent = |oid: &u32| self.tables.get(oid).and_then(|known| known.parent);
+        // A tree that goes in circles is none.
+        std::iter::successors(parent(&oid), parent).take(32)
+    }
+
+    /// A table that a transaction changed, if it is not known yet.
+    fn meet(&mut self, change: &TableChange, now: Moment) {
+        let name = (change.schema.as_str(), change.name.as_str());
+        if self.tables.get(&change.oid).is_none_or(|known| known.is_called() != name) {
+            let (relation, parent, keeps) = self
+                .tables
+                .get(&change.oid)
+                .map_or((Relation::Table, None, None), |known| (known.relation, known.parent, known.keeps_old_rows));
+            self.enter(change.oid, name, relation, now);
+            if let Some(known) = self.tables.get_mut(&change.oid) {
+                (known.parent, known.keeps_old_rows) = (parent, keeps);
+            }
+        }
+    }
+
+    /// What counts say of a table beside its count.
+    fn learn(&mut self, table: &TableCount<'_>, now: Moment) {
+        let known = self.tables.get(&table.oid);
+        if known.is_none_or(|known| known.is_called() != (table.schema, table.name) || known.relation != table.relation) {
+            self.enter(table.oid, (table.schema, table.name), table.relation, now);
+        }
+        let Some(known) = self.tables.get_mut(&table.oid) else { return };
+        known.parent = table.parent;
+        known.keeps_old_rows = Some(table.keeps_old_rows);
+        let found_wrong = std::mem::replace(&mut known.found_wrong, table.found_wrong) < table.found_wrong;
+        if found_wrong {
+            self.each_rule(table.oid, |engine, index, rule, known| {
+                let Condition::RecountDiffers { resolve_after } = rule.condition else { return };
+                let report = Report::new(text::found_wrong(known.called()), Clearing::Quiet(resolve_after));
+                engine.board.report(known.key(index), rule, Report { subject: Some(known.subject()), ..report }, now);
+            });
+        }
+    }
+
+    fn enter(&mut self, oid: u32, (schema, name): (&str, &str), relation: Relation, now: Moment) {
+        let concerned = |(_, rule): &(usize, &Arc<Rule>)| rule.selection.has_table(schema, name, relation);
+        let rules: Vec<usize> = self.rules.iter().enumerate().filter(concerned).map(|(index, _)| index).collect();
+        for named in &mut self.named {
+            if named.schema == schema && named.name == name {
+                named.there = Some(oid);
+            } else if named.there == Some(oid) {
+                named.there = None;
+            }
+        }
+        let subject = Subject { oid: Some(oid), schema: schema.to_owned(), name: name.to_owned() };
+        match self.tables.get_mut(&oid) {
+            Some(known) => known.rename(subject, relation, rules),
+            None => {
+                self.tables.insert(oid, Known::new(subject, relation, rules, now));
+                self.unknown.insert(oid);
+            }
+        }
+    }
+
+    /// Calls `judge` with each rule that is about this table.
+    fn each_rule(&mut self, oid: u32, mut judge: impl FnMut(&mut Self, usize, &Rule, &mut Known)) {
+        // It is taken out meanwhile, so that both it and the rest can be changed.
+        let Some(mut known) = self.tables.remove(&oid) else { return };
+        for index in known.rules.clone().iter().copied() {
+            let Some(rule) = self.rules.get(index).cloned() else { continue };
+            judge(self, index, &rule, &mut known);
+        }
+        self.tables.insert(oid, known);
+    }
+
+    /// The count of a table after a transaction.
+    fn count_after(&mut self, change: &TableChange, why: Option<&Cause>, now: Moment) {
+        let Some(after) = change.count else {
+            return self.lose(change.oid, now);
+        };
+        let number = |rows: u64| i64::try_from(rows).unwrap_or(i64::MAX);
+        let before =
+            (change.truncates == 0).then(|| after.saturating_sub(number(change.inserts)).saturating_add(number(change.deletes)));
+        self.moved(change.oid, before, after, why, now);
+    }
+
+    /// The count of a table as it was published.
+    fn count_told(&mut self, table: &TableCount<'_>, now: Moment) {
+        let Some(rows) = table.count else {
+            self.lose(table.oid, now);
+            if let Some(known) = self.tables.get_mut(&table.oid) {
+                known.reason = table.reason.map(str::to_owned);
+            }
+            return;
+        };
+        let why = self.tables.get(&table.oid).and_then(|known| known.cause.clone());
+        self.moved(table.oid, None, rows, why.as_ref(), now);
+        self.board.counted(table.oid, rows, now);
+    }
+
+    fn lose(&mut self, oid: u32, now: Moment) {
+        if let Some(known) = self.tables.get_mut(&oid) {
+            known.lose(now, true);
+            self.unknown.insert(oid);
+        }
+    }
+
+    /// A table has `after` rows; right before that it had `before`, if that is known.
+    fn moved(&mut self, oid: u32, before: Option<i64>, after: i64, why: Option<&Cause>, now: Moment) {
+        let Some(known) = self.tables.get_mut(&oid) else { return };
+        let was = std::mem::replace(&mut known.count, Count::Known(after));
+        self.unknown.remove(&oid);
+        let then = before.unwrap_or(after);
+        match was {
+            Count::Known(rows) if rows == after && before.is_none_or(|before| before == after) => {}
+            Count::Known(rows) => self.fell(oid, before.unwrap_or(rows), after, Held::UntilNow, why, now),
+            // Since then it was not watched, and may have changed at any time.
+            Count::Unknown { last: Some(last @ Last { watched: false, .. }), .. } => {
+                self.changed(oid, last, then, None, now);
+                self.begin(oid, then, now);
+                self.fell(oid, then, after, Held::UntilNow, why, now);
+            }
+            // Watched all the while, only not counted: both numbers are true, each at its time.
+            Count::Unknown { last: Some(last), .. } => {
+                let already = self.is_fallen(oid);
+                self.fell(oid, last.rows, then, Held::Before, why, now);
+                self.fell(oid, then, after, Held::UntilNow, why, now);
+                if !already && !self.is_fallen(oid) {
+                    self.changed(oid, last, after, why, now);
+                }
+            }
+            Count::Unknown { last: None, .. } => {
+                self.begin(oid, then, now);
+                self.fell(oid, then, after, Held::UntilNow, why, now);
+            }
+        }
+    }
+
+    /// What was before does not count: the table has `rows` from now on.
+    fn begin(&mut self, oid: u32, rows: i64, now: Moment) {
+        self.each_rule(oid, |_, index, rule, known| {
+            if let Some(within) = rule.condition.looks_back() {
+                let peaks = known.peaks(index);
+                peaks.forget();
+                peaks.note(rows, now.instant, within);
+            }
+        });
+    }
+
+    fn is_fallen(&self, oid: u32) -> bool {
+        let is_firing = |index| self.board.is_firing(Key { rule: index, target: Target::Table(oid) });
+        self.rules.iter().enumerate().any(|(index, rule)| rule.condition.looks_back().is_some() && is_firing(index))
+    }
+
+    /// Holds the count of a table, that was `before`, against the rules.
+    fn fell(&mut self, oid: u32, before: i64, after: i64, held: Held, why: Option<&Cause>, now: Moment) {
+        self.each_rule(oid, |engine, index, rule, known| {
+            let key = known.key(index);
+            let highest = rule.condition.looks_back().and_then(|within| {
+                let peaks = known.peaks(index);
+                if held == Held::UntilNow {
+                    peaks.hold(now.instant);
+                    peaks.note(before, now.instant, within);
+                }
+                peaks.note(after, now.instant, within);
+                peaks.highest(now.instant)
+            });
+            if after >= before || !rule.selection.has_actor(why.and_then(|why| why.transaction.actor.as_ref())) {
+                // No less than it was is no fall. But fewer than the least is too few, however it came to be.
+                let Condition::CountFloor { min } = rule.condition else { return };
+                if after < min && !engine.board.is_firing(key) {
+                    engine.board.report(key, rule, known.below(None, after, min, None), now);
+                }
+                return;
+            }
+            let fallen_to = |from, ago, good, clear, usual_after| {
+                known.fallen(from, after, ago, why, Clearing::Count { good, clear, usual_after: Some(usual_after) })
+            };
+            match (&rule.condition, highest) {
+                (Condition::CountZero { from_rows, resolve_after, .. }, Some((from, ago)))
+                    if after == 0 && from >= *from_rows =>
+                {
+                    let from = engine.board.from(key).map_or(from, |known| known.max(from));
+                    engine.board.report(key, rule, fallen_to(from, ago, 1, (from / 10).max(1), *resolve_after), now);
+                }
+                // What is empty is said to be that, and not also to have fallen.
+                (Condition::CountDrop { .. }, _) if engine.is_empty(oid) => {}
+                (Condition::CountDrop { percent, from_rows, resolve_after, .. }, Some((from, ago))) => {
+                    let fallen = from >= *from_rows && i128::from(from - after) * 100 > i128::from(from) * i128::from(*percent);
+                    if fallen {
+                        let from = engine.board.from(key).map_or(from, |known| known.max(from));
+                        let good = from - part(from, *percent);
+                        let clear = from - part(from, *percent) / 2;
+                        engine.board.report(key, rule, fallen_to(from, ago, good, clear, *resolve_after), now);
+                    }
+                }
+                (Condition::CountFloor { min }, _) if after < *min => {
+                    engine.board.report(key, rule, known.below(Some(before), after, *min, why), now);
+                }
+                _ => {}
+            }
+        });
+    }
+
+    fn is_empty(&self, oid: u32) -> bool {
+        let is_firing = |index| self.board.is_firing(Key { rule: index, target: Target::Table(oid) });
+        self.rules.iter().enumerate().any(|(index, rule)| rule.condition.kind() == Kind::CountZero && is_firing(index))
+    }
+
+    /// A table has other rows than when they were last known.
+    fn changed(&mut self, oid: u32, last: Last, rows: i64, why: Option<&Cause>, now: Moment) {
+        self.each_rule(oid, |engine, index, rule, known| {
+            let Condition::ChangedUnwatched { percent, from_rows, resolve_after } = rule.condition else { return };
+            let fallen = i128::from(last.rows - rows) * 100 > i128::from(last.rows) * i128::from(percent);
+            if last.rows >= from_rows && fallen {
+                let text = text::changed_unwatched(known.called(), last.rows, rows, now.since(last.at), last.watched);
+                let report = Report::new(text, Clearing::Quiet(resolve_after));
+                let (from, to) = (Some(last.rows), Some(rows));
+                let transaction = why.map(|why| Arc::clone(&why.transaction));
+                let report = Report { subject: Some(known.subject()), from, to, transaction, ..report };
+                engine.board.report(known.key(index), rule, report, now);
+            }
+        });
+    }
+
+    /// A transaction removed rows of a table, or of its partitions.
+    fn removed(&mut self, oid: u32, why: Cause, now: Moment) {
+        self.each_rule(oid, |engine, index, rule, known| {
+            let resolve_after = match rule.condition {
+                Condition::MassDelete { rows, resolve_after } if why.deletes > rows => resolve_after,
+                Condition::ProtectedTable { resolve_after } => resolve_after,
+                _ => return,
+            };
+            if rule.selection.has_actor(why.transaction.actor.as_ref()) {
+                let report = Report::new(text::deleted(known.called(), &why), Clearing::Quiet(resolve_after));
+                engine.board.report(known.key(index), rule, known.because(report, &why), now);
+            }
+        });
+        if let Some(known) = self.tables.get_mut(&oid) {
+            known.cause = Some(why);
+        }
+    }
+
+    /// A table is gone.
+    fn dropped(&mut self, oid: u32, now: Moment) {
+        self.each_rule(oid, |engine, index, rule, known| {
+            let Condition::TableDropped { from_rows, resolve_after } = rule.condition else { return };
+            let had = known.count.last_known();
+            let matters = had.map_or_else(|| known.is_named_by(rule), |had| had >= from_rows);
+            if matters {
+                let transaction = engine.drop_of(known.is_called());
+                let undo = Some(Undo { restores: Some(false), reason: Some("the log does not hold what a dropped table held") });
+                let report = Report::new(text::dropped(known.called(), had), Clearing::Quiet(resolve_after));
+                let report = Report { subject: Some(known.subject()), from: had, transaction, undo, ..report };
+                engine.board.report(known.key(index), rule, report, now);
+            }
+        });
+        self.tables.remove(&oid);
+        self.unknown.remove(&oid);
+        self.named.iter_mut().filter(|named| named.there == Some(oid)).for_each(|named| named.there = None);
+        self.board.gone(oid, now);
+    }
+
+    /// The transaction that said that it drops the table of this name.
+    fn drop_of(&self, (schema, name): (&str, &str)) -> Option<Arc<Transaction>> {
+        let object = format!("{schema}.{name}");
+        self.drops.iter().rev().find(|(dropped, _)| *dropped == object).map(|(_, transaction)| Arc::clone(transaction))
+    }
+}
+
+/// Whether a table that the rule names has to be there.
+fn names_tables(rule: &Rule) -> bool {
+    let kind = rule.condition.kind();
+    kind.is_of_counts() || kind == Kind::ProtectedTable
+}
+
+fn is_of_transactions(rule: &Rule) -> bool {
+    matches!(rule.condition.kind(), Kind::MassDelete | Kind::ProtectedTable)
+}
+
+/// So many percent of `rows`.
+fn part(rows: i64, percent: u8) -> i64 {
+    i64::try_from(i128::from(rows) * i128::from(percent) / 100).unwrap_or(i64::MAX)
+}
