@@ -30,9 +30,13 @@ pub mod replication;
 // Floor 6
 #[cfg(feature = "full")]
 pub mod pipeline;
+#[cfg(feature = "full")]
+pub mod webhook;
 // Floor 7
 #[cfg(feature = "full")]
 pub mod server;
+#[cfg(feature = "full")]
+pub mod watchman;
 // Floor 8
 #[cfg(feature = "full")]
 pub mod commands;

@@ -144,6 +144,31 @@ struct UndoDocument<'a> {
 }
 
 impl Alert {
+    /// An alert of no rule, to try a webhook with.
+    pub fn test(id: String, unix: i64) -> Self {
+        Self {
+            id,
+            revision: 1,
+            rule: "test".to_owned(),
+            kind: Kind::Test,
+            severity: Severity::Info,
+            state: State::Firing,
+            text: "This is a test: nothing has happened".to_owned(),
+            subject: None,
+            from: None,
+            to: None,
+            deleted: None,
+            transaction: None,
+            undo: None,
+            blind: Vec::new(),
+            since: unix,
+            last: unix,
+            resolved_at: None,
+            times: 1,
+            json: OnceLock::new(),
+        }
+    }
+
     /// The `alert` event of the stream, made when first asked for.
     pub fn json(&self, links: &Links) -> Bytes {
         self.json.get_or_init(|| self.document(links, Clone::clone)).clone()

@@ -23,6 +23,9 @@ pub enum Kind {
     NotLive,
     CannotEvaluate,
     WalHeld,
+    /// Of no rule: what `pgvigil alerts test` sends.
+    #[serde(skip_deserializing)]
+    Test,
 }
 
 /// What a rule looks for, with its limits.
@@ -147,6 +150,7 @@ impl Kind {
             Self::NotLive => "not_live",
             Self::CannotEvaluate => "cannot_evaluate",
             Self::WalHeld => "wal_held",
+            Self::Test => "test",
         }
     }
 
@@ -181,6 +185,7 @@ impl Kind {
             Self::NotLive => &["for"],
             Self::CannotEvaluate => &["tables", "except_tables", "for"],
             Self::WalHeld => &["percent", "bytes"],
+            Self::Test => &[],
         }
     }
 

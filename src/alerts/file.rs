@@ -283,7 +283,10 @@ impl RawRule {
             Kind::RecountDiffers => Condition::RecountDiffers { resolve_after: resolve_after(HOUR)? },
             Kind::NotLive => Condition::NotLive { lasting: lasting(Duration::from_secs(15))? },
             Kind::CannotEvaluate => Condition::CannotEvaluate { lasting: lasting(2 * MINUTE)? },
-            Kind::WalHeld => Condition::WalHeld { percent: percent(50)?, bytes: size(self.bytes.as_deref(), ByteSize::gib(1))? },
+            // A file cannot name the kind `test`.
+            Kind::WalHeld | Kind::Test => {
+                Condition::WalHeld { percent: percent(50)?, bytes: size(self.bytes.as_deref(), ByteSize::gib(1))? }
+            }
         })
     }
 }

@@ -4,6 +4,7 @@
 //!            the stream is held
 //!  Waiting ────────────────────▶ Following ◀─┐ events · counts · gap, then all counts
 //!  status       hello, counts     status     └─┘
+//!  alerts                         alerts
 //! ```
 //!
 //! Invariants:
@@ -12,6 +13,7 @@
 //!   not wait for: the first ones, and those after a gap or new terms. They may come before older events; their `as_of` says what they
 //!   are true at.)
 //! - After a gap, no counts are sent that are older than the gap.
+//! - Alerts are state, as the status is: those that fire are sent at once, then each that changes.
 //! - What is waiting goes out as one [`Batch`], bounded in bytes. A client that is slow only falls behind in the history.
 
 use std::sync::Arc;
@@ -22,7 +24,8 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::batch::Batch;
-use super::{App, tables};
+use super::{App, alerts, tables};
+use crate::alerts::Bulletin;
 use crate::event::filter::{Filter, StreamKind};
 use crate::history::{History, Read, Reader, Start};
 use crate::lsn::{Epoch, EventId, Lsn, Place};
@@ -43,6 +46,9 @@ pub(super) struct Subscription {
     stage: Stage,
     beat: watch::Receiver<Bytes>,
     counts: watch::Receiver<Arc<Counts>>,
+    alerts: watch::Receiver<Arc<Bulletin>>,
+    /// The revision of the alerts that the client knows.
+    alerted: Option<u64>,
 }
 
 enum Stage {
@@ -73,10 +79,11 @@ enum Told {
 impl Subscription {
     pub(super) fn open(app: Arc<App>, terms: Terms) -> Self {
         let filter = app.sources.history.intern(terms.filter);
-        let (mut beat, counts) = (app.beat.clone(), app.sources.counts.clone());
+        let (mut beat, counts, mut alerts) = (app.beat.clone(), app.sources.counts.clone(), app.sources.alerts.clone());
         // To a client that has just come, the latest status is news.
         beat.mark_changed();
-        Self { app, filter, stage: Stage::Waiting(terms.from.unwrap_or(Start::Live)), beat, counts }
+        alerts.mark_changed();
+        Self { app, filter, stage: Stage::Waiting(terms.from.unwrap_or(Start::Live)), beat, counts, alerts, alerted: None }
     }
 
     /// Waits until there is something to send, or a beat (which brings an empty batch to a client that wants no status). `None` when the
@@ -89,8 +96,13 @@ impl Subscription {
                 return Some(batch);
             }
             let Stage::Following(Following { reader, .. }) = &mut self.stage else {
-                self.beat.changed().await.ok()?;
-                self.beat.mark_changed();
+                tokio::select! {
+                    beat = self.beat.changed() => {
+                        beat.ok()?;
+                        self.beat.mark_changed();
+                    }
+                    Ok(()) = self.alerts.changed() => self.alerts.mark_changed(),
+                }
                 continue;
             };
             tokio::select! {
@@ -100,6 +112,7 @@ impl Subscription {
                 }
                 // Once nobody counts any more, only events and beats are left to wait for.
                 Ok(()) = self.counts.changed() => {}
+                Ok(()) = self.alerts.changed() => self.alerts.mark_changed(),
                 () = reader.ready() => {}
             }
         }
@@ -108,6 +121,8 @@ impl Subscription {
     /// Takes new terms. What to answer.
     pub(super) fn change(&mut self, terms: Terms) -> Batch {
         self.filter = self.app.sources.history.intern(terms.filter);
+        self.alerted = None;
+        self.alerts.mark_changed();
         match (&mut self.stage, terms.from) {
             (Stage::Waiting(waiting), from) => *waiting = from.unwrap_or(Start::Live),
             (Stage::Following(following), None) => following.told = Told::Nothing { since: 0 },
@@ -130,6 +145,11 @@ impl Subscription {
         }
         if let Stage::Following(following) = &mut self.stage {
             following.gather(&mut batch, &self.app, &self.filter, &mut self.counts);
+        }
+        if self.alerts.has_changed().unwrap_or(false) && self.filter.wants(StreamKind::Alert) {
+            let bulletin = self.alerts.borrow_and_update();
+            alerts::news(&bulletin, self.alerted, &self.filter).for_each(|alert| batch.push(alert));
+            self.alerted = Some(bulletin.revision);
         }
         if self.beat.has_changed().unwrap_or(false) {
             let status = self.beat.borrow_and_update();

@@ -104,6 +104,11 @@ impl Engine {
         self.board.revision()
     }
 
+    /// Whether count rules can be evaluated now.
+    pub fn is_evaluating(&self) -> bool {
+        self.standing.is_live()
+    }
+
     /// All alerts as they are now.
     pub fn bulletin(&mut self) -> Bulletin {
         let fired = self.rules.iter().zip(self.board.fired()).map(|(rule, fired)| (rule.name.clone(), rule.severity, *fired));
@@ -111,7 +116,7 @@ impl Engine {
         Bulletin {
             revision: self.board.revision(),
             alerts: self.board.alerts(),
-            evaluating: self.standing.is_live(),
+            evaluating: self.is_evaluating(),
             webhooks: Vec::new(),
             links: Arc::clone(&self.links),
             fired,
@@ -245,7 +250,9 @@ impl Engine {
 
     fn enter(&mut self, oid: u32, (schema, name): (&str, &str), relation: Relation, now: Moment) {
         let concerned = |(_, rule): &(usize, &Arc<Rule>)| rule.selection.has_table(schema, name, relation);
-        let rules: Vec<usize> = self.rules.iter().enumerate().filter(concerned).map(|(index, _)| index).collect();
+        let mut rules: Vec<usize> = self.rules.iter().enumerate().filter(concerned).map(|(index, _)| index).collect();
+        // What says that a table is empty comes first: others then have nothing to add.
+        rules.sort_by_key(|index| self.rules.get(*index).is_none_or(|rule| rule.condition.kind() != Kind::CountZero));
         for named in &mut self.named {
             if named.schema == schema && named.name == name {
                 named.there = Some(oid);
@@ -355,6 +362,7 @@ impl Engine {
 
     /// Holds the count of a table, that was `before`, against the rules.
     fn fell(&mut self, oid: u32, before: i64, after: i64, held: Held, why: Option<&Cause>, now: Moment) {
+        let mut is_empty = self.is_empty(oid);
         self.each_rule(oid, |engine, index, rule, known| {
             let key = known.key(index);
             let highest = rule.condition.looks_back().and_then(|within| {
@@ -381,11 +389,12 @@ impl Engine {
                 (Condition::CountZero { from_rows, resolve_after, .. }, Some((from, ago)))
                     if after == 0 && from >= *from_rows =>
                 {
+                    is_empty = true;
                     let from = engine.board.from(key).map_or(from, |known| known.max(from));
                     engine.board.report(key, rule, fallen_to(from, ago, 1, (from / 10).max(1), *resolve_after), now);
                 }
                 // What is empty is said to be that, and not also to have fallen.
-                (Condition::CountDrop { .. }, _) if engine.is_empty(oid) => {}
+                (Condition::CountDrop { .. }, _) if is_empty => {}
                 (Condition::CountDrop { percent, from_rows, resolve_after, .. }, Some((from, ago))) => {
                     let fallen = from >= *from_rows && i128::from(from - after) * 100 > i128::from(from) * i128::from(*percent);
                     if fallen {

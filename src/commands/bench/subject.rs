@@ -86,7 +86,10 @@ fn serve(
     counts: watch::Receiver<Arc<Counts>>,
     cancel: &CancellationToken,
 ) {
-    tokio::spawn(bound.serve(Sources { history, status, counts, database: None }, cancel.clone()));
+    tokio::spawn(
+        bound
+            .serve(Sources { history, status, counts, alerts: watch::channel(Arc::default()).1, database: None }, cancel.clone()),
+    );
 }
 
 /// The next line of standard input; `None` at its end. One reader for the whole process, so that nothing is buffered twice.
