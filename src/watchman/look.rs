@@ -67,6 +67,11 @@ impl Watchman {
         let (tables, gone) = if adds { (&counts.changed[..], &counts.removed[..]) } else { (&counts.tables[..], &[][..]) };
         // The engine is not told of counts before it knows that the watch is live.
         self.tell_status(now);
+        // Later epochs begin with a gap in the history; of the first, nothing but the status may tell.
+        let first = self.published.status.borrow().epoch.clone().filter(|_| self.epoch.is_none());
+        if let Some(epoch) = first {
+            self.enter(&epoch, now);
+        }
         self.engine.counted(tables.iter().map(|table| facts::table(table)), gone, !adds, now);
         self.told = Some(counts.version);
     }

@@ -25,9 +25,6 @@ pub enum SendError {
     /// The connection failed, or what came was not HTTP.
     #[error("the connection failed: {0}")]
     Http(#[from] hyper::Error),
-    /// It ended before there was an answer.
-    #[error("the connection was closed without an answer")]
-    Closed,
     /// No answer.
     #[error("no answer within {0:?}")]
     TimedOut(Duration),

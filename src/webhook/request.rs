@@ -1,6 +1,7 @@
 //! One try: connect, send, and hear what is answered.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,16 +101,14 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let answer = sender.send_request(request);
+    let (mut answer, mut connection) = (pin!(sender.send_request(request)), pin!(connection));
     tokio::select! {
-        // The answer first, though the connection end with it.
         biased;
-        answer = answer => Ok(answer?),
-        ended = connection => match ended {
-            Err(error) => Err(error.into()),
-            Ok(()) => Err(SendError::Closed),
-        },
+        answer = &mut answer => return Ok(answer?),
+        // With its end the answer is there, or will never be.
+        ended = &mut connection => ended?,
     }
+    Ok(answer.await?)
 }
 
 fn connector() -> Option<TlsConnector> {

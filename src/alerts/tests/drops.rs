@@ -94,7 +94,7 @@ fn a_fall_is_more_than_so_many_percent_within_a_time() {
     );
 
     let mut slow = Scene::live(DROP, &[user(1000)]);
-    for left in (500..1000).rev() {
+    for left in (700..1000).rev() {
         slow.pass(1);
         slow.delete(1, left);
     }

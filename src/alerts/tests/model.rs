@@ -26,7 +26,7 @@ fn happens() -> impl Strategy<Value = Happens> {
         4 => (oid.clone(), prop::option::weighted(0.9, 0i64..2_000)).prop_map(|(oid, rows)| Happens::Count { oid, rows }),
         1 => oid.prop_map(Happens::Gone),
         1 => Just(Happens::Epoch),
-        3 => (1u8..200, any::<bool>()).prop_map(|(seconds, live)| Happens::Pass { seconds, live }),
+        3 => (1u8..100, any::<bool>()).prop_map(|(seconds, live)| Happens::Pass { seconds, live }),
         1 => Just(Happens::Missed),
     ]
 }
@@ -35,7 +35,7 @@ const TEXT: &str = "defaults = true\n[[rule]]\nkind = \"count_floor\"\nmin = 50\
 
 proptest! {
     #[test]
-    fn alerts_are_few_consistent_and_told_in_order(story in prop::collection::vec(happens(), 1..150)) {
+    fn alerts_are_few_consistent_and_told_in_order(story in prop::collection::vec(happens(), 1..100)) {
         let (mut scene, mut epoch, mut live) = (Scene::live(TEXT, &[]), 1, true);
         let mut seen: BTreeMap<String, Arc<Alert>> = BTreeMap::new();
         let mut told = 0;
