@@ -48,4 +48,4 @@ pub use mailing::Mailing;
 pub use quiet::QuietHours;
 pub use rules::{Rule, Rules};
 pub use selection::Selection;
-pub use webhook::{Format, Health, LastFailure, Source, Webhook};
+pub use webhook::{Format, Health, LastFailure, Place, Source, Webhook};

@@ -28,7 +28,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -115,9 +115,9 @@ pub(super) fn found_wrong(table: Called<'_>) -> String {
 
 pub(super) fn not_live(state: &str, reason: Option<&str>, lasting: Duration, blind: &[String]) -> String {
     let state = state.replace('_', " ");
-    let why = reason.map_or_else(String::new, |reason| format!(" ({})", reason.trim_end_matches('.')));
-    let rules = if blind.is_empty() { String::new() } else { format!(". It cannot evaluate {} until it is", blind.join(", ")) };
-    format!("The watch has not been live for {}: {state}{why}{rules}", time(lasting))
+    let rules = if blind.is_empty() { String::new() } else { format!("; it cannot evaluate {}", blind.join(", ")) };
+    let why = reason.map_or_else(String::new, |reason| format!(". {reason}"));
+    format!("The watch has not been live for {}: {state}{rules}{why}", time(lasting))
 }
 
 pub(super) fn cannot_evaluate(table: Called<'_>, reason: Option<&str>, lasting: Duration, blind: &[String]) -> String {

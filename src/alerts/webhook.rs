@@ -30,6 +30,17 @@ pub struct Webhook {
     pub repeat_after: Duration,
 }
 
+/// The database that is watched, as those outside are told of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// Its name.
+    pub name: String,
+    /// Where it was connected to.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+}
+
 /// Where a text stands that may be a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {

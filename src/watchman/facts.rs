@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde::Deserialize;
 
-use crate::alerts::{Relation, Slot, TableCount, Transaction, Watch};
+use crate::alerts::{Place, Relation, Slot, TableCount, Transaction, Watch};
 use crate::pipeline::{self, Status, Table, TableKind};
 
 /// A `ddl` event, as far as rules look at it.
@@ -39,6 +39,11 @@ pub(super) fn table(table: &Table) -> TableCount<'_> {
         keeps_old_rows: table.replica_identity == "full",
         found_wrong: table.found_wrong,
     }
+}
+
+pub(super) fn place(status: &Status) -> Option<Place> {
+    let database = status.database.as_ref()?;
+    Some(Place { name: database.name.clone(), host: database.host.clone(), port: database.port })
 }
 
 pub(super) fn watch(status: &Status, now: Instant) -> Watch<'_> {

@@ -22,7 +22,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::alerts::{Alert, Bulletin, Engine, Links, Mailing, Moment, Rules, State};
+use crate::alerts::{Alert, Bulletin, Engine, Links, Mailing, Moment, Place, Rules, State};
 use crate::event::filter::{Filter, FilterError};
 use crate::history::{History, Reader, Start};
 use crate::lsn::Epoch;
@@ -39,6 +39,8 @@ pub struct Watchman {
     posts: Vec<Post>,
     /// The health of a webhook has changed.
     posted: Arc<Notify>,
+    /// Which database is watched, for those outside.
+    place: watch::Sender<Option<Place>>,
     published: Published,
     history: History,
     reader: Reader,
@@ -70,7 +72,8 @@ impl Watchman {
     /// When a webhook's address or secret cannot be had.
     pub fn new(rules: &Rules, links: Links, history: History, published: Published) -> Result<Self, WatchmanError> {
         let posted = Arc::new(Notify::new());
-        let post = |webhook| Post::start(webhook, links.clone(), published.status.clone(), Arc::clone(&posted));
+        let place = watch::Sender::default();
+        let post = |webhook| Post::start(webhook, links.clone(), place.subscribe(), Arc::clone(&posted));
         let posts = rules.webhooks.iter().map(post).collect::<Result<_, _>>()?;
         let filter = history.intern(Filter::parse([("kinds", "commit,ddl"), ("op", "delete,truncate")])?);
         let now = now();
@@ -79,6 +82,7 @@ impl Watchman {
             mailing: Mailing::new(rules),
             posts,
             posted,
+            place,
             published,
             reader: history.read_from(Start::Oldest),
             history,
@@ -136,6 +140,12 @@ impl Watchman {
     fn tell_status(&mut self, now: Moment) {
         let status = Arc::clone(&self.published.status.borrow());
         self.engine.watched(&facts::watch(&status, now.instant), now);
+        let place = facts::place(&status);
+        self.place.send_if_modified(|known| {
+            let is_news = *known != place;
+            *known = place;
+            is_news
+        });
     }
 
     fn is_live(&self, now: Moment) -> bool {

@@ -8,32 +8,30 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::alerts::{Alert, Format, Links, State};
-use crate::pipeline::Database;
+use crate::alerts::{Alert, Format, Links, Place, State};
 
-/// The body of a message about `alert`, in the database if that is known.
-pub(super) fn body(format: Format, alert: &Alert, links: &Links, database: Option<&Database>) -> Bytes {
+/// The body of a message about `alert`, in this database if that is known.
+pub(super) fn body(format: Format, alert: &Alert, links: &Links, place: Option<&Place>) -> Bytes {
     match format {
-        Format::Json => as_json(alert, links, database),
-        Format::Slack => json!({ "text": as_slack(alert, links, database) }).to_string().into(),
+        Format::Json => as_json(alert, links, place),
+        Format::Slack => json!({ "text": as_slack(alert, links, place) }).to_string().into(),
     }
 }
 
 /// The `alert` event of the stream, and which database it is about.
-fn as_json(alert: &Alert, links: &Links, database: Option<&Database>) -> Bytes {
+fn as_json(alert: &Alert, links: &Links, place: Option<&Place>) -> Bytes {
     let json = alert.json_for_others(links);
     let Ok(Value::Object(mut document)) = serde_json::from_slice(&json) else { return json };
-    let database = database.map(|database| json!({ "name": database.name, "host": database.host, "port": database.port }));
-    document.insert("database".to_owned(), database.unwrap_or(Value::Null));
+    document.insert("database".to_owned(), json!(place));
     Value::Object(document).to_string().into()
 }
 
-fn as_slack(alert: &Alert, links: &Links, database: Option<&Database>) -> String {
+fn as_slack(alert: &Alert, links: &Links, place: Option<&Place>) -> String {
     let head = match alert.state {
         State::Firing => format!("*{}*", alert.severity.as_str()),
         State::Resolved => "*resolved*".to_owned(),
     };
-    let place = database.map_or_else(String::new, |database| format!(" · {}", escaped(&database.name)));
+    let place = place.map_or_else(String::new, |place| format!(" · {}", escaped(&place.name)));
     let times = if alert.times > 1 { format!(" ({} times)", alert.times) } else { String::new() };
     let rule = escaped(&alert.rule);
     let mut text = format!("{head}{place} · {rule}: {}{times}", escaped(&alert.text));

@@ -12,9 +12,8 @@ use super::error::SendError;
 use super::message;
 use super::queue::Queue;
 use super::request::{Message, Sender};
-use crate::alerts::{Alert, Health, LastFailure, Links, Webhook};
+use crate::alerts::{Alert, Health, LastFailure, Links, Place, Webhook};
 use crate::event::time::rfc3339_unix;
-use crate::pipeline::{Database, Status};
 use crate::replication::Backoff;
 
 /// A message that nobody takes is given up after this time.
@@ -45,7 +44,7 @@ struct Postman {
     sender: Sender,
     webhook: Webhook,
     links: Links,
-    status: watch::Receiver<Arc<Status>>,
+    place: watch::Receiver<Option<Place>>,
 }
 
 impl Post {
@@ -56,7 +55,7 @@ impl Post {
     pub fn start(
         webhook: &Webhook,
         links: Links,
-        status: watch::Receiver<Arc<Status>>,
+        place: watch::Receiver<Option<Place>>,
         changed: Arc<Notify>,
     ) -> Result<Self, SetupError> {
         let sender = Sender::new(&webhook.name, Address::of(webhook)?, webhook.timeout)?;
@@ -75,7 +74,7 @@ impl Post {
         let (queue, filled, health) = (Mutex::default(), Notify::new(), watch::Sender::new(health));
         let shared = Arc::new(Shared { queue, filled, health, changed });
         let stop = CancellationToken::new();
-        let postman = Postman { shared: Arc::clone(&shared), sender, webhook: webhook.clone(), links, status };
+        let postman = Postman { shared: Arc::clone(&shared), sender, webhook: webhook.clone(), links, place };
         let until = stop.clone();
         tokio::spawn(async move { until.run_until_cancelled(postman.run()).await });
         Ok(Self { shared, _stop: stop.drop_guard() })
@@ -132,8 +131,7 @@ impl Postman {
                 alert = newer;
             }
             tries += 1;
-            let database = self.status.borrow().database.clone();
-            let message = message(&self.webhook, &alert, &self.links, database.as_deref());
+            let message = message(&self.webhook, &alert, &self.links, self.place.borrow().as_ref());
             let Err(error) = self.sender.send(&message, unix_micros() / 1_000_000).await else {
                 return self.shared.note(|health| {
                     health.delivered += 1;
@@ -166,9 +164,9 @@ impl Postman {
     }
 }
 
-fn message(webhook: &Webhook, alert: &Alert, links: &Links, database: Option<&Database>) -> Message {
+fn message(webhook: &Webhook, alert: &Alert, links: &Links, place: Option<&Place>) -> Message {
     let id = format!("{}.{}", alert.id, alert.revision);
-    Message { id, body: message::body(webhook.format, alert, links, database) }
+    Message { id, body: message::body(webhook.format, alert, links, place) }
 }
 
 /// Sends one alert, with one try, and tells what came of it.
