@@ -109,6 +109,8 @@ impl Watchman {
         let mut counting = true;
         loop {
             self.look(now());
+            // However much there is to look at, others run in between.
+            tokio::task::consume_budget().await;
             let publish_at = (self.engine.revision() > self.bulletin.borrow().revision).then_some(published + PUBLISH);
             tokio::select! {
                 () = cancel.cancelled() => return,

@@ -58,6 +58,8 @@ pub struct Engine {
     tables: FxHashMap<u32, Known>,
     /// Those whose count is not known.
     unknown: FxHashSet<u32>,
+    /// Those of which rows were removed since counts were published.
+    caused: Vec<u32>,
     named: Vec<Named>,
     /// Counts were published at least once.
     surveyed: bool,
@@ -83,6 +85,7 @@ impl Engine {
             rules,
             tables: FxHashMap::default(),
             unknown: FxHashSet::default(),
+            caused: Vec::new(),
             named,
             surveyed: false,
             epoch: None,
@@ -196,8 +199,15 @@ impl Engine {
             self.count_told(&table, now);
         }
         gone.iter().copied().chain(missing).for_each(|oid| self.dropped(oid, now));
-        // What fell is not what the next count falls by.
-        self.tables.values_mut().filter(|known| known.count.is_known()).for_each(|known| known.cause = None);
+        // What a count fell by is not what the next one falls by.
+        let tables = &mut self.tables;
+        self.caused.retain(|oid| match tables.get_mut(oid) {
+            Some(known) if known.count.is_known() => {
+                known.cause = None;
+                false
+            }
+            known => known.is_some(),
+        });
     }
 
     /// The tables that this one is a part of.
@@ -287,8 +297,10 @@ impl Engine {
                 engine.board.report(known.key(index), rule, known.because(report, &why), now);
             }
         });
-        if let Some(known) = self.tables.get_mut(&oid) {
-            known.cause = Some(why);
+        if let Some(known) = self.tables.get_mut(&oid)
+            && known.cause.replace(why).is_none()
+        {
+            self.caused.push(oid);
         }
     }
 

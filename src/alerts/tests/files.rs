@@ -86,6 +86,16 @@ fn defaults_may_be_asked_for_beside_own_rules() {
 }
 
 #[test]
+fn the_examples_of_the_documents_are_good() {
+    let example = rules(include_str!("../../../docs/alerts.toml"));
+    let names: Vec<_> = example.rules.iter().take(3).map(|rule| rule.name.as_str()).collect();
+    assert_eq!((names, example.webhooks.len()), (vec!["count_drop", "plans", "nobody touches the ledger"], 2));
+    let readme = include_str!("../../../README.md");
+    let (_, block) = readme.split_once("```toml\n").unwrap();
+    assert_eq!(rules(block.split_once("```").unwrap().0).rules.len(), 10);
+}
+
+#[test]
 fn a_webhook_is_as_its_file_says() {
     let read = rules(
         "[[webhook]]\nname = \"ops\"\nurl_env = \"OPS_URL\"\nformat = \"slack\"\nsecret_file = \"/run/secrets/ops\"\nseverity = \"critical\"\ntimeout = \"3s\"\n",
