@@ -4,7 +4,7 @@
  * The server may add types and fields at any time; what is not known here is passed over.
  *
  * @typedef {'connecting'|'live'|'lagging'|'stale'|'disconnected'|'resyncing'|'wrong_database'} State
- * @typedef {null|string|number|boolean|unknown[]|{[key: string]: unknown}} Value  A column's value: never markup, only ever shown as text.
+ * @typedef {null|string|number|boolean|unknown[]|{[key: string]: unknown}|import('./store/cut.js').Cut} Value  A column's value: never markup, only ever shown as text.
  * @typedef {Record<string, Value>} Row
  *
  * @typedef {object} Database
@@ -76,6 +76,7 @@
  * @property {Row|null} new
  * @property {boolean} old_complete
  * @property {string[]} unchanged
+ * @property {{old: Record<string, number>, new: Record<string, number>}} [cut]  columns too long to be kept, and their bytes
  * @property {number|null} count
  * @property {number|null} [rows_lost]
  *

@@ -14,6 +14,7 @@ use super::{Failure, alerts};
 use crate::alerts::{Links, Rules};
 use crate::connection::Target;
 use crate::history;
+use crate::pgoutput::ValueLimit;
 use crate::pipeline::{self, Begin, Pipeline, PipelineError, Published};
 use crate::server::{self, Bound, Origin, Sources};
 use crate::watchman::Watchman;
@@ -50,6 +51,10 @@ pub struct WatchArgs {
     #[arg(long, env = "PGVIGIL_HISTORY_MEMORY", default_value = "64MiB", value_parser = history_memory, value_name = "BYTES")]
     pub history_memory: ByteSize,
 
+    /// The longest value, in bytes of its text, that is kept and shown; of a longer one only its length is. Of a row: four times as much
+    #[arg(long, env = "PGVIGIL_MAX_VALUE", default_value = "1MiB", value_parser = max_value, value_name = "BYTES")]
+    pub max_value: ByteSize,
+
     /// Memory for unfinished transactions; what exceeds it goes to a temporary file
     #[arg(long, env = "PGVIGIL_MAX_TRANSACTION_MEMORY", default_value = "64MiB", value_parser = size, value_name = "BYTES")]
     pub max_transaction_memory: ByteSize,
@@ -81,6 +86,7 @@ impl WatchArgs {
             target,
             publication: self.publication.clone(),
             expect_database: self.expect_database.clone(),
+            max_value: ValueLimit(bytes(self.max_value)),
             max_transaction_memory: bytes(self.max_transaction_memory),
             spill_dir: std::env::temp_dir(),
             begin: Begin::Now,
@@ -150,6 +156,10 @@ fn size(text: &str) -> Result<ByteSize, &'static str> {
     text.parse().map_err(|_| "give a size, such as 64MiB or 1GiB")
 }
 
+fn max_value(text: &str) -> Result<ByteSize, &'static str> {
+    size(text).and_then(|size| if size < ByteSize::kib(1) { Err("give at least 1KiB, such as 1MiB") } else { Ok(size) })
+}
+
 fn history_memory(text: &str) -> Result<ByteSize, &'static str> {
     size(text).and_then(|size| if size < ByteSize::mib(1) { Err("give at least 1MiB, such as 64MiB") } else { Ok(size) })
 }
@@ -167,7 +177,7 @@ fn bytes(size: ByteSize) -> usize {
 pub async fn run(args: ServeArgs, cancel: CancellationToken) -> Result<(), Failure> {
     let target = args.connection.target()?;
     let bound = args.watch.bind().await?;
-    watch(&args.watch, target, bound, None, cancel).await
+    watch(&args.watch, target, bound, Vec::new(), cancel).await
 }
 
 /// Runs pipeline and server until cancelled, or until the pipeline finds that it can never begin. What is to be known once it is ready
@@ -176,7 +186,7 @@ pub async fn watch(
     args: &WatchArgs,
     target: Target,
     bound: Bound,
-    to_know: Option<&'static str>,
+    to_know: Vec<String>,
     cancel: CancellationToken,
 ) -> Result<(), Failure> {
     let rules = args.rules()?;
@@ -213,13 +223,13 @@ pub async fn watch(
 }
 
 /// Prints the line that says that everything is there, once it is.
-async fn announce(published: Published, address: SocketAddr, to_know: Option<&'static str>) {
+async fn announce(published: Published, address: SocketAddr, to_know: Vec<String>) {
     let mut status = published.status;
     let Ok(held) = status.wait_for(|status| status.epoch.is_some()).await else { return };
     if let Some(database) = &held.database {
         let pipeline::Database { name, host, port, .. } = &**database;
         println!("pgvigil: watching {name} on {host}:{port} at http://{address}");
-        if let Some(text) = to_know {
+        for text in to_know {
             println!("pgvigil: {text}");
         }
     }
@@ -251,6 +261,8 @@ mod tests {
             ("--listen", "nonsense", "127.0.0.1:7777"),
             ("--history-memory", "lots", "64MiB"),
             ("--history-memory", "1000kB", "at least 1MiB"),
+            ("--max-value", "lots", "64MiB"),
+            ("--max-value", "1023B", "at least 1KiB"),
             ("--max-transaction-memory", "lots", "64MiB"),
             ("--reconcile", "banana", "30s"),
             ("--reconcile", "999ms", "at least 1s"),

@@ -17,7 +17,7 @@ use super::time::rfc3339;
 use super::value;
 use crate::encoding::Encoding;
 use crate::lsn::{Epoch, EventId, Lsn, Place, TransactionId, Xid};
-use crate::pgoutput::{Old, Timestamp, Tuple, Value};
+use crate::pgoutput::{Content, Old, Timestamp, Tuple, Value};
 
 /// The transaction that the next events belong to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +79,8 @@ pub struct Encoder {
     unchanged: Vec<usize>,
     /// Columns of it with bytes that mean nothing.
     invalid: Vec<usize>,
+    /// Columns of a row of it whose value was too long to be kept, and how long it is.
+    cut: Vec<(usize, usize)>,
     scratch: String,
 }
 
@@ -98,7 +100,8 @@ struct Transaction {
 impl Encoder {
     /// An encoder for a database of this encoding.
     pub fn new(encoding: Encoding) -> Self {
-        Self { encoding, transaction: Transaction::default(), unchanged: Vec::new(), invalid: Vec::new(), scratch: String::new() }
+        let (unchanged, invalid, cut) = (Vec::new(), Vec::new(), Vec::new());
+        Self { encoding, transaction: Transaction::default(), unchanged, invalid, cut, scratch: String::new() }
     }
 
     /// The events from here on belong to this transaction.
@@ -197,7 +200,7 @@ impl Encoder {
     }
 
     /// A logical message of the transaction.
-    pub fn message(&mut self, block: &mut BlockBuilder, prefix: &[u8], content: &[u8]) {
+    pub fn message(&mut self, block: &mut BlockBuilder, prefix: &[u8], content: Content<'_>) {
         let event = self.transaction.next(Kind::Message, None);
         let (transaction, encoding) = (&self.transaction, &self.encoding);
         block.push(event, |out| {
@@ -212,7 +215,7 @@ impl Encoder {
 
     /// A logical message that stands at `lsn`, outside of any transaction, and came at `time`. Its place is that of its record, which
     /// no commit shares.
-    pub fn lone_message(&mut self, block: &mut BlockBuilder, lsn: Lsn, time: Timestamp, prefix: &[u8], content: &[u8]) {
+    pub fn lone_message(&mut self, block: &mut BlockBuilder, lsn: Lsn, time: Timestamp, prefix: &[u8], content: Content<'_>) {
         let place = Place { commit_lsn: lsn, ordinal: 1 };
         let id = EventId { epoch: block.epoch().clone(), place };
         let event = NewEvent { kind: Kind::Message, place, table: None, operation: None, xid: None, time };
@@ -254,6 +257,7 @@ impl Encoder {
     ) {
         self.unchanged.clear();
         self.invalid.clear();
+        self.cut.clear();
         let (old_row, whole) = match old {
             Some(Old::Full(row)) => (Some(row), true),
             Some(Old::Key(row)) => (Some(row), false),
@@ -270,10 +274,11 @@ impl Encoder {
             Some(row) => {
                 let known = |column: &Column| whole || column.in_identity();
                 self.row(out, relation, row, None, known);
-                !relation.columns().iter().all(known) || !self.unchanged.is_empty()
+                !relation.columns().iter().all(known) || !self.unchanged.is_empty() || !self.cut.is_empty()
             }
         };
         self.unchanged.clear();
+        let cut_of_old = self.cut.len();
         out.extend_from_slice(b",\"new\":");
         match new {
             None => out.extend_from_slice(b"null"),
@@ -288,6 +293,14 @@ impl Encoder {
             out.extend_from_slice(b",\"invalid\":");
             names(out, relation, &self.invalid);
         }
+        if !self.cut.is_empty() {
+            let (old, new) = self.cut.split_at(cut_of_old);
+            out.extend_from_slice(b",\"cut\":{\"old\":");
+            lengths(out, relation, old);
+            out.extend_from_slice(b",\"new\":");
+            lengths(out, relation, new);
+            out.push(b'}');
+        }
     }
 
     /// The columns that name the row, from `row`, or, where it leaves a large one out, from `old`: the key has not changed then.
@@ -296,14 +309,16 @@ impl Encoder {
         let start = out.len();
         for index in relation.key() {
             let value = sent(row, index).or_else(|| old.and_then(|row| sent(row, index)));
-            if let Some((column, value)) = relation.columns().get(index).zip(value) {
-                self.member(out, index, column, value);
+            match (relation.columns().get(index), value) {
+                (None, _) | (_, None | Some(Value::Cut(_))) => {}
+                (Some(column), Some(value)) => self.member(out, index, column, value),
             }
         }
         close(out, start);
     }
 
-    /// A row, but for the columns that are not `known`; a large value that was not sent comes from `fill`, if it is there.
+    /// A row, but for the columns that are not `known` and those that were cut; a large value that was not sent comes from `fill`, if it
+    /// is there.
     fn row(
         &mut self,
         out: &mut Vec<u8>,
@@ -317,13 +332,17 @@ impl Encoder {
             if !known(column) {
                 continue;
             }
-            if value != Value::Unchanged {
-                self.member(out, index, column, value);
-                continue;
-            }
-            self.unchanged.push(index);
-            if let Some(value) = fill.and_then(|row| sent(row, index)) {
-                self.member(out, index, column, value);
+            let value = match value {
+                Value::Unchanged => {
+                    self.unchanged.push(index);
+                    fill.and_then(|row| sent(row, index))
+                }
+                value => Some(value),
+            };
+            match value {
+                None => {}
+                Some(Value::Cut(length)) => self.cut.push((index, length)),
+                Some(value) => self.member(out, index, column, value),
             }
         }
         close(out, start);
@@ -344,7 +363,7 @@ impl Encoder {
                 json::hex(out, bytes);
                 out.push(b'"');
             }
-            Value::Null | Value::Unchanged => out.extend_from_slice(b"null"),
+            Value::Null | Value::Unchanged | Value::Cut(_) => out.extend_from_slice(b"null"),
         }
     }
 }
@@ -393,6 +412,16 @@ fn names(out: &mut Vec<u8>, relation: &Relation, indices: &[usize]) {
     out.push(b']');
 }
 
+/// How long the values are that were cut from a row.
+fn lengths(out: &mut Vec<u8>, relation: &Relation, cut: &[(usize, usize)]) {
+    let start = out.len();
+    for (index, length) in cut {
+        out.extend_from_slice(relation.columns().get(*index).map_or(&[], |column| &column.member));
+        json::integer(out, *length);
+    }
+    close(out, start);
+}
+
 fn table_totals(out: &mut Vec<u8>, totals: &TableTotals) {
     out.extend_from_slice(b"{\"oid\":");
     json::integer(out, totals.table.oid.0);
@@ -415,17 +444,30 @@ fn table_totals(out: &mut Vec<u8>, totals: &TableTotals) {
     out.push(b'}');
 }
 
-/// The content as text if it can be; else in base64, and said so. A NUL means that it never was text to PostgreSQL.
-fn message_body(out: &mut Vec<u8>, prefix: &[u8], content: &[u8], encoding: &Encoding) {
+/// The content as text if it can be; else in base64, and said so. A NUL means that it never was text to PostgreSQL. Null if it was cut.
+fn message_body(out: &mut Vec<u8>, prefix: &[u8], content: Content<'_>, encoding: &Encoding) {
     out.extend_from_slice(b",\"prefix\":");
     value::text(out, prefix, encoding);
     out.extend_from_slice(b",\"content\":");
-    match encoding.decode(content) {
-        (text, true) if !content.contains(&0) => json::string(out, &text),
-        _ => {
-            json::string(out, &BASE64.encode(content));
-            out.extend_from_slice(b",\"content_encoding\":\"base64\"");
+    match content {
+        Content::Cut { prefix: length, content } => {
+            out.extend_from_slice(b"null,\"cut\":{");
+            if length > prefix.len() {
+                out.extend_from_slice(b"\"prefix\":");
+                json::integer(out, length);
+                out.push(b',');
+            }
+            out.extend_from_slice(b"\"content\":");
+            json::integer(out, content);
+            out.push(b'}');
         }
+        Content::Whole(content) => match encoding.decode(content) {
+            (text, true) if !content.contains(&0) => json::string(out, &text),
+            _ => {
+                json::string(out, &BASE64.encode(content));
+                out.extend_from_slice(b",\"content_encoding\":\"base64\"");
+            }
+        },
     }
     out.push(b'}');
 }

@@ -4,10 +4,11 @@
 //! format: a parsed number would be `1.1` where the stream said `1.10`.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::block::Operation;
@@ -91,10 +92,22 @@ pub struct Change<'a> {
     pub new: Option<Row<'a>>,
     /// Columns whose large value was not sent.
     pub unchanged: Vec<String>,
+    /// What is missing from the rows since it is too long.
+    #[serde(default)]
+    pub cut: Cut,
     /// The table's count after it.
     pub count: Option<i64>,
     /// Rows that a truncate removed.
     pub rows_lost: Option<i64>,
+}
+
+/// The columns that are missing from the rows of a change since their values are too long to be kept, with how long each is.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Cut {
+    /// From the old row.
+    pub old: BTreeMap<String, u64>,
+    /// From the new row.
+    pub new: BTreeMap<String, u64>,
 }
 
 /// `commit`
@@ -155,11 +168,23 @@ pub struct Message<'a> {
     /// What kind of message it is.
     #[serde(borrow)]
     pub prefix: Cow<'a, str>,
-    /// Text, or what `content_encoding` says.
+    /// Text, or what `content_encoding` says; nothing if it was too long to be kept.
     #[serde(borrow)]
-    pub content: Cow<'a, str>,
+    pub content: Option<Cow<'a, str>>,
     /// `base64`, or nothing for plain text.
     pub content_encoding: Option<String>,
+    /// What is missing since it is too long.
+    pub cut: Option<CutMessage>,
+}
+
+/// How long a message is that is too long to be kept.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub struct CutMessage {
+    /// Bytes of the prefix, if only its beginning is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<u64>,
+    /// Bytes of the content.
+    pub content: u64,
 }
 
 /// `gap`

@@ -390,7 +390,10 @@ impl Session<'_> {
         if !self.counted && self.tables.anything_counted(ledger) {
             self.counted = true;
             let first_epoch = self.first_epoch;
-            self.pipeline.standing.note(|facts| facts.phase = Phase::Streaming { first_epoch, counted: true });
+            self.pipeline.standing.note(|facts| {
+                facts.phase = Phase::Streaming { first_epoch, counted: true };
+                facts.reason = None;
+            });
         }
         self.shown_after = position;
         match self.tables.publish(ledger, position, passed) {

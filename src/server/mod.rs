@@ -122,7 +122,7 @@ impl Default for Limits {
             head_time: Duration::from_secs(10),
             head_bytes: 16 << 10,
             message_bytes: 8 << 10,
-            batch_bytes: 64 << 10,
+            batch_bytes: 16 << 10,
             send_buffer: 128 << 10,
             stall_time: Duration::from_secs(15),
             ping_every: Duration::from_secs(20),

@@ -17,6 +17,7 @@ use super::super::Failure;
 use super::{BenchError, fanout};
 use crate::connection::Target;
 use crate::history::{self, History, Writer};
+use crate::pgoutput::ValueLimit;
 use crate::pipeline::{Begin, Config, Counts, Pipeline, Published, Status};
 use crate::server::{self, Sources};
 
@@ -57,6 +58,7 @@ fn follow(target: Target, begin: Begin) -> Config {
         target,
         publication: "pgvigil".to_owned(),
         expect_database: None,
+        max_value: ValueLimit::default(),
         max_transaction_memory: 64 << 20,
         spill_dir: std::env::temp_dir(),
         begin,
