@@ -92,6 +92,9 @@ async fn what_changed_while_nobody_watched_is_told_and_is_no_fall() -> Result<()
     let rules = "defaults = true\n[[rule]]\nkind = \"not_live\"\nfor = \"1s\"\n";
     let scene = Scene::of(cluster, database, &url, rules, &[]).await?;
 
+    // The start may have taken longer than the rule allows.
+    wait_for("nothing to fire", PATIENCE, async || Ok(scene.active().await?.is_empty().then_some(()))).await?;
+
     proxy.refuse().await;
     proxy.reset();
     let blind = scene.fires("not_live").await?;
