@@ -210,6 +210,9 @@ impl Session<'_> {
         }
         for oid in self.applier.ledger().take_impossible() {
             tracing::error!(%oid, "a count fell below zero: something was missed; counting again");
+            if let Some(known) = self.tables.touch(oid) {
+                known.found_wrong += 1;
+            }
             self.recount(oid, self.fence, "its count fell below zero, so it is counted again");
         }
         if !noticed.regrouped.is_empty() {

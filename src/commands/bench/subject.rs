@@ -85,7 +85,8 @@ async fn make_up(bound: server::Bound, mut writer: Writer, history: History, can
 
 fn serve(bound: server::Bound, history: History, published: Published, cancel: &CancellationToken) {
     let Published { status, counts, running } = published;
-    tokio::spawn(bound.serve(Sources { history, status, counts, running, database: None }, cancel.clone()));
+    let (_, alerts) = watch::channel(Arc::default());
+    tokio::spawn(bound.serve(Sources { history, status, counts, running, alerts, database: None }, cancel.clone()));
 }
 
 /// The next line of standard input; `None` at its end. One reader for the whole process, so that nothing is buffered twice.
