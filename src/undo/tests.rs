@@ -60,7 +60,7 @@ fn undone(events: &[String], schema: &Schema, options: &Options) -> Undo {
 
 fn changes(events: &[String]) -> Vec<Change<'_>> {
     let read = |event| match Event::read(event) {
-        Ok(Event::Change(change)) => change,
+        Ok(Event::Change(change)) => *change,
         other => panic!("{other:?}"),
     };
     events.iter().map(|event| read(event.as_str())).collect()
