@@ -141,7 +141,8 @@ struct Told<'a> {
 
 impl<'a> Told<'a> {
     fn read(change: &'a Change<'a>, table: &Table, names: &Names<'_>, gone: &mut BTreeSet<String>) -> Self {
-        let mut read = |row: &'a received::Row<'a>, exact: &'a received::Row<'a>| {
+        let unsent = |name: &String| change.unchanged.contains(name);
+        let mut read = |row: &'a received::Row<'a>, exact: &'a received::Row<'a>, cut: &BTreeMap<String, u64>| {
             let mut values: Row<'a> = table.columns.iter().map(|_| Value::Unknown).collect();
             for (name, raw) in row.iter() {
                 let place = names.place(name);
@@ -153,10 +154,16 @@ impl<'a> Told<'a> {
                     }
                 }
             }
+            // What was not even sent is what it was, however long.
+            for place in cut.keys().filter(|name| !unsent(name)).filter_map(|name| names.place(name)) {
+                if let Some(value) = values.get_mut(place) {
+                    *value = Value::Cut;
+                }
+            }
             values
         };
-        let old = change.old.as_ref().map(|row| read(row, &change.exact.old));
-        let mut new = change.new.as_ref().map(|row| read(row, &change.exact.new));
+        let old = change.old.as_ref().map(|row| read(row, &change.exact.old, &change.cut.old));
+        let mut new = change.new.as_ref().map(|row| read(row, &change.exact.new, &change.cut.new));
         for place in change.unchanged.iter().filter_map(|name| names.place(name)) {
             let unsent = new.as_mut().and_then(|new| new.get_mut(place)).filter(|value| **value == Value::Unknown);
             if let Some((unsent, value)) = unsent.zip(old.as_ref().and_then(|old| old.get(place))) {
@@ -218,7 +225,7 @@ impl<'a> Rows<'_, 'a> {
                 match value {
                     Value::Text(value) => text.extend(["=", value, "\0"]),
                     Value::Null => text.push_str("-\0"),
-                    Value::Unknown | Value::Invalid => text.push_str("?\0"),
+                    Value::Unknown | Value::Invalid | Value::Cut => text.push_str("?\0"),
                 }
             }
             text

@@ -16,6 +16,8 @@ pub(super) enum Value<'a> {
     Unknown,
     /// It was sent, but not all of its bytes meant something.
     Invalid,
+    /// It was sent, and was too long to be kept.
+    Cut,
     /// SQL NULL.
     Null,
     /// PostgreSQL's text.
