@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use pgvigil::connection::Target;
 use pgvigil::history;
+use pgvigil::pgoutput::ValueLimit;
 use pgvigil::pipeline::{Begin, Config, Pipeline};
 use tokio_util::sync::CancellationToken;
 
@@ -17,6 +18,7 @@ async fn main() -> anyhow::Result<()> {
         target: Target::resolve(Some(&url), |name| std::env::var(name).ok())?,
         publication: "pgvigil".to_owned(),
         expect_database: None,
+        max_value: ValueLimit::default(),
         max_transaction_memory: 64 << 20,
         spill_dir: std::env::temp_dir(),
         begin: Begin::Now,

@@ -64,7 +64,7 @@ impl fmt::Display for Xid {
 }
 
 /// An object id: of a table, a type, a database.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
 pub struct Oid(pub u32);
 
 impl fmt::Display for Oid {

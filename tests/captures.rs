@@ -103,7 +103,7 @@ impl<'a> Reader<'a> {
             Message::Logical(logical) => {
                 ensure!(logical.lsn.0 > 0, "no position");
                 let kind = if logical.transactional { "transactional" } else { "at once" };
-                format!(" {kind} {:?} {:?}", text(logical.prefix), text(Text(logical.content)))
+                format!(" {kind} {:?} {:?}", text(logical.prefix), text(Text(logical.content.whole().context("cut")?)))
             }
             Message::Relation(relation) => {
                 self.relations.insert(relation.oid, relation);
@@ -205,6 +205,7 @@ fn value(value: Value<'_>) -> String {
     match value {
         Value::Null => "null".to_owned(),
         Value::Unchanged => "unchanged".to_owned(),
+        Value::Cut(length) => format!("{length} bytes, cut"),
         Value::Text(bytes) if bytes.len() > 100 => format!("{} bytes", bytes.len()),
         Value::Binary(bytes) if bytes.len() > 100 => format!("{} binary bytes", bytes.len()),
         Value::Text(bytes) => format!("{:?}", text(Text(bytes))),

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use pgvigil::cluster::{Cluster, Mode};
 use pgvigil::connection::Target;
 use pgvigil::lsn::Lsn;
+use pgvigil::pgoutput::ValueLimit;
 use pgvigil::replication::{Error, Frame, Progress, Replication, SlotOptions, StartOptions, Stream};
 use support::{Database, Direction, Flow, PATIENCE, Proxy, a_major, cluster, cluster_with, on_every_major, options, wait_for};
 
@@ -63,9 +64,13 @@ fn published() -> StartOptions {
 }
 
 async fn stream(target: &Target) -> Result<(Stream, Progress)> {
+    stream_of(target, published()).await
+}
+
+async fn stream_of(target: &Target, options: StartOptions) -> Result<(Stream, Progress)> {
     let mut session = Replication::connect(target, "test").await?;
     let slot = session.create_slot(SLOT, SlotOptions::temporary(), PATIENCE).await?;
-    Ok(session.start(SLOT, slot.consistent_point, published()).await?)
+    Ok(session.start(SLOT, slot.consistent_point, options).await?)
 }
 
 /// Reads until `enough` says so, telling it of every message and of every keepalive.
@@ -310,7 +315,8 @@ async fn nothing_is_lost_in_a_flood(major: u32) -> Result<()> {
 #[tokio::test]
 async fn a_frame_far_larger_than_the_buffer_arrives_whole() -> Result<()> {
     let source = Source::start(a_major()).await?;
-    let (mut stream, _progress) = source.stream().await?;
+    let options = StartOptions { max_value: ValueLimit(64 << 20), ..published() };
+    let (mut stream, _progress) = stream_of(&source.target()?, options).await?;
     source.sql.run("INSERT INTO t VALUES (1, repeat('y', 30000000)), (2, 'z')").await?;
     let mut lengths = Vec::new();
     read(&mut stream, |frame| {

@@ -38,8 +38,9 @@ async fn told(database: &Database) -> Result<Vec<DdlMessage>> {
         if let Message::Logical(message) = pgoutput::decode(data, pgoutput::Context::Plain)? {
             assert!(message.transactional);
             assert_eq!(message.prefix.0, DdlMessage::PREFIX);
-            let text = String::from_utf8_lossy(message.content);
-            told.push(DdlMessage::parse(message.content).with_context(|| text.into_owned())?);
+            let content = message.content.whole().context("the whole message")?;
+            let text = String::from_utf8_lossy(content);
+            told.push(DdlMessage::parse(content).with_context(|| text.into_owned())?);
         }
     }
     Ok(told)

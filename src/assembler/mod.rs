@@ -233,9 +233,10 @@ impl Assembler {
 
     fn note(&mut self, subxid: Option<Xid>, message: &Logical<'_>) {
         let Some(prefix) = self.noted.iter().find(|prefix| **prefix == message.prefix.0) else { return };
+        let Some(content) = message.content.whole() else { return };
         match &mut self.state {
-            State::Open { log, .. } => log.note(subxid, prefix, message.content),
-            State::Streaming { xid } => self.streamed.entry(*xid).or_default().note(subxid, prefix, message.content),
+            State::Open { log, .. } => log.note(subxid, prefix, content),
+            State::Streaming { xid } => self.streamed.entry(*xid).or_default().note(subxid, prefix, content),
             State::Idle => {}
         }
     }

@@ -8,8 +8,8 @@ use super::{Assembler, Error, Step, Transaction};
 use crate::lsn::{Lsn, Oid, Xid};
 use crate::pgoutput::encode::{ColumnsBuf, TupleBuf, encode};
 use crate::pgoutput::{
-    Begin, Commit, CommitPrepared, Insert, Logical, Message, Prepare, Relation, ReplicaIdentity, RollbackPrepared, StreamAbort,
-    StreamCommit, StreamStart, Text, Timestamp, Value,
+    Begin, Commit, CommitPrepared, Content, Insert, Logical, Message, Prepare, Relation, ReplicaIdentity, RollbackPrepared,
+    StreamAbort, StreamCommit, StreamStart, Text, Timestamp, Value,
 };
 
 const GID: Text<'static> = Text(b"two phases");
@@ -27,7 +27,7 @@ fn feed(assembler: &mut Assembler, messages: &[Vec<u8>]) -> Result<Vec<(Xid, Vec
                 let xid = transaction.xid;
                 out.push((xid, read(assembler, transaction)?));
             }
-            Step::Message(message) => out.push((Xid(0), vec![text(message.content)])),
+            Step::Message(message) => out.push((Xid(0), vec![text(message.content.whole().unwrap())])),
             Step::Pending | Step::Reached(_) => {}
         }
     }
@@ -275,7 +275,7 @@ fn prepared_transactions_wait_for_what_becomes_of_them() {
 #[test]
 fn a_message_outside_of_transactions_comes_at_once_even_within_a_block() {
     let lone = |xid| {
-        let (lsn, prefix, content) = (Lsn(1), Text(b"p"), b"now".as_slice());
+        let (lsn, prefix, content) = (Lsn(1), Text(b"p"), Content::Whole(b"now"));
         encode(&Message::Logical(Logical { xid, transactional: false, lsn, prefix, content }))
     };
     let mut assembler = assembler(1 << 20);
@@ -318,7 +318,7 @@ fn messages_out_of_place_are_refused() {
 #[test]
 fn what_is_noted_is_known_beforehand() {
     let say = |subxid, prefix: &'static str, content: &'static str| {
-        let (xid, prefix, content) = (Some(Xid(subxid)), Text(prefix.as_bytes()), content.as_bytes());
+        let (xid, prefix, content) = (Some(Xid(subxid)), Text(prefix.as_bytes()), Content::Whole(content.as_bytes()));
         encode(&Message::Logical(Logical { xid, transactional: true, lsn: Lsn(1), prefix, content }))
     };
     for limit in [0, 1 << 20] {
@@ -345,7 +345,7 @@ fn what_is_noted_is_known_beforehand() {
         assert_eq!(notes, [(3, "first".to_owned()), (6, "second".to_owned())]);
         let mut read = Vec::new();
         while let Some(message) = transaction.next().unwrap() {
-            let content = if let Message::Logical(message) = message { text(message.content) } else { continue };
+            let content = if let Message::Logical(message) = message { text(message.content.whole().unwrap()) } else { continue };
             read.push((transaction.position() - 1, content));
         }
         assert_eq!(read, [(3, "first".to_owned()), (4, "not noted".to_owned()), (6, "second".to_owned())]);

@@ -13,6 +13,7 @@ mod fingerprint;
 mod identity;
 mod read;
 mod running;
+mod schema;
 mod table;
 
 pub use baseline::{Baseline, CountError, Progress, count};
@@ -21,6 +22,7 @@ pub use fingerprint::{Fingerprint, fingerprint};
 pub use identity::{Identity, identity};
 pub use read::{Catalog, CatalogError, read};
 pub use running::{RunningTransaction, fence, oldest_transaction};
+pub use schema::schema;
 pub(crate) use table::sql_name;
 pub use table::{Kind, Persistence, Table};
 

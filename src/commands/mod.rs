@@ -1,5 +1,6 @@
 //! The commands, a file each. Floor 8: wires the floors below together and talks to the person at the terminal.
 
+pub mod alerts;
 pub mod bench;
 pub mod cleanup;
 pub mod connection;
@@ -8,6 +9,7 @@ mod script;
 pub mod serve;
 pub mod setup;
 pub mod tail;
+pub mod undo;
 
 use std::fmt;
 use std::io::IsTerminal;
@@ -27,12 +29,16 @@ pub enum Command {
     Serve(serve::ServeArgs),
     /// Print every change as it commits, from a running pgvigil
     Tail(tail::TailArgs),
+    /// Print, and with --apply run, the SQL that brings back what a transaction or a time changed, from a running pgvigil
+    Undo(undo::UndoArgs),
     /// Print, and with --apply run, the SQL that prepares a database to be watched: role, publication, DDL messages
     Setup(setup::SetupArgs),
     /// Print, and with --apply run, the SQL that removes all that setup made
     Cleanup(cleanup::CleanupArgs),
     /// Watch a private, throw-away PostgreSQL with a sample database in which something is always going on
     Demo(demo::DemoArgs),
+    /// Look at the rules of alerts, and try the webhooks that are told of them
+    Alerts(alerts::AlertsArgs),
     /// Measure this build on this machine, beside pg_recvlogical
     Bench(bench::BenchArgs),
     /// The process that bench measures
@@ -53,9 +59,11 @@ impl Command {
             match self {
                 Command::Serve(args) => serve::run(args, cancel).await,
                 Command::Tail(args) => tail::run(args, cancel).await.map_err(Failure::other),
+                Command::Undo(args) => undo::run(args, &mut std::io::stdout()).await,
                 Command::Setup(args) => setup::run(args, &mut std::io::stdout()).await,
                 Command::Cleanup(args) => cleanup::run(args, &mut std::io::stdout()).await,
                 Command::Demo(args) => demo::run(args, cancel).await,
+                Command::Alerts(args) => alerts::run(args, &mut std::io::stdout()).await,
                 Command::Bench(args) => bench::run(args, cancel).await,
                 Command::BenchSubject(args) => bench::run_subject(args, cancel).await,
             }

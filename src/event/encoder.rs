@@ -13,12 +13,13 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use super::actor::{ActorIndex, Attribution};
 use super::block::{BlockBuilder, Kind, NewEvent, Operation, Operations, TableName, Touched};
 use super::json;
-use super::relation::{Column, Relation};
+use super::relation::Relation;
+use super::rows::Rows;
 use super::time::rfc3339;
 use super::value;
 use crate::encoding::Encoding;
 use crate::lsn::{Epoch, EventId, Lsn, Place, TransactionId, Xid};
-use crate::pgoutput::{Old, Timestamp, Tuple, Value};
+use crate::pgoutput::{Content, Old, Timestamp, Tuple};
 
 /// The transaction that the next events belong to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,11 +77,7 @@ pub struct Ddl<'a> {
 pub struct Encoder {
     encoding: Encoding,
     transaction: Transaction,
-    /// Columns of the change at hand whose large value was not sent.
-    unchanged: Vec<usize>,
-    /// Columns of it with bytes that mean nothing.
-    invalid: Vec<usize>,
-    scratch: String,
+    rows: Rows,
 }
 
 /// The pieces of JSON that all events of a transaction share.
@@ -103,7 +100,7 @@ struct Transaction {
 impl Encoder {
     /// An encoder for a database of this encoding.
     pub fn new(encoding: Encoding) -> Self {
-        Self { encoding, transaction: Transaction::default(), unchanged: Vec::new(), invalid: Vec::new(), scratch: String::new() }
+        Self { encoding, transaction: Transaction::default(), rows: Rows::new(encoding) }
     }
 
     /// The events from here on belong to this transaction.
@@ -151,7 +148,7 @@ impl Encoder {
         let event = self.next_change(block, relation, operation);
         block.push(event, |out| {
             self.change_start(out, relation, operation);
-            self.rows(out, relation, operation, old, new);
+            self.rows.write(out, relation, operation, old, new);
             out.extend_from_slice(b",\"count\":");
             json::maybe_integer(out, count);
             out.push(b'}');
@@ -221,7 +218,7 @@ impl Encoder {
     }
 
     /// A logical message of the transaction.
-    pub fn message(&mut self, block: &mut BlockBuilder, prefix: &[u8], content: &[u8]) {
+    pub fn message(&mut self, block: &mut BlockBuilder, prefix: &[u8], content: Content<'_>) {
         let event = NewEvent { actor: self.actor(block), ..self.transaction.next(Kind::Message, None) };
         let (transaction, encoding) = (&self.transaction, &self.encoding);
         block.push(event, |out| {
@@ -236,7 +233,7 @@ impl Encoder {
 
     /// A logical message that stands at `lsn`, outside of any transaction, and came at `time`. Its place is that of its record, which
     /// no commit shares.
-    pub fn lone_message(&mut self, block: &mut BlockBuilder, lsn: Lsn, time: Timestamp, prefix: &[u8], content: &[u8]) {
+    pub fn lone_message(&mut self, block: &mut BlockBuilder, lsn: Lsn, time: Timestamp, prefix: &[u8], content: Content<'_>) {
         let place = Place { commit_lsn: lsn, ordinal: 1 };
         let id = EventId { epoch: block.epoch().clone(), place };
         let event = NewEvent { kind: Kind::Message, place, table: None, operation: None, actor: None, xid: None, time };
@@ -274,110 +271,6 @@ impl Encoder {
         self.transaction.actor(out, Some(operation));
         out.push(b'}');
     }
-
-    fn rows(
-        &mut self,
-        out: &mut Vec<u8>,
-        relation: &Relation,
-        operation: Operation,
-        old: Option<&Old<'_>>,
-        new: Option<&Tuple<'_>>,
-    ) {
-        self.unchanged.clear();
-        self.invalid.clear();
-        let (old_row, whole) = match old {
-            Some(Old::Full(row)) => (Some(row), true),
-            Some(Old::Key(row)) => (Some(row), false),
-            None => (None, false),
-        };
-        out.extend_from_slice(b",\"key\":");
-        self.key(out, relation, new.or(old_row), old_row);
-        out.extend_from_slice(b",\"old\":");
-        let missing = match old_row {
-            None => {
-                out.extend_from_slice(b"null");
-                operation != Operation::Insert
-            }
-            Some(row) => {
-                let known = |column: &Column| whole || column.in_identity();
-                self.row(out, relation, row, None, known);
-                !relation.columns().iter().all(known) || !self.unchanged.is_empty()
-            }
-        };
-        self.unchanged.clear();
-        out.extend_from_slice(b",\"new\":");
-        match new {
-            None => out.extend_from_slice(b"null"),
-            Some(row) => self.row(out, relation, row, old_row.filter(|_| whole), |_| true),
-        }
-        out.extend_from_slice(if missing { b",\"old_complete\":false" } else { b",\"old_complete\":true" });
-        out.extend_from_slice(b",\"unchanged\":");
-        names(out, relation, &self.unchanged);
-        if !self.invalid.is_empty() {
-            self.invalid.sort_unstable();
-            self.invalid.dedup();
-            out.extend_from_slice(b",\"invalid\":");
-            names(out, relation, &self.invalid);
-        }
-    }
-
-    /// The columns that name the row, from `row`, or, where it leaves a large one out, from `old`: the key has not changed then.
-    fn key(&mut self, out: &mut Vec<u8>, relation: &Relation, row: Option<&Tuple<'_>>, old: Option<&Tuple<'_>>) {
-        let Some(row) = row.filter(|_| relation.key().len() > 0) else { return out.extend_from_slice(b"null") };
-        let start = out.len();
-        for index in relation.key() {
-            let value = sent(row, index).or_else(|| old.and_then(|row| sent(row, index)));
-            if let Some((column, value)) = relation.columns().get(index).zip(value) {
-                self.member(out, index, column, value);
-            }
-        }
-        close(out, start);
-    }
-
-    /// A row, but for the columns that are not `known`; a large value that was not sent comes from `fill`, if it is there.
-    fn row(
-        &mut self,
-        out: &mut Vec<u8>,
-        relation: &Relation,
-        row: &Tuple<'_>,
-        fill: Option<&Tuple<'_>>,
-        known: impl Fn(&Column) -> bool,
-    ) {
-        let start = out.len();
-        for (index, (column, value)) in relation.columns().iter().zip(row.iter()).enumerate() {
-            if !known(column) {
-                continue;
-            }
-            if value != Value::Unchanged {
-                self.member(out, index, column, value);
-                continue;
-            }
-            self.unchanged.push(index);
-            if let Some(value) = fill.and_then(|row| sent(row, index)) {
-                self.member(out, index, column, value);
-            }
-        }
-        close(out, start);
-    }
-
-    /// A comma, the column's name, and its value.
-    fn member(&mut self, out: &mut Vec<u8>, index: usize, column: &Column, value: Value<'_>) {
-        out.extend_from_slice(&column.member);
-        match value {
-            Value::Text(bytes) => {
-                if !value::write(out, column.form, bytes, &self.encoding, &mut self.scratch) {
-                    self.invalid.push(index);
-                }
-            }
-            // The stream never asks for the binary form; were it to come, it is shown as a bytea would be.
-            Value::Binary(bytes) => {
-                out.extend_from_slice(b"\"\\\\x");
-                json::hex(out, bytes);
-                out.push(b'"');
-            }
-            Value::Null | Value::Unchanged => out.extend_from_slice(b"null"),
-        }
-    }
 }
 
 impl Transaction {
@@ -406,31 +299,6 @@ impl Transaction {
     }
 }
 
-/// A column of a row, unless it is a large value that was not sent.
-fn sent<'a>(row: &Tuple<'a>, index: usize) -> Option<Value<'a>> {
-    row.iter().nth(index).filter(|value| *value != Value::Unchanged)
-}
-
-/// Makes an object of the members written since `start`, each behind a comma.
-fn close(out: &mut Vec<u8>, start: usize) {
-    match out.get_mut(start) {
-        Some(comma) => *comma = b'{',
-        None => out.push(b'{'),
-    }
-    out.push(b'}');
-}
-
-fn names(out: &mut Vec<u8>, relation: &Relation, indices: &[usize]) {
-    out.push(b'[');
-    for (nth, index) in indices.iter().enumerate() {
-        if nth > 0 {
-            out.push(b',');
-        }
-        json::string(out, relation.columns().get(*index).map_or("", Column::name));
-    }
-    out.push(b']');
-}
-
 fn table_totals(out: &mut Vec<u8>, totals: &TableTotals) {
     out.extend_from_slice(b"{\"oid\":");
     json::integer(out, totals.table.oid.0);
@@ -453,17 +321,30 @@ fn table_totals(out: &mut Vec<u8>, totals: &TableTotals) {
     out.push(b'}');
 }
 
-/// The content as text if it can be; else in base64, and said so. A NUL means that it never was text to PostgreSQL.
-fn message_body(out: &mut Vec<u8>, prefix: &[u8], content: &[u8], encoding: &Encoding) {
+/// The content as text if it can be; else in base64, and said so. A NUL means that it never was text to PostgreSQL. Null if it was cut.
+fn message_body(out: &mut Vec<u8>, prefix: &[u8], content: Content<'_>, encoding: &Encoding) {
     out.extend_from_slice(b",\"prefix\":");
     value::text(out, prefix, encoding);
     out.extend_from_slice(b",\"content\":");
-    match encoding.decode(content) {
-        (text, true) if !content.contains(&0) => json::string(out, &text),
-        _ => {
-            json::string(out, &BASE64.encode(content));
-            out.extend_from_slice(b",\"content_encoding\":\"base64\"");
+    match content {
+        Content::Cut { prefix: length, content } => {
+            out.extend_from_slice(b"null,\"cut\":{");
+            if length > prefix.len() {
+                out.extend_from_slice(b"\"prefix\":");
+                json::integer(out, length);
+                out.push(b',');
+            }
+            out.extend_from_slice(b"\"content\":");
+            json::integer(out, content);
+            out.push(b'}');
         }
+        Content::Whole(content) => match encoding.decode(content) {
+            (text, true) if !content.contains(&0) => json::string(out, &text),
+            _ => {
+                json::string(out, &BASE64.encode(content));
+                out.extend_from_slice(b",\"content_encoding\":\"base64\"");
+            }
+        },
     }
     out.push(b'}');
 }

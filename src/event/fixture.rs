@@ -4,7 +4,7 @@ use super::{Block, BlockBuilder, Ddl, Encoder, Operation, Relation, TableTotals,
 use crate::encoding::Encoding;
 use crate::lsn::{Lsn, Oid, Xid};
 use crate::pgoutput::encode::{ColumnsBuf, TupleBuf};
-use crate::pgoutput::{self, Column, Old, ReplicaIdentity, Text, Timestamp, Value};
+use crate::pgoutput::{self, Column, Content, Old, ReplicaIdentity, Text, Timestamp, Value};
 
 pub(super) const INT4: u32 = 23;
 pub(super) const TEXT: u32 = 25;
@@ -89,8 +89,8 @@ pub(super) fn every_shape() -> Block {
             table: Some(by_key.table()),
         };
         encoder.ddl(block, &ddl);
-        encoder.message(block, b"app", b"hello");
-        encoder.message(block, b"app", b"\x00\xFF");
+        encoder.message(block, b"app", Content::Whole(b"hello"));
+        encoder.message(block, b"app", Content::Whole(b"\x00\xFF"));
         let totals =
             TableTotals { table: by_key.table().clone(), inserts: 1, updates: 2, deletes: 2, truncates: 1, count: Some(0) };
         encoder.commit(block, &[totals]);

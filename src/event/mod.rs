@@ -21,6 +21,7 @@ mod json;
 mod number;
 pub mod received;
 mod relation;
+mod rows;
 #[cfg(test)]
 mod tests;
 pub mod time;

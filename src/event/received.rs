@@ -4,13 +4,15 @@
 //! format: a parsed number would be `1.1` where the stream said `1.10`.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::block::Operation;
+use crate::lsn::Oid;
 
 /// One object of the stream; those that say nothing about the data are [`Event::Other`].
 #[derive(Clone, Debug)]
@@ -97,6 +99,9 @@ pub struct Change<'a> {
     /// The table's name.
     #[serde(borrow)]
     pub table: Cow<'a, str>,
+    /// The table itself, whatever it is called.
+    #[serde(default)]
+    pub oid: Oid,
     /// Its transaction.
     #[serde(borrow)]
     pub tx: Tx<'a>,
@@ -109,12 +114,44 @@ pub struct Change<'a> {
     /// The new row.
     #[serde(borrow)]
     pub new: Option<Row<'a>>,
+    /// Nothing is missing in `old`.
+    #[serde(default)]
+    pub old_complete: bool,
     /// Columns whose large value was not sent.
     pub unchanged: Vec<String>,
+    /// What is missing from the rows since it is too long.
+    #[serde(default)]
+    pub cut: Cut,
+    /// Columns with bytes that mean nothing in the server's encoding.
+    #[serde(default)]
+    pub invalid: Vec<String>,
+    /// PostgreSQL's own text of the values that their JSON does not tell.
+    #[serde(default, borrow)]
+    pub exact: Exact<'a>,
     /// The table's count after it.
     pub count: Option<i64>,
     /// Rows that a truncate removed.
     pub rows_lost: Option<i64>,
+}
+
+/// The columns that are missing from the rows of a change since their values are too long to be kept, with how long each is.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Cut {
+    /// From the old row.
+    pub old: BTreeMap<String, u64>,
+    /// From the new row.
+    pub new: BTreeMap<String, u64>,
+}
+
+/// PostgreSQL's own text of some values of a change, each a JSON string.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Exact<'a> {
+    /// In the old row.
+    #[serde(borrow)]
+    pub old: Row<'a>,
+    /// In the new row.
+    #[serde(borrow)]
+    pub new: Row<'a>,
 }
 
 /// `commit`
@@ -175,11 +212,23 @@ pub struct Message<'a> {
     /// What kind of message it is.
     #[serde(borrow)]
     pub prefix: Cow<'a, str>,
-    /// Text, or what `content_encoding` says.
+    /// Text, or what `content_encoding` says; nothing if it was too long to be kept.
     #[serde(borrow)]
-    pub content: Cow<'a, str>,
+    pub content: Option<Cow<'a, str>>,
     /// `base64`, or nothing for plain text.
     pub content_encoding: Option<String>,
+    /// What is missing since it is too long.
+    pub cut: Option<CutMessage>,
+}
+
+/// How long a message is that is too long to be kept.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub struct CutMessage {
+    /// Bytes of the prefix, if only its beginning is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<u64>,
+    /// Bytes of the content.
+    pub content: u64,
 }
 
 /// `gap`
@@ -235,6 +284,11 @@ impl<'a> Row<'a> {
     /// Each column with its value.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> + '_ {
         self.0.iter().map(|(name, value)| (&**name, *value))
+    }
+
+    /// The columns' names.
+    pub fn names(&self) -> impl Iterator<Item = &str> + '_ {
+        self.0.iter().map(|(name, _)| &**name)
     }
 
     /// The value of a column, if it is known.

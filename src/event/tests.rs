@@ -7,7 +7,7 @@ use super::fixture::{self, INT4, JSONB, TEXT, encoded, head, relation, row, text
 use super::*;
 use crate::encoding::Encoding;
 use crate::lsn::{EventId, Lsn, Oid, Place};
-use crate::pgoutput::{self, Old, ReplicaIdentity, Text, Timestamp, Value};
+use crate::pgoutput::{self, Content, Old, ReplicaIdentity, Text, Timestamp, Value};
 
 fn json(line: &str) -> Json {
     serde_json::from_str(line).unwrap()
@@ -140,11 +140,58 @@ fn a_key_that_was_not_sent_comes_from_the_old_row() {
 }
 
 #[test]
+fn a_value_that_was_cut_is_not_shown_but_how_long_it_is() {
+    let users = users(ReplicaIdentity::Full);
+    let old = row(&[text("7"), Value::Cut(900 << 20), Value::Cut(2 << 20)]);
+    let new = row(&[text("7"), text("short"), Value::Unchanged]);
+    let update = change(&users, Operation::Update, Some(&Old::Full(old.as_tuple())), Some(&new.as_tuple()));
+    let cut = json!({"old": {"email": 900 << 20, "profile": 2 << 20}, "new": {"profile": 2 << 20}});
+    assert_eq!((&update["old"], &update["new"]), (&json!({"id": 7}), &json!({"id": 7, "email": "short"})));
+    assert_eq!((&update["cut"], &update["unchanged"], &update["old_complete"]), (&cut, &json!(["profile"]), &json!(false)));
+    let insert = change(&users, Operation::Insert, None, Some(&old.as_tuple()));
+    assert_eq!((&insert["new"], &insert["cut"]["old"]), (&json!({"id": 7}), &json!({})));
+    // The old value does not stand in for a new one in the key.
+    let named = relation(ReplicaIdentity::Default, &[(true, "id", INT4), (true, "name", TEXT)], &Encoding::Utf8);
+    let (before, after) = (row(&[text("7"), text("ann")]), row(&[text("7"), Value::Cut(5000)]));
+    let renamed = change(&named, Operation::Update, Some(&Old::Key(before.as_tuple())), Some(&after.as_tuple()));
+    assert_eq!((&renamed["key"], &renamed["old"]), (&json!({"id": 7}), &json!({"id": 7, "name": "ann"})));
+    assert_eq!(change(&users, Operation::Insert, None, Some(&new.as_tuple())).get("cut"), None);
+}
+
+#[test]
+fn of_a_message_that_was_cut_the_beginning_of_its_prefix_is_left() {
+    let cut = |prefix| Content::Cut { prefix, content: 7 << 20 };
+    let lines = encoded(Encoding::Utf8, |encoder, block| {
+        encoder.message(block, b"app", cut(3));
+        encoder.lone_message(block, Lsn(0xABC), Timestamp(0), b"app", cut(9));
+    });
+    let [first, second] = [&lines[0], &lines[1]].map(|line| serde_json::from_str::<Json>(line).unwrap());
+    assert_eq!((&first["content"], &first["cut"]), (&Json::Null, &json!({"content": 7 << 20})));
+    assert_eq!((&second["content"], &second["cut"]), (&Json::Null, &json!({"prefix": 9, "content": 7 << 20})));
+    assert!(lines.iter().all(|line| received::Event::read(line).is_ok()));
+}
+
+#[test]
 fn bytes_that_mean_nothing_are_replaced_and_their_columns_named_once() {
     let users = users(ReplicaIdentity::Full);
     let bad = row(&[text("7"), Value::Text(b"a\xFFb"), Value::Null]);
     let event = change(&users, Operation::Update, Some(&Old::Full(bad.as_tuple())), Some(&bad.as_tuple()));
     assert_eq!((&event["new"]["email"], &event["invalid"]), (&json!("a\u{FFFD}b"), &json!(["email"])));
+}
+
+#[test]
+fn the_text_is_given_beside_a_json_that_does_not_tell_it() {
+    let (by_key, whole) = (users(ReplicaIdentity::Default), users(ReplicaIdentity::Full));
+    let (null, document) = (row(&[text("7"), Value::Null, text("null")]), row(&[text("7"), Value::Null, text("[1]")]));
+    let update = |old: &pgoutput::encode::TupleBuf, new: &pgoutput::encode::TupleBuf| {
+        change(&whole, Operation::Update, Some(&Old::Full(old.as_tuple())), Some(&new.as_tuple()))
+    };
+    assert_eq!(update(&null, &document)["exact"], json!({"old": {"profile": "null"}, "new": {"profile": "[1]"}}));
+    assert_eq!(update(&document, &document).get("exact"), None);
+    let unsent = row(&[text("7"), text("a"), Value::Unchanged]);
+    assert_eq!(update(&null, &unsent)["exact"], json!({"old": {"profile": "null"}, "new": {"profile": "null"}}));
+    let insert = change(&by_key, Operation::Insert, None, Some(&null.as_tuple()));
+    assert_eq!(insert["exact"], json!({"old": {}, "new": {"profile": "null"}}));
 }
 
 #[test]
@@ -189,7 +236,7 @@ fn a_table_without_columns_has_rows_too() {
 #[test]
 fn a_message_outside_of_any_transaction_has_an_id_and_no_tx() {
     let lines = encoded(Encoding::Utf8, |encoder, block| {
-        encoder.lone_message(block, Lsn(0xABC), Timestamp(0), b"app", "žluť".as_bytes());
+        encoder.lone_message(block, Lsn(0xABC), Timestamp(0), b"app", Content::Whole("žluť".as_bytes()));
     });
     assert_eq!(lines, [r#"{"type":"message","id":"k3.0-ABC.1","tx":null,"prefix":"app","content":"žluť"}"#]);
 }
@@ -210,12 +257,13 @@ fn value() -> impl Strategy<Value = Option<Vec<u8>>> {
 proptest! {
     /// Whatever a row holds, its event is JSON on one line, with every column in its place.
     #[test]
-    fn any_row_becomes_json(values in prop::collection::vec(value(), 3), unsent in 0usize..5, names in prop::array::uniform3("[^\0]{1,8}")) {
+    fn any_row_becomes_json(values in prop::collection::vec(value(), 3), unsent in 0usize..5, cut in 0usize..5, names in prop::array::uniform3("[^\0]{1,8}")) {
         let types = [INT4, TEXT, JSONB];
         let columns: Vec<_> = names.iter().zip(types).map(|(name, oid)| (true, name.as_str(), oid)).collect();
         let relation = relation(ReplicaIdentity::Default, &columns, &Encoding::Utf8);
         let values: Vec<_> = values.iter().enumerate().map(|(index, value)| match value {
             _ if index == unsent => Value::Unchanged,
+            _ if index == cut => Value::Cut(7),
             Some(bytes) => Value::Text(bytes),
             None => Value::Null,
         }).collect();
@@ -229,7 +277,7 @@ proptest! {
         prop_assert!(event.is_ok(), "{}", lines[0]);
         let event = event.unwrap();
         for (index, (name, value)) in names.iter().zip(&values).enumerate() {
-            prop_assert_eq!(event["new"].get(name).is_some() || names[..].iter().filter(|n| *n == name).count() > 1, index != unsent);
+            prop_assert_eq!(event["new"].get(name).is_some() || names[..].iter().filter(|n| *n == name).count() > 1, index != unsent && index != cut);
             if *value == Value::Null {
                 prop_assert!(event["new"][name].is_null() || names[..].iter().filter(|n| *n == name).count() > 1);
             }

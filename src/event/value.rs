@@ -88,23 +88,42 @@ impl Form {
     }
 }
 
-/// Appends a value given as text in the server's encoding. `false` if some of its bytes mean nothing there: they became U+FFFD.
+/// What the JSON of a value keeps of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Written {
+    /// All bytes mean something in the server's encoding; those that do not became U+FFFD.
+    pub(super) valid: bool,
+    /// PostgreSQL's text can be made again from the JSON.
+    pub(super) exact: bool,
+}
+
+/// Appends a value given as text in the server's encoding.
 #[inline]
-pub(super) fn write(out: &mut Vec<u8>, form: Form, bytes: &[u8], encoding: &Encoding, scratch: &mut String) -> bool {
+pub(super) fn write(out: &mut Vec<u8>, form: Form, bytes: &[u8], encoding: &Encoding, scratch: &mut String) -> Written {
     match form {
-        Form::Scalar(Scalar::Text) => text(out, bytes, encoding),
+        Form::Scalar(Scalar::Text) => Written { valid: text(out, bytes, encoding), exact: true },
         Form::Scalar(Scalar::Json) => {
             let (document, valid) = encoding.decode(bytes);
-            scalar(out, Scalar::Json, &document);
-            valid
+            let embedded = document::embed(out, &document);
+            if !embedded {
+                json::string(out, &document);
+            }
+            // The document `null` looks like SQL NULL, one that is given as text like a document that is a string, and line ends
+            // have become spaces.
+            let exact = embedded && document.trim_ascii() != "null" && memchr::memchr2(b'\n', b'\r', bytes).is_none();
+            Written { valid, exact }
         }
-        Form::Scalar(plain) => plain_scalar(out, plain, bytes) || text(out, bytes, encoding),
+        Form::Scalar(plain) => {
+            let valid = plain_scalar(out, plain, bytes) || text(out, bytes, encoding);
+            Written { valid, exact: true }
+        }
         Form::Array(element) => {
             let (decoded, valid) = encoding.decode(bytes);
             if !array::embed(out, element, &decoded, scratch) {
                 json::string(out, &decoded);
             }
-            valid
+            // An array of documents may look like one of arrays.
+            Written { valid, exact: element != Scalar::Json }
         }
     }
 }
@@ -171,8 +190,25 @@ mod tests {
     fn written(oid: u32, bytes: &[u8], encoding: &str) -> (String, bool) {
         let mut out = Vec::new();
         let encoding = Encoding::from_name(encoding).unwrap();
-        let valid = write(&mut out, Form::of(Oid(oid)), bytes, &encoding, &mut String::new());
+        let Written { valid, .. } = write(&mut out, Form::of(Oid(oid)), bytes, &encoding, &mut String::new());
         (String::from_utf8(out).unwrap(), valid)
+    }
+
+    #[test]
+    fn what_the_json_does_not_tell_is_known() {
+        let exact = |oid, text: &str| {
+            write(&mut Vec::new(), Form::of(Oid(oid)), text.as_bytes(), &Encoding::Utf8, &mut String::new()).exact
+        };
+        for (oid, text) in
+            [(114, r#"{"a": null}"#), (3802, r#""null""#), (1700, "1.50"), (25, "null\n"), (1009, "{NULL}"), (1007, "[0:0]={1}")]
+        {
+            assert!(exact(oid, text), "{text}");
+        }
+        for (oid, text) in
+            [(3802, "null"), (114, " null "), (114, r#""\ud800""#), (114, "{\n}"), (114, "[1,\r2]"), (3807, r#"{"[1]"}"#)]
+        {
+            assert!(!exact(oid, text), "{text}");
+        }
     }
 
     #[test]

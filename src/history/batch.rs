@@ -11,7 +11,7 @@ use crate::event::filter::Matches;
 use crate::event::{Block, Head};
 use crate::lsn::EventId;
 
-/// Events in order, of one block or several. It keeps their blocks alive: write it or copy it, then drop it.
+/// Events in order, of one block or several. It keeps their blocks alive: copy what is to be written, then drop it.
 #[derive(Default)]
 pub struct Batch {
     parts: Vec<Part>,

@@ -5,11 +5,11 @@
 use super::cursor::Cursor;
 use super::error::{DecodeError, DecodeErrorKind};
 use super::message::{
-    Begin, Columns, Commit, CommitPrepared, Delete, Insert, Logical, Message, Oids, Old, Origin, Prepare, Relation,
+    Begin, Columns, Commit, CommitPrepared, Content, Delete, Insert, Logical, Message, Oids, Old, Origin, Prepare, Relation,
     ReplicaIdentity, RollbackPrepared, StreamAbort, StreamCommit, StreamStart, Truncate, Type, Update,
 };
 use super::tag::{Context, Peek, Tag, peek};
-use super::tuple::Tuple;
+use super::tuple::{CUT, Tuple};
 use crate::lsn::Xid;
 
 type Result<T> = std::result::Result<T, DecodeError>;
@@ -99,10 +99,15 @@ fn stream_abort(cursor: &mut Cursor<'_>) -> Result<StreamAbort> {
 }
 
 fn logical<'a>(xid: Option<Xid>, cursor: &mut Cursor<'a>) -> Result<Logical<'a>> {
-    let transactional = cursor.flags("flags", 1)? == 1;
+    let flags = cursor.flags("flags", Logical::TRANSACTIONAL | Logical::CUT)?;
     let (lsn, prefix) = (cursor.lsn("lsn")?, cursor.text("prefix")?);
-    let length = cursor.length("content length")?;
-    Ok(Logical { xid, transactional, lsn, prefix, content: cursor.bytes("content", length)? })
+    let content = if flags & Logical::CUT == 0 {
+        let length = cursor.length("content length")?;
+        Content::Whole(cursor.bytes("content", length)?)
+    } else {
+        Content::Cut { prefix: cursor.length("prefix length")?, content: cursor.length("content length")? }
+    };
+    Ok(Logical { xid, transactional: flags & Logical::TRANSACTIONAL != 0, lsn, prefix, content })
 }
 
 fn relation<'a>(xid: Option<Xid>, cursor: &mut Cursor<'a>) -> Result<Relation<'a>> {
@@ -199,6 +204,9 @@ fn value(cursor: &mut Cursor<'_>) -> Result<()> {
         b't' | b'b' => {
             let length = cursor.length("column length")?;
             cursor.bytes("column value", length)?;
+        }
+        CUT => {
+            cursor.length("column length")?;
         }
         other => return Err(start.error("column", DecodeErrorKind::UnknownTag(other))),
     }

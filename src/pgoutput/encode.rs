@@ -4,10 +4,10 @@
 //! [`ColumnsBuf`] and [`OidsBuf`], which own the bytes that a [`Tuple`], [`Columns`] or [`Oids`] borrows.
 
 use super::message::{
-    Begin, Column, Columns, Commit, CommitPrepared, Delete, Insert, Logical, Message, Oids, Old, Origin, Prepare, Relation,
-    ReplicaIdentity, StreamAbort, StreamCommit, StreamStart, Text, Timestamp, Truncate, Type, Update,
+    Begin, Column, Columns, Commit, CommitPrepared, Content, Delete, Insert, Logical, Message, Oids, Old, Origin, Prepare,
+    Relation, ReplicaIdentity, StreamAbort, StreamCommit, StreamStart, Text, Timestamp, Truncate, Type, Update,
 };
-use super::tuple::{Tuple, Value};
+use super::tuple::{CUT, Tuple, Value};
 use crate::lsn::{Lsn, Oid, Xid};
 
 /// The bytes of `message`.
@@ -23,7 +23,13 @@ pub fn encode(message: &Message<'_>) -> Vec<u8> {
         Message::Commit(commit) => out.commit(commit),
         Message::Origin(Origin { lsn, name }) => out.lsn(lsn).text(name),
         Message::Logical(Logical { xid, transactional, lsn, prefix, content }) => {
-            out.subxid(xid).byte(transactional.into()).lsn(lsn).text(prefix).counted(content)
+            let flag = if transactional { Logical::TRANSACTIONAL } else { 0 };
+            match content {
+                Content::Whole(content) => out.subxid(xid).byte(flag).lsn(lsn).text(prefix).counted(content),
+                Content::Cut { prefix: length, content } => {
+                    out.subxid(xid).byte(flag | Logical::CUT).lsn(lsn).text(prefix).length(length).length(content)
+                }
+            }
         }
         Message::Relation(Relation { xid, oid, schema, name, identity, columns }) => {
             let identity = match identity {
@@ -163,6 +169,7 @@ impl<'v> FromIterator<Value<'v>> for TupleBuf {
                 Value::Unchanged => tuple.bytes.byte(b'u'),
                 Value::Text(bytes) => tuple.bytes.byte(b't').counted(bytes),
                 Value::Binary(bytes) => tuple.bytes.byte(b'b').counted(bytes),
+                Value::Cut(length) => tuple.bytes.byte(CUT).length(length),
             };
         }
         tuple

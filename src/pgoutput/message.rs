@@ -100,8 +100,39 @@ pub struct Logical<'a> {
     pub lsn: Lsn,
     /// What kind of message it is.
     pub prefix: Text<'a>,
+    /// What it says.
+    pub content: Content<'a>,
+}
+
+/// What a logical message says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content<'a> {
     /// Its bytes, exactly as given: any encoding or none.
-    pub content: &'a [u8],
+    Whole(&'a [u8]),
+    /// Left out on its way here, since it or the prefix is too long ([`Shortener`](super::Shortener)). No server sends it.
+    Cut {
+        /// Bytes of the whole prefix; only its beginning may be there.
+        prefix: usize,
+        /// Bytes of the content.
+        content: usize,
+    },
+}
+
+impl<'a> Content<'a> {
+    /// Its bytes, if they are here.
+    pub fn whole(self) -> Option<&'a [u8]> {
+        match self {
+            Content::Whole(bytes) => Some(bytes),
+            Content::Cut { .. } => None,
+        }
+    }
+}
+
+impl Logical<'_> {
+    /// The flag of a transactional message.
+    pub(super) const TRANSACTIONAL: u8 = 1;
+    /// The flag of [`Content::Cut`]: behind the prefix stand two lengths, and nothing else.
+    pub(super) const CUT: u8 = 1 << 7;
 }
 
 /// A table as it is from here on.

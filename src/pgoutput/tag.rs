@@ -39,6 +39,21 @@ pub enum Context {
     InStream,
 }
 
+impl Context {
+    /// Where the message behind `message` stands.
+    #[inline]
+    pub fn after(self, message: &[u8]) -> Context {
+        match message.first() {
+            Some(&STREAM_START) => Context::InStream,
+            Some(&STREAM_STOP) => Context::Plain,
+            _ => self,
+        }
+    }
+}
+
+const STREAM_START: u8 = Tag::StreamStart.byte();
+const STREAM_STOP: u8 = Tag::StreamStop.byte();
+
 /// The front of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peek {

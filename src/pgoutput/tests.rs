@@ -1,5 +1,6 @@
 //! Decoder and encoder against each other, over any message that the format can carry and over bytes that it cannot.
 
+use bytes::BytesMut;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -46,7 +47,11 @@ impl Parts {
             Tag::Commit => Message::Commit(commit),
             Tag::Origin => Message::Origin(Origin { lsn, name }),
             Tag::Logical => {
-                Message::Logical(Logical { xid: in_stream, transactional: flag, lsn, prefix: name, content: &self.content })
+                let content = match other_flag {
+                    true => Content::Cut { prefix: self.names[0].len(), content: self.content.len() },
+                    false => Content::Whole(&self.content),
+                };
+                Message::Logical(Logical { xid: in_stream, transactional: flag, lsn, prefix: name, content })
             }
             Tag::Relation => Message::Relation(Relation {
                 xid: in_stream,
@@ -98,11 +103,12 @@ fn name() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn tuple() -> impl Strategy<Value = TupleBuf> {
-    vec((0..4, bytes()), 0..6).prop_map(|values| {
+    vec((0..5, bytes()), 0..6).prop_map(|values| {
         let values = values.iter().map(|(kind, bytes)| match kind {
             0 => Value::Null,
             1 => Value::Unchanged,
             2 => Value::Text(bytes),
+            3 => Value::Cut(bytes.len()),
             _ => Value::Binary(bytes),
         });
         values.collect()
@@ -234,6 +240,113 @@ fn an_error_names_the_message_the_field_the_place_and_the_reason() {
     for (bytes, expected) in cases {
         assert_eq!(decode(bytes, Context::Plain).unwrap_err().to_string(), expected);
     }
+}
+
+fn message() -> impl Strategy<Value = (Vec<u8>, Context)> {
+    prop_oneof![
+        8 => parts().prop_map(|parts| (encode(&parts.message()), parts.context)),
+        // With a mistake somewhere.
+        4 => (parts(), any::<prop::sample::Index>(), any::<u8>()).prop_map(|(parts, at, byte)| {
+            let mut bytes = encode(&parts.message());
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            (bytes, parts.context)
+        }),
+        1 => (vec(any::<u8>(), 0..40), select(vec![Context::Plain, Context::InStream])),
+    ]
+}
+
+/// The message as it is kept when it comes in pieces, which end at `ends`.
+fn shortened(bytes: &[u8], context: Context, limit: usize, ends: &[prop::sample::Index]) -> BytesMut {
+    let mut ends: Vec<usize> = ends.iter().map(|end| end.index(bytes.len() + 1)).chain([0, bytes.len()]).collect();
+    ends.sort_unstable();
+    let mut shortener = Shortener::new(context, ValueLimit(limit), bytes.len());
+    let mut out = BytesMut::from(&b"what came before"[..]);
+    let before = out.len();
+    for piece in ends.windows(2) {
+        shortener.push(&bytes[piece[0]..piece[1]], &mut out);
+    }
+    out.split_off(before)
+}
+
+/// What is left of a row: each value that is longer than `limit`, or for which the row has no room any more, is cut.
+fn cut(tuple: Tuple<'_>, limit: usize, room: &mut usize) -> TupleBuf {
+    let cut = |value| match value {
+        Value::Text(bytes) | Value::Binary(bytes) if bytes.len() <= limit.min(ValueLimit::SMALL) => value,
+        Value::Text(bytes) | Value::Binary(bytes) if bytes.len() <= limit.min(*room) => {
+            *room -= bytes.len();
+            value
+        }
+        Value::Text(bytes) | Value::Binary(bytes) => Value::Cut(bytes.len()),
+        short => short,
+    };
+    tuple.iter().map(cut).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+    /// Against the decoder: what is shortened in pieces is what the decoder reads, with the long values cut.
+    #[test]
+    fn a_message_in_pieces_loses_its_long_values_and_nothing_else(
+        (bytes, context) in message(),
+        limit in 0usize..10,
+        ends in vec(any::<prop::sample::Index>(), 0..6),
+    ) {
+        let shortened = shortened(&bytes, context, limit, &ends);
+        let Ok(message) = decode(&bytes, context) else {
+            prop_assert!(decode(&shortened, context).is_err(), "{:?}", shortened);
+            return Ok(());
+        };
+        let mut room = limit * ValueLimit::ROW;
+        let old_row = |old| match old {
+            Old::Key(row) | Old::Full(row) => row,
+        };
+        let (old, new) = match message {
+            Message::Insert(Insert { new, .. }) => (None, Some(new)),
+            Message::Update(Update { old, new, .. }) => (old.map(old_row), Some(new)),
+            Message::Delete(Delete { old, .. }) => (Some(old_row(old)), None),
+            _ => (None, None),
+        };
+        let old = old.map(|row| cut(row, limit, &mut room)).unwrap_or_default();
+        let new = new.map(|row| cut(row, limit, &mut room)).unwrap_or_default();
+        let (old_tuple, new) = (old.as_tuple(), new.as_tuple());
+        let with = |old| match old {
+            Old::Key(_) => Old::Key(old_tuple),
+            Old::Full(_) => Old::Full(old_tuple),
+        };
+        let expected = match message {
+            Message::Insert(insert) => Message::Insert(Insert { new, ..insert }),
+            Message::Update(update) => Message::Update(Update { old: update.old.map(with), new, ..update }),
+            Message::Delete(delete) => Message::Delete(Delete { old: with(delete.old), ..delete }),
+            Message::Logical(Logical { prefix: Text(prefix), content: Content::Whole(content), .. })
+                if prefix.len().max(content.len()) > limit =>
+            {
+                let Message::Logical(message) = message else { unreachable!() };
+                let prefix_kept = Text(&prefix[..prefix.len().min(limit)]);
+                let content = Content::Cut { prefix: prefix.len(), content: content.len() };
+                Message::Logical(Logical { prefix: prefix_kept, content, ..message })
+            }
+            Message::Logical(message) => {
+                let prefix = Text(&message.prefix.0[..message.prefix.0.len().min(limit)]);
+                Message::Logical(Logical { prefix, ..message })
+            }
+            whole => whole,
+        };
+        prop_assert_eq!(decode(&shortened, context), Ok(expected));
+    }
+}
+
+#[test]
+fn what_is_kept_of_a_row_is_bounded_and_its_small_values_are_among_it() {
+    let large = vec![b'x'; 1 << 20];
+    let values = [Value::Text(&large); 8].into_iter().chain([Value::Text(b"42")]);
+    let row: TupleBuf = values.collect();
+    let bytes = encode(&Message::Insert(Insert { xid: None, oid: Oid(1), new: row.as_tuple() }));
+    let shortened = shortened(&bytes, Context::Plain, 1 << 20, &[]);
+    let Ok(Message::Insert(insert)) = decode(&shortened, Context::Plain) else { panic!("no insert") };
+    let kept: Vec<_> = insert.new.iter().map(|value| matches!(value, Value::Text(_))).collect();
+    assert_eq!(kept, [true, true, true, true, false, false, false, false, true]);
 }
 
 #[test]

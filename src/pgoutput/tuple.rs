@@ -18,7 +18,12 @@ pub enum Value<'a> {
     Text(&'a [u8]),
     /// `b`: the type's binary form.
     Binary(&'a [u8]),
+    /// `#`: a value of so many bytes, left out on its way here since it is too long ([`Shortener`](super::Shortener)). No server sends it.
+    Cut(usize),
 }
+
+/// The letter of [`Value::Cut`].
+pub(super) const CUT: u8 = b'#';
 
 impl<'a> Tuple<'a> {
     /// How many columns there are.
@@ -42,8 +47,13 @@ impl<'a> Tuple<'a> {
                 b'u' => (Value::Unchanged, rest),
                 _ => {
                     let (length, rest) = rest.split_first_chunk::<4>()?;
-                    let (bytes, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
-                    (if *tag == b't' { Value::Text(bytes) } else { Value::Binary(bytes) }, rest)
+                    let length = u32::from_be_bytes(*length) as usize;
+                    if *tag == CUT {
+                        (Value::Cut(length), rest)
+                    } else {
+                        let (bytes, rest) = rest.split_at_checked(length)?;
+                        (if *tag == b't' { Value::Text(bytes) } else { Value::Binary(bytes) }, rest)
+                    }
                 }
             };
             left = rest;

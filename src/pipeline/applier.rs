@@ -264,8 +264,8 @@ impl Applier {
     }
 
     fn logical(&mut self, xid: Xid, message: &Logical<'_>) -> bool {
-        let ddl = if message.prefix.0 == DdlMessage::PREFIX { DdlMessage::parse(message.content) } else { None };
-        match ddl {
+        let content = message.content.whole().filter(|_| message.prefix.0 == DdlMessage::PREFIX);
+        match content.and_then(DdlMessage::parse) {
             Some(ddl) => {
                 if let Some(oid) = ddl.becomes_unlogged() {
                     // From here on, not only from when the pipeline comes to look at it: rows may follow in this very transaction.
@@ -283,6 +283,11 @@ impl Applier {
                 true
             }
             None => {
+                if message.prefix.0 == DdlMessage::PREFIX && message.content.whole().is_none() {
+                    // What it said is not known: it may have been anything.
+                    self.ledger.hold();
+                    self.noticed.regrouped.push(xid);
+                }
                 self.encoder.message(&mut self.block, message.prefix.0, message.content);
                 false
             }

@@ -44,6 +44,7 @@ use self::state::Phase;
 use crate::connection::Target;
 use crate::history::Writer;
 use crate::lsn::{Epoch, Lsn};
+use crate::pgoutput::ValueLimit;
 use crate::replication::Backoff;
 
 /// What to watch, and within which bounds.
@@ -55,6 +56,8 @@ pub struct Config {
     pub publication: String,
     /// Refuse any database of another name.
     pub expect_database: Option<String>,
+    /// Longer values are cut.
+    pub max_value: ValueLimit,
     /// Bytes of unfinished transactions kept in memory; what exceeds it goes to an unlinked file.
     pub max_transaction_memory: usize,
     /// Where such files are made.
@@ -88,6 +91,8 @@ pub struct Pipeline {
     /// The first database that was watched; any other is refused from then on.
     pinned: Option<Arc<Database>>,
     epoch: Option<Epoch>,
+    /// What the last epoch ended with, if the next one leaves something out on purpose.
+    skipped: Option<String>,
     /// Of the counts published last.
     version: u64,
     /// What the stream brought in the epochs before this one.
@@ -112,8 +117,18 @@ impl Pipeline {
         let (counts, counts_receiver) = watch::channel(Arc::new(Counts::none()));
         let (running, running_receiver) = watch::channel(Arc::default());
         let standing = Standing::new(config.publication.clone(), status_sender);
-        let passed = Passed::default();
-        let pipeline = Self { config, history, counts, running, standing, pinned: None, epoch: None, version: 0, passed };
+        let pipeline = Self {
+            config,
+            history,
+            counts,
+            running,
+            standing,
+            pinned: None,
+            epoch: None,
+            skipped: None,
+            version: 0,
+            passed: Passed::default(),
+        };
         (pipeline, Published { status, counts: counts_receiver, running: running_receiver })
     }
 
@@ -133,6 +148,9 @@ impl Pipeline {
                 backoff = Backoff::default();
             }
             tracing::warn!("the stream is interrupted: {}", error.advice());
+            if matches!(&error, PipelineError::Replication(error) if error.is_unsendable()) {
+                self.skipped = Some(error.advice().to_string());
+            }
             let phase = match &error {
                 PipelineError::WrongDatabase { .. } => Phase::WrongDatabase,
                 PipelineError::PublicationMissing { .. } => Phase::Resyncing,

@@ -64,17 +64,20 @@ impl Pipeline {
         };
         let fence = catalog::fence(&sql).await?;
 
-        let options =
-            StartOptions { publication: config.publication.clone(), streaming: config.streaming, ..StartOptions::default() };
+        let (publication, streaming, max_value) = (config.publication.clone(), config.streaming, config.max_value);
+        let options = StartOptions { publication, streaming, max_value, ..StartOptions::default() };
         let (stream, progress) = walsender.start(&slot, consistent_point, options).await?;
 
         let first_epoch = self.epoch.is_none();
-        let reason = (!first_epoch).then_some(GapReason::SlotLost);
+        let skipped = self.skipped.take();
+        let reason = if skipped.is_some() { GapReason::Skipped } else { GapReason::SlotLost };
+        let reason = (!first_epoch).then_some(reason);
         self.history.begin_epoch(epoch.clone(), consistent_point, reason);
         self.epoch = Some(epoch.clone());
         self.standing.note(|facts| {
             facts.phase = Phase::Streaming { first_epoch, counted: false };
-            facts.reason = None;
+            // That something was left out is said until there are counts again.
+            facts.reason = skipped;
             facts.epoch = Some(epoch.clone());
             facts.slot = Some(Slot { name: slot.clone(), temporary, retained_bytes: 0, budget_bytes: None });
             facts.lag = super::state::Lag::default();

@@ -210,6 +210,9 @@ impl Session<'_> {
         }
         for oid in self.applier.ledger().take_impossible() {
             tracing::error!(%oid, "a count fell below zero: something was missed; counting again");
+            if let Some(known) = self.tables.touch(oid) {
+                known.found_wrong += 1;
+            }
             self.recount(oid, self.fence, "its count fell below zero, so it is counted again");
         }
         if !noticed.regrouped.is_empty() {
@@ -403,7 +406,10 @@ impl Session<'_> {
         if !self.counted && self.tables.anything_counted(ledger) {
             self.counted = true;
             let first_epoch = self.first_epoch;
-            self.pipeline.standing.note(|facts| facts.phase = Phase::Streaming { first_epoch, counted: true });
+            self.pipeline.standing.note(|facts| {
+                facts.phase = Phase::Streaming { first_epoch, counted: true };
+                facts.reason = None;
+            });
         }
         self.shown_after = position;
         match self.tables.publish(ledger, position, passed) {

@@ -48,13 +48,15 @@ pub(super) struct Known {
     pub(super) last_change: Option<Timestamp>,
     /// The transaction that truncated it, until a look at the catalog finds the file that it got by that.
     pub(super) truncated_by: Option<Xid>,
+    /// How often its count was found to have been wrong.
+    pub(super) found_wrong: u64,
     published: Option<Arc<Table>>,
 }
 
 impl Known {
     fn new(table: Arc<catalog::Table>, named_by: Option<Xid>) -> Self {
         let (note, progress, verified_at, last_change, truncated_by, published) = (None, None, None, None, None, None);
-        Known { table, named_by, note, progress, verified_at, last_change, truncated_by, published }
+        Known { table, named_by, note, progress, verified_at, last_change, truncated_by, found_wrong: 0, published }
     }
 
     /// It turned out that it cannot be counted.
@@ -328,6 +330,7 @@ impl Tables {
             truncates: totals.truncates,
             last_change: last_change.map(rfc3339),
             verified_at: known.verified_at.clone(),
+            found_wrong: known.found_wrong,
             replica_identity: identity_name(*replica_identity),
             key: primary_key.clone(),
         }

@@ -13,6 +13,12 @@ impl Error {
     pub fn advice(&self) -> Advice {
         match self {
             Error::Connect(error) => error.advice(),
+            Error::Server { error, .. } if self.is_unsendable() => Advice::new(
+                format!("The server cannot send a change: {}", error.message),
+                "A row of which the text comes near to 1 GB is more than the server can stream. The stream goes on behind its transaction: \
+                 what is left out is told as a gap, and all tables are counted again",
+                "Keep such values elsewhere, or in parts; or leave the table out of the publication. The server's log has the position",
+            ),
             Error::Server { doing, error } => refused(doing, error),
             Error::SlotTimeout { slot, waited } => Advice::new(
                 format!("The replication slot {slot:?} was not ready within {} seconds", waited.as_secs()),
@@ -84,13 +90,6 @@ fn refused(doing: &Doing, error: &ServerError) -> Advice {
             format!("There is no publication {publication:?}"),
             "A publication says which tables' changes are streamed; without it there are none",
             format!("Run pgvigil setup --publication {publication} --apply to make it, or name another with --publication"),
-        ),
-        // One row's text, or all of it together, is longer than a message of the protocol can be.
-        Doing::Stream { .. } if *code == SqlState::PROGRAM_LIMIT_EXCEEDED || *code == SqlState::INTERNAL_ERROR => Advice::new(
-            said,
-            "The server cannot send a change, perhaps since a row of it is close to 1 GB. The stream goes on behind it: \
-             what it skips is told as a gap, and all tables are counted again",
-            "Look into the server's log for the transaction",
         ),
         _ if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
             Advice::new(said, NO_STREAM, "Give the role the right: ALTER ROLE … REPLICATION")

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use tokio_postgres::error::SqlState;
+
 use crate::connection::{ChannelError, ConnectError, ServerError};
 use crate::wire::WireError;
 
@@ -83,6 +85,17 @@ impl Error {
             Error::Channel(error) => error.is_transient(),
             // The transaction that is in the way may end; a server that went away may come back.
             Error::SlotTimeout { .. } | Error::Ended | Error::Silent { .. } => true,
+        }
+    }
+
+    /// Whether the server cannot send some change: it would fail at it again and again, so it has to be left out. One row's text, or all
+    /// of it together, is longer than a message of the protocol can be.
+    pub fn is_unsendable(&self) -> bool {
+        match self {
+            Error::Server { doing: Doing::Stream { .. }, error } => {
+                error.code == SqlState::PROGRAM_LIMIT_EXCEEDED || error.code == SqlState::INTERNAL_ERROR
+            }
+            _ => false,
         }
     }
 

@@ -15,12 +15,14 @@
 //! - Nothing the reader does, or does not do, keeps the status task from its second: a reader may pause for minutes (a full disk)
 //!   and the server keeps the connection.
 //! - [`Stream::fill`] can be cancelled at any await: no byte is lost.
+//! - A stream holds no more than some values of the longest length allowed, whatever the server sends: a longer value is cut (`long.rs`).
 //! - Whether to try again is decided in one place, [`Error::is_transient`].
 
 mod advice;
 mod backoff;
 mod clock;
 mod error;
+mod long;
 mod options;
 mod pacing;
 mod session;

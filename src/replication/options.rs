@@ -3,6 +3,7 @@
 use postgres_protocol::escape::escape_identifier;
 
 use crate::lsn::Lsn;
+use crate::pgoutput::ValueLimit;
 
 /// What kind of slot to create.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct StartOptions {
     pub streaming: bool,
     /// Send values in binary form.
     pub binary: bool,
+    /// Values longer than this are cut as they come.
+    pub max_value: ValueLimit,
 }
 
 impl StartOptions {
@@ -79,7 +82,7 @@ mod tests {
 
     #[test]
     fn names_are_quoted_twice() {
-        let options = StartOptions { publication: "it's \"it\"".to_owned(), streaming: true, binary: false };
+        let options = StartOptions { publication: "it's \"it\"".to_owned(), streaming: true, ..StartOptions::default() };
         assert_eq!(
             options.start("s", Lsn(0x16_0000_0001), 15),
             "START_REPLICATION SLOT \"s\" LOGICAL 16/1 (proto_version '3', \

@@ -152,7 +152,7 @@ impl Replication {
             }
         }
         let (transport, unread) = self.session.channel.into_parts();
-        Ok(Stream::begin(transport, unread, from, options.publication))
+        Ok(Stream::begin(transport, unread, from, options))
     }
 
     async fn command(&mut self, command: &str, doing: impl Fn() -> Doing) -> Result<Vec<Option<String>>, Error> {

@@ -14,10 +14,13 @@ use tokio::time::{sleep_until, timeout, timeout_at};
 
 use super::clock::ServerClock;
 use super::error::{Doing, Error};
+use super::long::LongFrame;
+use super::options::StartOptions;
 use super::pacing::Pacing;
 use super::status::{self, Progress};
 use crate::connection::{ChannelError, ServerError, Transport};
 use crate::lsn::Lsn;
+use crate::pgoutput::{Context, ValueLimit};
 use crate::wire::{CopyData, Header, MAX_STREAM_FRAME, decode_copy_data, tag};
 
 /// Bytes read at most before they are handed out, but for a frame that is longer.
@@ -33,6 +36,14 @@ pub struct Stream {
     buffer: BytesMut,
     /// The part of the buffer that has been handed out.
     taken: usize,
+    /// A frame longer than this is shortened: in any other no value can be longer.
+    max_value: ValueLimit,
+    /// Such a frame, while it comes.
+    long: Option<LongFrame>,
+    /// Up to here the buffer holds a frame that was shortened.
+    shortened: usize,
+    /// Where the next message stands.
+    context: Context,
     pacing: Pacing,
     /// When something was last read.
     heard: tokio::time::Instant,
@@ -99,16 +110,21 @@ impl Drop for StatusTask {
 }
 
 impl Stream {
-    pub(super) fn begin(transport: Transport, unread: BytesMut, from: Lsn, publication: String) -> (Stream, Progress) {
+    pub(super) fn begin(transport: Transport, unread: BytesMut, from: Lsn, options: StartOptions) -> (Stream, Progress) {
         let pacing = if transport.local { Pacing::blocking() } else { Pacing::catching_up() };
         let (half, writing_half) = tokio::io::split(transport);
         let progress = Progress::at(from);
         let (finish, finished) = oneshot::channel();
         let task = tokio::spawn(status::run(writing_half, progress.clone(), finished));
+        let StartOptions { publication, max_value, .. } = options;
         let stream = Stream {
             half,
             buffer: unread,
             taken: 0,
+            max_value,
+            long: None,
+            shortened: 0,
+            context: Context::Plain,
             pacing,
             heard: tokio::time::Instant::now(),
             clock: ServerClock::new(Instant::now()),
@@ -123,10 +139,23 @@ impl Stream {
     pub async fn fill(&mut self) -> Result<(), Error> {
         self.discard_taken();
         loop {
-            let missing = match Header::peek(&self.buffer, MAX_STREAM_FRAME)? {
-                Some(header) if self.buffer.len() >= header.length => return Ok(()),
-                Some(header) => header.length - self.buffer.len(),
-                None => 0,
+            let missing = match &mut self.long {
+                Some(long) => match long.take(&mut self.buffer) {
+                    Some(frame) => {
+                        self.put_in_front(frame);
+                        return Ok(());
+                    }
+                    None => 0,
+                },
+                None => match Header::peek(&self.buffer, MAX_STREAM_FRAME)? {
+                    Some(header) if self.is_long(header) && self.shortened == 0 => {
+                        self.long = Some(LongFrame::begin(header, self.context, self.max_value));
+                        continue;
+                    }
+                    Some(header) if self.buffer.len() >= header.length => return Ok(()),
+                    Some(header) => header.length - self.buffer.len(),
+                    None => 0,
+                },
             };
             self.buffer.reserve(missing.max(CHUNK.saturating_sub(self.buffer.len())));
             self.read().await?;
@@ -175,7 +204,7 @@ impl Stream {
         loop {
             let begin = self.taken;
             let Some(header) = Header::peek(&self.buffer[begin..], MAX_STREAM_FRAME)? else { return Ok(None) };
-            if self.buffer.len() - begin < header.length {
+            if self.buffer.len() - begin < header.length || self.is_long(header) && begin >= self.shortened {
                 return Ok(None);
             }
             self.taken += header.length;
@@ -189,6 +218,7 @@ impl Stream {
             return Ok(Some(match decode_copy_data(body)? {
                 CopyData::XLogData { start, end, time: _, payload } => {
                     self.progress.received(start);
+                    self.context = self.context.after(payload);
                     Frame::Data { start, end, payload }
                 }
                 CopyData::Keepalive { wal_end, time, reply_requested } => {
@@ -245,8 +275,21 @@ impl Stream {
         }
     }
 
+    /// Whether a frame may hold a value that is too long.
+    fn is_long(&self, header: Header) -> bool {
+        header.length > self.max_value.0 && header.tag == tag::COPY_DATA
+    }
+
+    /// A frame that was long is next, as any other.
+    fn put_in_front(&mut self, mut frame: BytesMut) {
+        (self.long, self.shortened) = (None, frame.len());
+        frame.extend_from_slice(&self.buffer);
+        self.buffer = frame;
+    }
+
     fn discard_taken(&mut self) {
         self.buffer.advance(self.taken);
+        self.shortened = self.shortened.saturating_sub(self.taken);
         self.taken = 0;
         // What a long frame needed is given back.
         if self.buffer.capacity() > 4 * CHUNK && self.buffer.len() < CHUNK {

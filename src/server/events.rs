@@ -58,7 +58,10 @@ pub(super) async fn transaction(State(app): State<Arc<App>>, Path(tx): Path<Stri
 }
 
 /// Looks through the history on a thread that may take its time; a few at once.
-async fn look<T: Send + 'static>(app: &App, ask: impl FnOnce(&history::History) -> T + Send + 'static) -> Result<T, Problem> {
+pub(super) async fn look<T: Send + 'static>(
+    app: &App,
+    ask: impl FnOnce(&history::History) -> T + Send + 'static,
+) -> Result<T, Problem> {
     let _turn = app.searching.acquire().await;
     let history = app.sources.history.clone();
     let answer = tokio::task::spawn_blocking(move || ask(&history)).await;

@@ -3,7 +3,7 @@
 //! Floor 7: reads what the pipeline publishes and the history keeps; changes nothing.
 //!
 //! ```text
-//! accept ─ admission ─ socket ─ hyper ─ guard ─ routes ─┬─ assets · status · tables · rows · events · metrics
+//! accept ─ admission ─ socket ─ hyper ─ guard ─ routes ─┬─ assets · status · tables · rows · events · undo · alerts · metrics
 //!          (how many)  (stalls)         (who)           └─ stream ─ subscription ─┬─ websocket
 //!                                                                                 └─ sse
 //! ```
@@ -12,6 +12,7 @@
 //! behaves; a client's error ends that client and no other; a row's value is never logged and never kept by a cache.
 
 mod admission;
+mod alerts;
 mod assets;
 mod batch;
 mod events;
@@ -28,6 +29,7 @@ mod sse;
 mod status;
 mod subscription;
 mod tables;
+mod undo;
 mod websocket;
 
 use std::net::SocketAddr;
@@ -41,6 +43,7 @@ use tokio_util::task::TaskTracker;
 pub use guard::{Origin, ParseOriginError};
 pub use listen::{Bound, bind};
 
+use crate::alerts::Bulletin;
 use crate::connection::Target;
 use crate::history::History;
 use crate::pipeline::{Counts, Running, Status};
@@ -56,6 +59,8 @@ pub struct Sources {
     pub counts: watch::Receiver<Arc<Counts>>,
     /// Large transactions that are not committed yet.
     pub running: watch::Receiver<Arc<Running>>,
+    /// The alerts.
+    pub alerts: watch::Receiver<Arc<Bulletin>>,
     /// Where the rows of a table are read; `None` serves none.
     pub database: Option<Target>,
 }
@@ -121,7 +126,7 @@ impl Default for Limits {
             head_time: Duration::from_secs(10),
             head_bytes: 16 << 10,
             message_bytes: 8 << 10,
-            batch_bytes: 64 << 10,
+            batch_bytes: 16 << 10,
             send_buffer: 128 << 10,
             stall_time: Duration::from_secs(15),
             ping_every: Duration::from_secs(20),

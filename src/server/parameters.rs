@@ -10,7 +10,8 @@ use super::subscription::Terms;
 use crate::event::filter::{Filter, PARAMETERS};
 use crate::event::time::from_unix_micros;
 use crate::history::{Bound, Start};
-use crate::lsn::{EventId, Lsn, Xid};
+use crate::lsn::{EventId, Lsn, TransactionId, Xid};
+use crate::undo::Options;
 
 /// Names and values, decoded, in order.
 type Pairs = Vec<(String, String)>;
@@ -94,6 +95,55 @@ pub(super) fn page(uri: &Uri, most: u32) -> Result<Page, Problem> {
     let key =
         |text: &str| serde_json::from_str(text).map_err(|_| "give the value of `next` as it stood in the page before".to_owned());
     Ok(Page { limit: one(&pairs, "limit", positive)?.unwrap_or(100).min(most), after: one(&pairs, "after", key)? })
+}
+
+/// What is asked to be undone.
+#[derive(Debug)]
+pub(super) struct Undo {
+    /// Says which tables.
+    pub(super) filter: Filter,
+    pub(super) tx: Option<TransactionId>,
+    pub(super) since: Option<Bound>,
+    pub(super) until: Option<Bound>,
+    pub(super) options: Options,
+}
+
+/// The parameters of `/api/v1/undo`, and of `/api/v1/transactions/{tx}/undo`, where `tx` is in the path.
+pub(super) fn undo(uri: &Uri, tx: Option<&str>) -> Result<Undo, Problem> {
+    let mut pairs = pairs(uri)?;
+    let range: &[&str] = if tx.is_some() { &[] } else { &["tx", "since", "until"] };
+    known(&pairs, &[&["table", "key", "partial"], range].concat())?;
+    let row = |text: &str| {
+        let named = text.split_once('=').filter(|(column, _)| !column.is_empty());
+        named.map(|(column, value)| (column.to_owned(), value.to_owned()))
+    };
+    let rows = pairs.iter().filter(|(name, _)| name == "key").map(|(_, value)| row(value)).collect::<Option<Vec<_>>>();
+    let rows = rows.ok_or_else(|| invalid("key", "give a column and its value, such as id=7"))?;
+    let partial = one(&pairs, "partial", |text| text.parse::<bool>().map_err(|_| "give true or false".to_owned()))?;
+    let asked = match tx {
+        Some(tx) => Some(transaction(tx).map_err(|problem| invalid("transaction", problem))?),
+        None => one(&pairs, "tx", transaction)?,
+    };
+    let (since, until) = (one(&pairs, "since", bound)?, one(&pairs, "until", bound)?);
+    if asked.is_some() && (since.is_some() || until.is_some()) {
+        return Err(invalid("tx", "a transaction has no since and no until"));
+    }
+    if asked.is_none() && since.is_none() {
+        return Err(invalid("since", "say what is to be undone: give tx, or since and perhaps until"));
+    }
+    pairs.retain(|(name, _)| name == "table");
+    pairs.push(("kinds".to_owned(), "change".to_owned()));
+    let filter = filter(&pairs, &[])?;
+    Ok(Undo { filter, tx: asked, since, until, options: Options { rows, partial: partial.unwrap_or_default() } })
+}
+
+/// A transaction's id, or that of one of its events.
+fn transaction(text: &str) -> Result<TransactionId, String> {
+    let text = short(text)?;
+    match text.parse::<EventId>() {
+        Ok(EventId { epoch, place }) => Ok(TransactionId { epoch, commit_lsn: place.commit_lsn }),
+        Err(_) => text.parse().map_err(|error: crate::lsn::ParseIdError| error.to_string()),
+    }
 }
 
 fn terms(pairs: &Pairs) -> Result<Terms, Problem> {
@@ -203,6 +253,23 @@ mod tests {
         assert_eq!(since("since=2000-01-01T00:00:01Z"), Ok(Some(Bound::Time(Timestamp(1_000_000)))));
         assert_eq!(since("since=1999-12-31T23:59:59Z"), Ok(Some(Bound::Time(Timestamp(-1_000_000)))));
         assert!(since("since=noon").is_err());
+    }
+
+    #[test]
+    fn what_is_undone_is_one_transaction_or_a_range() {
+        let undo = |query: &str| super::undo(&uri(query), None);
+        let by_event = undo("tx=k3.0-1A2B3C8.4&table=public.User&key=id=7&key=name=a%3Db").unwrap();
+        assert_eq!(by_event.tx.unwrap().to_string(), "k3-0-1A2B3C8");
+        assert_eq!(by_event.options.rows, [("id".to_owned(), "7".to_owned()), ("name".to_owned(), "a=b".to_owned())]);
+        assert!(by_event.filter.passes_table("public", "User") && !by_event.filter.passes_table("public", "Game"));
+        assert!(undo("since=0/1").is_ok() && undo("since=2026-11-22T14:02:11Z&until=0/2&partial=true").unwrap().options.partial);
+        for query in
+            ["", "until=0/2", "tx=k3", "tx=k3-0-1&since=0/1", "since=0/1&key=7", "since=0/1&partial=yes", "since=0/1&op=delete"]
+        {
+            assert!(undo(query).is_err(), "{query}");
+        }
+        assert!(super::undo(&uri("table=User"), Some("k3-0-1A2B3C8")).is_ok());
+        assert!(super::undo(&uri("since=0/1"), Some("k3-0-1A2B3C8")).is_err());
     }
 
     #[test]

@@ -47,11 +47,11 @@ fn encode(batch: &Batch) -> Bytes {
     }
     const AROUND: usize = "id: \ndata: \n\n".len() + 40;
     let mut text = Vec::with_capacity(batch.bytes() + batch.len() * AROUND);
-    for (event, json) in batch.iter() {
+    for object in batch.iter() {
         // Writing to memory cannot fail.
-        let _ = event.map_or(Ok(()), |event| writeln!(text, "id: {}", event.id()));
+        let _ = object.id().map_or(Ok(()), |id| writeln!(text, "id: {id}"));
         text.extend_from_slice(b"data: ");
-        text.extend_from_slice(json);
+        text.extend_from_slice(object.bytes());
         text.extend_from_slice(b"\n\n");
     }
     text.into()

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
@@ -129,8 +130,7 @@ impl Session {
 
     /// Writes a batch, and a ping when one is due. The beat brings a batch, maybe an empty one, at least once a second.
     async fn send(&mut self, batch: Batch) -> Result<(), End> {
-        self.write(&batch).await?;
-        drop(batch);
+        self.write(frames(batch)).await?;
         if self.pinged.elapsed() < self.ping_every {
             return Ok(());
         }
@@ -141,28 +141,13 @@ impl Session {
         Ok(self.socket.get_mut().write_all(PING).await?)
     }
 
-    async fn write(&mut self, batch: &Batch) -> Result<(), End> {
+    async fn write(&mut self, frames: Vec<Bytes>) -> Result<(), End> {
         // A pong that is on its way must not be cut in two by what follows.
         self.socket.flush().await.map_err(|_| End::Gone)?;
-        let socket = self.socket.get_mut();
-        let header = FrameHeader { opcode: OpCode::Data(Data::Text), ..FrameHeader::default() };
-        let mut gathered = Vec::with_capacity((batch.bytes() + batch.len() * MAX_HEADER).min(GATHER));
-        for (_, json) in batch.iter() {
-            if gathered.len() + MAX_HEADER + json.len() > GATHER {
-                socket.write_all(&gathered).await?;
-                gathered.clear();
-            }
-            // Writing to memory cannot fail.
-            let _ = header.format(json.len() as u64, &mut gathered);
-            if json.len() > GATHER {
-                socket.write_all(&gathered).await?;
-                gathered.clear();
-                socket.write_all(json).await?;
-            } else {
-                gathered.extend_from_slice(json);
-            }
+        for bytes in frames {
+            self.socket.get_mut().write_all(&bytes).await?;
         }
-        Ok(socket.write_all(&gathered).await?)
+        Ok(())
     }
 
     async fn hear(&mut self, message: Option<Result<Message, Error>>) -> Result<(), End> {
@@ -204,4 +189,27 @@ impl Session {
         // Whether it was heard makes no difference to us.
         let _ = timeout(CLOSING, Box::pin(said)).await;
     }
+}
+
+/// The frames of a batch, as they are to be written one after the other. A slow client keeps no block of the history alive but that of
+/// an event too long to be copied.
+fn frames(batch: Batch) -> Vec<Bytes> {
+    let header = FrameHeader { opcode: OpCode::Data(Data::Text), ..FrameHeader::default() };
+    let gather = || Vec::with_capacity((batch.bytes() + batch.len() * MAX_HEADER).min(GATHER));
+    let (mut frames, mut gathered) = (Vec::new(), gather());
+    for object in batch.iter() {
+        let json = object.bytes();
+        if gathered.len() + MAX_HEADER + json.len() > GATHER {
+            frames.push(std::mem::replace(&mut gathered, gather()).into());
+        }
+        // Writing to memory cannot fail.
+        let _ = header.format(json.len() as u64, &mut gathered);
+        if json.len() > GATHER {
+            frames.extend([std::mem::take(&mut gathered).into(), object.share()]);
+        } else {
+            gathered.extend_from_slice(json);
+        }
+    }
+    frames.push(gathered.into());
+    frames
 }

@@ -4,6 +4,9 @@ use super::SendTime;
 use super::frame::WireError;
 use crate::lsn::Lsn;
 
+/// Bytes in front of the message of [`CopyData::XLogData`]: its kind, two positions, a time.
+pub const XLOG_DATA_FRONT: usize = 1 + 8 + 8 + 8;
+
 /// The body of one `CopyData` frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CopyData<'a> {

@@ -18,7 +18,7 @@ mod copy;
 mod frame;
 mod status;
 
-pub use copy::{CopyData, decode_copy_data};
+pub use copy::{CopyData, XLOG_DATA_FRONT, decode_copy_data};
 pub use frame::{Header, MAX_STREAM_FRAME, WireError, tag};
 pub use status::StandbyStatus;
 

@@ -6,6 +6,7 @@ mod bystander;
 mod clients;
 mod connection;
 mod identity;
+mod large;
 mod memory;
 mod publication;
 mod scene;

@@ -9,6 +9,7 @@
  */
 
 import { plural, value as textOf } from '../format.js';
+import { Cut, withCut } from '../store/cut.js';
 import { h } from './dom.js';
 import { valueNode } from './value.js';
 
@@ -37,10 +38,11 @@ export function changeNode(event, table, brief) {
     const what = h('span', 'what', h('span', 'ddl-command', event.command), ' ', valueNode(event.sql ?? '', 'sql', brief));
     return h('li', 'row', h('span', 'op ddl', h('span', 'sign', '◇'), ' DDL'), subject, what);
   }
-  const key = keyOf(event, table);
+  const change = withCut(event, table?.replica_identity);
+  const key = keyOf(change, table);
   const schema = event.schema === 'public' ? '' : `${event.schema}.`;
   const subject = h('span', 'subject', h('span', 'schema', schema), h('b', {}, event.table), ...keyNodes(key, brief));
-  return h('li', 'row', operationNode(event.op), subject, h('span', 'what', ...whatNodes({ ...event, key }, table, brief)));
+  return h('li', 'row', operationNode(event.op), subject, h('span', 'what', ...whatNodes({ ...change, key }, table, brief)));
 }
 
 /**
@@ -82,7 +84,10 @@ function whatNodes(change, table, brief) {
 function updateNodes({ old, new: row, key, old_complete: complete, unchanged }, table, brief) {
   const unsent = unchanged.filter((column) => !(row && column in row));
   const kept = unsent.length ? [note(`${unsent.join(', ')}: large and not changed, so not sent`)] : [];
-  const changed = Object.entries(row ?? {}).filter(([column, value]) => old && column in old && textOf(old[column]) !== textOf(value));
+  // Two values of one length that are too long to be kept may differ all the same.
+  const same = (/** @type {string} */ column, /** @type {import('../protocol.js').Value} */ value) =>
+    textOf(old?.[column]) === textOf(value) && !(value instanceof Cut && !unchanged.includes(column));
+  const changed = Object.entries(row ?? {}).filter(([column, value]) => old && column in old && !same(column, value));
   const pairs = changed.map(([column, value]) => pair(column, old?.[column], value, brief));
   if (complete) return pairs.length || kept.length ? [...pairs, ...kept] : [note('written again, no column changed')];
   // Only the key is known of the old row: which of the other columns changed cannot be told.

@@ -5,6 +5,7 @@
  */
 
 import { bytes, value as textOf } from '../format.js';
+import { Cut } from '../store/cut.js';
 import { h } from './dom.js';
 
 /** Characters of a value in a row of one line. */
@@ -19,6 +20,7 @@ const COLLAPSED = 2048;
  */
 export function valueNode(value, className, brief) {
   if (value === null || value === undefined) return h('span', `value null ${className}`, 'NULL');
+  if (value instanceof Cut) return h('span', `value cut ${className}`, `${bytes(value.bytes)}, too long to be kept`);
   const text = textOf(value);
   if (text === '') return h('span', `value empty-text ${className}`, 'empty text');
   if (brief) return h('span', `value ${className}`, text.length > BRIEF ? `${text.slice(0, BRIEF)}…` : text);

@@ -17,6 +17,7 @@ use super::super::Failure;
 use super::{BenchError, fanout};
 use crate::connection::Target;
 use crate::history::{self, History, Writer};
+use crate::pgoutput::ValueLimit;
 use crate::pipeline::{Begin, Config, Pipeline, Published};
 use crate::server::{self, Sources};
 
@@ -57,6 +58,7 @@ fn follow(target: Target, begin: Begin) -> Config {
         target,
         publication: "pgvigil".to_owned(),
         expect_database: None,
+        max_value: ValueLimit::default(),
         max_transaction_memory: 64 << 20,
         spill_dir: std::env::temp_dir(),
         begin,
@@ -83,7 +85,8 @@ async fn make_up(bound: server::Bound, mut writer: Writer, history: History, can
 
 fn serve(bound: server::Bound, history: History, published: Published, cancel: &CancellationToken) {
     let Published { status, counts, running } = published;
-    tokio::spawn(bound.serve(Sources { history, status, counts, running, database: None }, cancel.clone()));
+    let (_, alerts) = watch::channel(Arc::default());
+    tokio::spawn(bound.serve(Sources { history, status, counts, running, alerts, database: None }, cancel.clone()));
 }
 
 /// The next line of standard input; `None` at its end. One reader for the whole process, so that nothing is buffered twice.

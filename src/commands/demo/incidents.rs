@@ -8,7 +8,7 @@ use tokio_postgres::{Client, Error};
 /// Something that somebody did by hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Incident {
-    /// A DELETE whose condition was wrong: all members, and by cascade nearly everything.
+    /// A DELETE without its condition: all users, and by cascade nearly everything.
     MassDelete,
     /// TRUNCATE of the wrong table.
     TruncateRequests,
@@ -47,19 +47,22 @@ impl Incident {
 
     pub(super) async fn happen(self, client: &Client) -> Result<Aftermath, Error> {
         let backup = Backup::take(client).await?;
-        let (sql, aftermath) = match self {
-            Self::MassDelete => (r#"DELETE FROM "User" WHERE "role" <> 'moderator'"#, Aftermath::Restore(backup)),
-            Self::TruncateRequests => (r#"TRUNCATE "GameRequest""#, Aftermath::Restore(backup)),
-            Self::TruncateSessions => (r#"TRUNCATE "ScheduledSession" CASCADE"#, Aftermath::Restore(backup)),
+        let (who, sql, aftermath) = match self {
+            Self::MassDelete => (Who::Colleague, r#"DELETE FROM "User";"#, Aftermath::Restore(backup)),
+            Self::TruncateRequests => (Who::Colleague, r#"TRUNCATE "GameRequest";"#, Aftermath::Restore(backup)),
+            Self::TruncateSessions => (Who::Colleague, r#"TRUNCATE "ScheduledSession" CASCADE;"#, Aftermath::Restore(backup)),
             Self::AddDisplayName => (
+                Who::Migration,
                 include_str!("../../../sql/demo/display_name.sql"),
                 Aftermath::Run(include_str!("../../../sql/demo/display_name_undo.sql")),
             ),
-            Self::WidenVotes => {
-                (include_str!("../../../sql/demo/votes.sql"), Aftermath::Run(include_str!("../../../sql/demo/votes_undo.sql")))
-            }
+            Self::WidenVotes => (
+                Who::Migration,
+                include_str!("../../../sql/demo/votes.sql"),
+                Aftermath::Run(include_str!("../../../sql/demo/votes_undo.sql")),
+            ),
         };
-        by_hand(client, sql).await?;
+        who.runs(client, sql).await?;
         Ok(aftermath)
     }
 }
@@ -68,17 +71,31 @@ impl Aftermath {
     pub(super) async fn happen(&self, client: &mut Client) -> Result<(), Error> {
         match self {
             Self::Restore(backup) => backup.restore(client).await,
-            Self::Run(sql) => by_hand(client, sql).await,
+            Self::Run(sql) => Who::Migration.runs(client, sql).await,
         }
     }
 }
 
-/// As from a terminal: the application itself never does such things.
-async fn by_hand(client: &Client, sql: &str) -> Result<(), Error> {
-    client.batch_execute("SET application_name = 'psql'").await?;
-    let done = client.batch_execute(sql).await;
-    client.batch_execute("RESET application_name").await?;
-    done
+/// The application itself never does such things.
+#[derive(Clone, Copy, Debug)]
+enum Who {
+    /// Jonas, at a terminal.
+    Colleague,
+    /// The tool that changes the schema when a new version comes.
+    Migration,
+}
+
+impl Who {
+    async fn runs(self, client: &Client, sql: &str) -> Result<(), Error> {
+        let appear = match self {
+            Self::Colleague => r#"SET SESSION AUTHORIZATION "jonas"; SET application_name = 'psql'"#,
+            Self::Migration => "SET application_name = 'migrate'",
+        };
+        client.batch_execute(appear).await?;
+        let done = client.batch_execute(sql).await;
+        client.batch_execute("RESET SESSION AUTHORIZATION; RESET application_name").await?;
+        done
+    }
 }
 
 /// Parents first; each with what must be there for a row to come back.

@@ -69,8 +69,11 @@ async fn watched(
 
     let playing = cancel.child_token();
     let play = tokio::spawn(play(client, Options { seed: args.seed, ..Options::default() }, playing.clone()));
-    let farewell = Some("Ctrl-C ends it; everything is gone then");
-    let outcome = serve::watch(&args.watch, target(DATABASE)?, bound, farewell, cancel.clone()).await;
+    let to_know = vec![
+        format!("its database, for psql and for pgvigil undo --apply: DATABASE_URL={}", cluster.socket_url(DATABASE)),
+        "Ctrl-C ends it; everything is gone then".to_owned(),
+    ];
+    let outcome = serve::watch(&args.watch, target(DATABASE)?, bound, to_know, cancel.clone()).await;
     playing.cancel();
     if let Ok(Err(error)) = play.await {
         tracing::warn!(%error, "the demo's players have lost their connection");

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   scenes ──────────────▶ incident ──▶ scenes, on what is left ──▶ aftermath ──▶ scenes …
-//!          after ~45 s, then              20 to 40 s
+//!          after ~45 s, then              60 to 90 s
 //!          every 1 to 3 min
 //! ```
 
@@ -43,7 +43,8 @@ impl Default for Options {
             pace: Duration::from_millis(200),
             first_incident: Duration::from_secs(45),
             calm: seconds(40..140),
-            damage: seconds(20..40),
+            // Time enough to find out what has happened, and to undo it oneself.
+            damage: seconds(60..90),
         }
     }
 }

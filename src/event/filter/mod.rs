@@ -194,6 +194,11 @@ impl Filter {
         self.selection.actors.as_ref().is_none_or(any)
     }
 
+    /// The tables that are asked for by name; none when all are.
+    pub fn tables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.selection.tables.iter().flatten().map(QualifiedName::parts)
+    }
+
     /// Whether every event of these kinds passes, whatever it is about.
     pub fn passes_all(&self, kinds: Kinds) -> bool {
         let Selection { kinds: wanted, tables, operations, conditions, actors } = &self.selection;

@@ -5,6 +5,8 @@
 //! stream does not carry the types that Debezium's encodings depend on. There is no time of processing apart from that of the commit,
 //! so `ts_ms` is the same in both places.
 
+use std::collections::BTreeSet;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Serialize, Serializer};
@@ -14,7 +16,7 @@ use crate::event::block::Operation;
 use crate::event::received::{Change, Event, Message, Row, Tx};
 use crate::lsn::Lsn;
 
-/// What Debezium puts for a large value that was not sent.
+/// What Debezium puts for a large value that was not sent; here also for one that is too long to be kept.
 const UNAVAILABLE: &str = "__debezium_unavailable_value";
 
 #[derive(Serialize)]
@@ -56,13 +58,13 @@ struct Transaction {
 #[derive(Serialize)]
 struct Content<'a> {
     prefix: &'a str,
-    content: String,
+    content: Option<String>,
 }
 
 /// A row with the columns that are missing from it.
 struct Columns<'a> {
     row: &'a Row<'a>,
-    unavailable: &'a [String],
+    unavailable: BTreeSet<&'a str>,
 }
 
 impl Serialize for Columns<'_> {
@@ -81,7 +83,7 @@ impl Serialize for Columns<'_> {
         }
         let known = self.row.iter().map(|(name, value)| (name, Column::Known(value)));
         let missing = self.unavailable.iter().filter(|name| self.row.get(name).is_none());
-        serializer.collect_map(known.chain(missing.map(|name| (name.as_str(), Column::Unavailable))))
+        serializer.collect_map(known.chain(missing.map(|name| (*name, Column::Unavailable))))
     }
 }
 
@@ -97,8 +99,11 @@ pub(super) fn line(event: &Event<'_>, database: &str) -> Result<Option<String>, 
 fn of_change<'a>(change: &'a Change<'a>, database: &'a str) -> Envelope<'a> {
     let source = source(Some(&change.tx), database, &change.schema, &change.table);
     Envelope {
-        before: change.old.as_ref().map(|row| Columns { row, unavailable: &[] }),
-        after: change.new.as_ref().map(|row| Columns { row, unavailable: &change.unchanged }),
+        before: change.old.as_ref().map(|row| Columns { row, unavailable: change.cut.old.keys().map(String::as_str).collect() }),
+        after: change.new.as_ref().map(|row| {
+            let unchanged = change.unchanged.iter().map(String::as_str);
+            Columns { row, unavailable: unchanged.chain(change.cut.new.keys().map(String::as_str)).collect() }
+        }),
         message: None,
         transaction: Some(transaction(&change.tx)),
         op: match change.op {
@@ -113,10 +118,10 @@ fn of_change<'a>(change: &'a Change<'a>, database: &'a str) -> Envelope<'a> {
 }
 
 fn of_message<'a>(message: &'a Message<'a>, database: &'a str) -> Envelope<'a> {
-    let content = match message.content_encoding {
-        Some(_) => message.content.to_string(),
-        None => BASE64.encode(message.content.as_bytes()),
-    };
+    let content = message.content.as_ref().map(|content| match message.content_encoding {
+        Some(_) => content.to_string(),
+        None => BASE64.encode(content.as_bytes()),
+    });
     let source = source(message.tx.as_ref(), database, "", "");
     Envelope {
         before: None,

@@ -13,7 +13,7 @@ use std::fmt::Write;
 use serde_json::value::RawValue;
 
 use crate::event::block::Operation;
-use crate::event::received::{Actor, Change, Commit, Event, Row, Totals, Tx};
+use crate::event::received::{Actor, Change, Commit, Cut, Event, Row, Totals, Tx};
 
 /// Characters of a value that are shown.
 const VALUE_WIDTH: usize = 60;
@@ -76,7 +76,11 @@ pub(super) fn line(event: &Event<'_>, colour: bool) -> Option<String> {
         }
         Event::Message(message) => {
             time(&mut line, message.tx.as_ref()).styled(Style::Dim, "✉ MSG   ").styled(Style::Bold, &shown(&message.prefix));
-            line.plain("  ").plain(&clipped(&shown(&message.content)));
+            match (&message.content, &message.cut) {
+                (Some(content), _) => line.plain("  ").plain(&clipped(&shown(content))),
+                (None, Some(cut)) => line.plain("  ").styled(Style::Dim, &cut_text(cut.content)),
+                (None, None) => &mut line,
+            };
         }
         Event::Gap(gap) => {
             let from = gap.from.unwrap_or("the beginning");
@@ -107,6 +111,7 @@ fn of_change(line: &mut Line, change: &Change<'_>) {
         (Some(row), None) | (None, Some(row)) => rest(line, change, row),
         (None, None) => {}
     }
+    cut(line, change);
     if let Some(lost) = change.rows_lost {
         line.plain(&format!("  {lost} rows lost"));
     }
@@ -132,12 +137,32 @@ fn differences(line: &mut Line, change: &Change<'_>, old: &Row<'_>, new: &Row<'_
                 line.plain("  ").styled(Style::Dim, &shown(name)).plain(" ").plain(&value_text(before));
                 line.styled(Style::Dim, " → ").plain(&value_text(value));
             }
-            None if in_key(change, name) => {}
+            None if in_key(change, name) || change.cut.old.contains_key(name) => {}
             None => {
                 line.plain("  ").styled(Style::Dim, &format!("{}=", shown(name))).plain(&value_text(value));
             }
         }
     }
+}
+
+/// The columns whose values are too long to be kept.
+fn cut(line: &mut Line, change: &Change<'_>) {
+    let Cut { old, new } = &change.cut;
+    let text = |length: &u64| cut_text(*length);
+    for (name, length) in old {
+        let after = new.get(name).map(text).or_else(|| Some(value_text(change.new.as_ref()?.get(name)?)));
+        line.plain("  ").styled(Style::Dim, &shown(name)).plain(" ").styled(Style::Dim, &text(length));
+        if let Some(after) = after.filter(|_| !change.unchanged.contains(name)) {
+            line.styled(Style::Dim, " → ").plain(&after);
+        }
+    }
+    for (name, length) in new.iter().filter(|(name, _)| !old.contains_key(*name)) {
+        line.plain("  ").styled(Style::Dim, &format!("{}=", shown(name))).styled(Style::Dim, &text(length));
+    }
+}
+
+fn cut_text(length: u64) -> String {
+    format!("({length} bytes, too long to be kept)")
 }
 
 fn in_key(change: &Change<'_>, column: &str) -> bool {

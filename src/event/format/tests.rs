@@ -49,6 +49,35 @@ fn cloudevents() {
 }
 
 #[test]
+fn what_was_cut_is_named_in_every_form() {
+    let update = r#"{"type":"change","id":"k3.0-10.1","op":"update","schema":"public","table":"t","oid":1,
+        "tx":{"id":"k3-0-10","xid":7,"lsn":"0/10","time":"2026-11-22T14:02:11.204113Z","ordinal":1},
+        "key":{"id":7},"old":{"id":7},"new":{"id":7,"body":"short"},"old_complete":false,"unchanged":["image"],"count":1,
+        "cut":{"old":{"body":900000000,"image":5000000},"new":{"image":5000000,"notes":7000000}}}"#;
+    let message = r#"{"type":"message","id":"k3.0-ABC.1","tx":null,"prefix":"app","content":null,"cut":{"content":9000000}}"#;
+    let lines = |format| {
+        [update, message].map(|json| match Formatter::new(format, false).format(json).unwrap() {
+            Output::Lines(lines) => lines.lines().last().unwrap().to_owned(),
+            other => panic!("{other:?}"),
+        })
+    };
+    let [update, message] = lines(Format::Pretty);
+    let cut = "  body (900000000 bytes, too long to be kept) → short  image (5000000 bytes, too long to be kept)  \
+               notes=(7000000 bytes, too long to be kept)  · 1 rows";
+    assert!(update.ends_with(&format!("t id=7{cut}")), "{update}");
+    assert!(message.ends_with("app  (9000000 bytes, too long to be kept)"), "{message}");
+
+    let [update, message] = lines(Format::Debezium).map(|line| serde_json::from_str::<serde_json::Value>(&line).unwrap());
+    assert_eq!(update["before"]["body"], "__debezium_unavailable_value");
+    assert_eq!((&update["after"]["body"], &update["after"]["notes"]), (&"short".into(), &update["before"]["body"]));
+    assert_eq!(message["message"]["content"], serde_json::Value::Null);
+
+    let [update, message] = lines(Format::Wal2json).map(|line| serde_json::from_str::<serde_json::Value>(&line).unwrap());
+    assert_eq!((&update["cut"]["new"]["notes"], &message["cut"]["content"]), (&7_000_000.into(), &9_000_000.into()));
+    assert_eq!(message.get("content"), None);
+}
+
+#[test]
 fn json_is_the_stream_itself() {
     let mut formatter = Formatter::new(Format::Json, false);
     assert_eq!(formatter.format(GAP).unwrap(), Output::Lines(GAP.to_owned()));

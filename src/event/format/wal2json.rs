@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::event::block::Operation;
-use crate::event::received::{Change, Event, Message, Row, Tx};
+use crate::event::received::{Change, Cut, CutMessage, Event, Message, Row, Tx};
 
 #[derive(Default, Serialize)]
 struct Action<'a> {
@@ -34,6 +34,16 @@ struct Action<'a> {
     /// Ours: wal2json would put the bytes as they are, and break the JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     content_encoding: Option<&'a str>,
+    /// Ours: what is left out since it is too long, as the stream says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut: Option<Missing<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Missing<'a> {
+    Columns(&'a Cut),
+    Content(CutMessage),
 }
 
 #[derive(Serialize)]
@@ -84,6 +94,7 @@ fn of_change<'a>(change: &'a Change<'a>) -> Action<'a> {
         table: Some(&change.table),
         columns: change.new.as_ref().map(columns),
         identity: identity.map(columns),
+        cut: (!change.cut.old.is_empty() || !change.cut.new.is_empty()).then_some(Missing::Columns(&change.cut)),
         ..in_transaction(&change.tx)
     }
 }
@@ -93,8 +104,9 @@ fn of_message<'a>(message: &'a Message<'a>) -> Action<'a> {
         action: "M",
         transactional: Some(message.tx.is_some()),
         prefix: Some(&message.prefix),
-        content: Some(&message.content),
+        content: message.content.as_deref(),
         content_encoding: message.content_encoding.as_deref(),
+        cut: message.cut.map(Missing::Content),
         ..message.tx.as_ref().map(in_transaction).unwrap_or_default()
     }
 }

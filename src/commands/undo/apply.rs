@@ -1,0 +1,158 @@
+//! Runs the SQL: first as a dry run, and for good only if that shows the same once more.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
+
+use super::ask::{Answer, Watched};
+use super::{PARTLY, complete};
+use crate::catalog;
+use crate::commands::Failure;
+use crate::connection::Target;
+use crate::undo::COMMIT;
+
+/// The exit code of a database that is not the one that is watched.
+const WRONG_DATABASE: u8 = 3;
+
+/// What was done to a table, as the SQL itself counts it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Effect {
+    rows: i64,
+    done: i64,
+    already: i64,
+    in_conflict: i64,
+}
+
+/// By table and action.
+type Effects = BTreeMap<(String, String), Effect>;
+
+pub(super) async fn apply(
+    answer: &Answer,
+    watched: &Watched,
+    target: Target,
+    agreed: bool,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let unwritable = |error| Failure::other(format_args!("standard output cannot be written: {error}"));
+    let coverage = &answer.undone.coverage;
+    write!(out, "{coverage}").map_err(unwritable)?;
+    let Some(sql) = answer.undone.sql.strip_suffix(COMMIT) else {
+        writeln!(out, "There is nothing to do.").map_err(unwritable)?;
+        return complete(coverage);
+    };
+    let client = target.sql("pgvigil undo").await.map_err(|error| Failure::advised(1, &error.advice()))?;
+    is_watched(&client, watched).await?;
+
+    let dry = run(&client, sql).await?;
+    end(&client, "ROLLBACK").await?;
+    writeln!(out, "\nA dry run, rolled back, did this:\n\n{}", table(&dry)).map_err(unwritable)?;
+    if !agreed && !agrees(out)? {
+        return Err(Failure::other("nothing was changed"));
+    }
+    let done = run(&client, sql).await?;
+    if done != dry {
+        end(&client, "ROLLBACK").await?;
+        let shown = table(&done);
+        return Err(Failure::other(format_args!("nothing was changed: since the dry run it would have become\n\n{shown}")));
+    }
+    end(&client, "COMMIT").await?;
+    writeln!(out, "Done.").map_err(unwritable)?;
+    let conflicts: i64 = done.values().map(|effect| effect.in_conflict).sum();
+    if conflicts > 0 {
+        return Err(Failure::with_code(PARTLY, format_args!("rows that were changed since, and were left alone: {conflicts}")));
+    }
+    complete(coverage)
+}
+
+async fn is_watched(client: &Client, watched: &Watched) -> Result<(), Failure> {
+    let here = catalog::identity(client).await.map_err(|error| Failure::other(said(&error)))?;
+    let same = here.name == watched.name && here.oid.0 == watched.oid && here.system_identifier == watched.system_identifier;
+    if same {
+        return Ok(());
+    }
+    let text = format!(
+        "nothing was changed: --database-url leads to database {:?} (oid {}, system {}), but the changes are of {:?} (oid {}, system {})",
+        here.name, here.oid.0, here.system_identifier, watched.name, watched.oid, watched.system_identifier
+    );
+    Err(Failure::with_code(WRONG_DATABASE, text))
+}
+
+/// Runs all but the COMMIT.
+async fn run(client: &Client, sql: &str) -> Result<Effects, Failure> {
+    let messages = match client.simple_query(sql).await {
+        Ok(messages) => messages,
+        Err(error) => {
+            // Whether or not that can be said, the transaction is lost.
+            drop(client.batch_execute("ROLLBACK").await);
+            return Err(Failure::other(format_args!("nothing was changed: the database refused: {}", said(&error))));
+        }
+    };
+    let mut effects = Effects::new();
+    for message in messages {
+        let SimpleQueryMessage::Row(row) = message else { continue };
+        let text = |column| Some(row.try_get(column).ok()??.to_owned());
+        let number = |column: &str| number(&row, column);
+        if let Some(of) = text("table").zip(text("action")) {
+            let effect: &mut Effect = effects.entry(of).or_default();
+            effect.rows += number("rows");
+            effect.done += number("done");
+            effect.already += number("already_so");
+            effect.in_conflict += number("in_conflict");
+        }
+    }
+    Ok(effects)
+}
+
+fn number(row: &SimpleQueryRow, column: &str) -> i64 {
+    row.try_get(column).ok().flatten().and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
+async fn end(client: &Client, how: &str) -> Result<(), Failure> {
+    let ended = client.batch_execute(how).await;
+    ended.map_err(|error| Failure::other(format_args!("the {how} failed: {}", said(&error))))
+}
+
+/// The server's message, and where it points to. Its detail may show values of a row, so it is left to the server's own log.
+fn said(error: &tokio_postgres::Error) -> String {
+    error.as_db_error().map_or_else(|| error.to_string(), |error| format!("{} ({})", error.message(), error.code().code()))
+}
+
+fn table(effects: &Effects) -> String {
+    let wide = effects.keys().map(|(table, _)| table.chars().count()).max().unwrap_or_default().max("table".len());
+    let head =
+        format!("{:wide$}  {:8}  {:>9}  {:>9}  {:>10}  {:>11}\n", "table", "action", "rows", "done", "already so", "in conflict");
+    let rows = effects.iter().map(|((table, action), Effect { rows, done, already, in_conflict })| {
+        format!("{table:wide$}  {action:8}  {rows:>9}  {done:>9}  {already:>10}  {in_conflict:>11}\n")
+    });
+    head + &rows.collect::<String>()
+}
+
+/// Asks whoever is at the terminal.
+fn agrees(out: &mut dyn Write) -> Result<bool, Failure> {
+    let stdin = io::stdin();
+    if !stdin.is_terminal() {
+        return Err(Failure::other("nothing was changed: nobody is at the terminal to agree; --yes runs it without asking"));
+    }
+    let asked = write!(out, "Do it for good? [y/N] ").and_then(|()| out.flush());
+    let mut line = String::new();
+    let read = asked.and_then(|()| stdin.lock().read_line(&mut line));
+    read.map_err(|error| Failure::other(format_args!("nothing was changed: the terminal cannot be read: {error}")))?;
+    Ok(matches!(line.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_effect_is_a_table() {
+        let effect = Effect { rows: 22, done: 20, already: 1, in_conflict: 1 };
+        let effects = Effects::from([(("public.User".to_owned(), "insert".to_owned()), effect)]);
+        assert_eq!(
+            table(&effects),
+            "table        action         rows       done  already so  in conflict\n\
+             public.User  insert           22         20           1            1\n"
+        );
+    }
+}

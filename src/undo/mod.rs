@@ -1,0 +1,76 @@
+//! Recorded changes → the SQL that brings back what was before them. Floor 3, pure.
+//!
+//! ```text
+//!  changes ──net──▶ what became of each row ──plan──▶ groups ──order──▶ steps ──statement──▶ SQL
+//!            │                                 │
+//!          Schema                           Coverage: what cannot be brought back, and why
+//! ```
+//!
+//! Invariants:
+//! - A row is touched only while it is as the recorded changes left it. What somebody changed since stays, and is counted as a conflict.
+//! - Nothing is lost silently: every statement says how many rows it was about and how many it changed; what cannot be brought back at all
+//!   stands in the [`Coverage`], and at the top of the SQL.
+//! - No constraint is hurt on the way, whether it is deferrable or not (`order`), and nothing goes by a cascade: a row that is referenced is
+//!   not deleted.
+//! - Values are written as PostgreSQL wrote them, and read by their own types.
+//!
+//! Left as they are: sequences, and what the application's triggers do while the SQL runs; these are named.
+
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation))]
+
+mod cascade;
+mod coverage;
+mod names;
+mod net;
+mod order;
+mod plan;
+mod quoting;
+pub mod schema;
+mod script;
+mod statement;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub use cascade::{Cascade, cascades};
+pub use coverage::{Coverage, Missing, Reason, TableCoverage};
+pub use plan::Options;
+pub use schema::Schema;
+pub use script::COMMIT;
+
+use crate::event::received::Change;
+
+/// What brings it back.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+pub struct Undo {
+    /// One transaction, for any client; remarks alone if there is nothing to do.
+    pub sql: String,
+    /// What it brings back, and what it does not.
+    pub coverage: Coverage,
+}
+
+/// What is undone, for the person who reads it.
+#[derive(Clone, Debug, Default)]
+pub struct Subject {
+    /// Such as `transaction k3-0-1A2B3C8`.
+    pub title: String,
+    /// What is not known of it: gaps, above all.
+    pub warnings: Vec<String>,
+}
+
+/// Reverses changes, which are given oldest first and without anything missing between them.
+pub fn undo<'a>(changes: &'a [Change<'a>], schema: &Schema, options: &Options, subject: Subject) -> Undo {
+    let effects = net::effects(changes, schema);
+    let (groups, mut tallies) = plan::plan(&effects, options);
+    let (steps, impossible) = order::steps(&groups, schema);
+    for group in &impossible {
+        for _ in &group.rows {
+            if let Some(tally) = tallies.get_mut(group.place) {
+                tally.not_restorable(Reason::UniqueInACircle);
+            }
+        }
+    }
+    let tables = tallies.into_iter().zip(&effects).map(|(tally, effect)| tally.finish(effect)).collect();
+    let coverage = Coverage::new(tables, subject.warnings);
+    Undo { sql: script::script(&steps, schema, &coverage, &subject.title), coverage }
+}

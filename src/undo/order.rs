@@ -1,0 +1,273 @@
+//! In which order it is done, so that no constraint stands in the way at any time.
+//!
+//! Three rules, each an edge of a graph:
+//!
+//! - a referenced row is there before a row that references it;
+//! - nothing references a row any more when it goes;
+//! - a value that must be unique is free before it is taken.
+//!
+//! First the graph of whole groups, by what their tables' constraints say; it mostly has no circle, and then each group is one statement.
+//! Where it has one, the graph of the rows in it, by their values. Rows that are still in a circle go into *one statement* together: foreign
+//! keys are judged at its end, also those that are not deferrable. Only values that must be unique at every moment cannot go in a circle.
+
+use petgraph::algo::kosaraju_scc;
+use petgraph::graph::{DiGraph, NodeIndex};
+use rustc_hash::FxHashMap;
+
+use super::net::{Effect, Row};
+use super::plan::{Group, Kind};
+use super::schema::{Action, ForeignKey, Schema};
+use super::value::Value;
+
+/// What is done by one statement: one group, or several that depend on each other.
+pub(super) type Step<'p, 'a> = Vec<Group<'p, 'a>>;
+
+/// The steps, and the rows for which there is no order.
+pub(super) fn steps<'p, 'a>(groups: &[Group<'p, 'a>], schema: &Schema) -> (Vec<Step<'p, 'a>>, Vec<Group<'p, 'a>>) {
+    let (mut steps, mut impossible) = (Vec::new(), Vec::new());
+    let mut edges = Vec::new();
+    for (before, a) in groups.iter().enumerate() {
+        for (after, b) in groups.iter().enumerate() {
+            if precedes(a, b, before == after, schema) {
+                edges.push((before, after));
+            }
+        }
+    }
+    for Component { members, circular, .. } in components(groups.len(), &edges) {
+        let members: Vec<&Group<'p, 'a>> = members.iter().filter_map(|member| groups.get(*member)).collect();
+        if circular {
+            by_row(&members, schema, &mut steps, &mut impossible);
+        } else {
+            steps.extend(members.into_iter().map(|group| vec![group.clone()]));
+        }
+    }
+    (steps, impossible)
+}
+
+/// Whether something in `a` may have to be done before something in `b`.
+fn precedes(a: &Group<'_, '_>, b: &Group<'_, '_>, same: bool, schema: &Schema) -> bool {
+    let by_reference = schema.foreign_keys.iter().any(|key| {
+        let link = Link(key);
+        // Within one statement foreign keys are judged when all is done. But whether a row is still referenced is looked up before.
+        let provides = !same && link.provides(a) && link.needs(b);
+        provides || link.releases(a) && link.removes(b)
+    });
+    let unique = || {
+        a.place == b.place
+            && a.kind != Kind::Insert
+            && b.kind != Kind::Delete
+            && !(same && a.kind == Kind::Delete)
+            && (a.table.has_other_unique && !same
+                || a.table
+                    .keys
+                    .iter()
+                    .any(|key| a.touches(&key.columns) && b.touches(&key.columns) && !(same && key.is_deferrable)))
+    };
+    by_reference || unique()
+}
+
+/// A foreign key, and what a group has to do with it.
+struct Link<'s>(&'s ForeignKey);
+
+impl Link<'_> {
+    /// Rows come that can be referenced.
+    fn provides(&self, group: &Group<'_, '_>) -> bool {
+        group.table.oid == self.0.references && group.kind != Kind::Delete && group.touches(&self.0.referenced)
+    }
+
+    /// Rows go that could be. Where references follow a key that changes, nothing has to be done before.
+    fn removes(&self, group: &Group<'_, '_>) -> bool {
+        let follows = group.kind == Kind::Update && self.0.on_update == Action::Cascade;
+        group.table.oid == self.0.references && group.kind != Kind::Insert && !follows && group.touches(&self.0.referenced)
+    }
+
+    /// References come.
+    fn needs(&self, group: &Group<'_, '_>) -> bool {
+        group.table.oid == self.0.table && group.kind != Kind::Delete && group.touches(&self.0.columns)
+    }
+
+    /// References go.
+    fn releases(&self, group: &Group<'_, '_>) -> bool {
+        group.table.oid == self.0.table && group.kind != Kind::Insert && group.touches(&self.0.columns)
+    }
+}
+
+/// The same for the single rows of groups that are in a circle.
+fn by_row<'p, 'a>(
+    groups: &[&Group<'p, 'a>],
+    schema: &Schema,
+    steps: &mut Vec<Step<'p, 'a>>,
+    impossible: &mut Vec<Group<'p, 'a>>,
+) {
+    let nodes: Vec<Node<'_, 'p, 'a>> =
+        groups.iter().enumerate().flat_map(|(of, group)| group.rows.iter().map(move |row| Node { of, group, row })).collect();
+    let mut edges = Edges { nodes: &nodes, found: Vec::new(), unique: Vec::new() };
+    for key in &schema.foreign_keys {
+        edges.of_reference(&Link(key));
+    }
+    for group in groups.iter().filter(|group| group.kind != Kind::Delete) {
+        for key in &group.table.keys {
+            edges.of_unique(group.place, &key.columns, key.is_deferrable);
+        }
+    }
+    let Edges { found, unique, .. } = edges;
+
+    // Rows of one group that have nothing to wait for but the same go together.
+    let mut level = None;
+    let mut together: Vec<Vec<usize>> = Vec::new();
+    for component in components(nodes.len(), &found) {
+        if level != Some(component.level) {
+            steps.extend(together.drain(..).flat_map(|rows| collect(&nodes, &rows)).map(|group| vec![group]));
+            level = Some(component.level);
+        }
+        if !component.circular {
+            together.push(component.members);
+            continue;
+        }
+        let within = |node: &usize| component.members.contains(node);
+        let groups = collect(&nodes, &component.members);
+        if unique.iter().any(|(before, after)| within(before) && within(after)) {
+            impossible.extend(groups);
+        } else {
+            steps.push(groups);
+        }
+    }
+    let rest: Vec<usize> = together.into_iter().flatten().collect();
+    steps.extend(collect(&nodes, &rest).into_iter().map(|group| vec![group]));
+}
+
+/// A row of a group.
+struct Node<'g, 'p, 'a> {
+    of: usize,
+    group: &'g Group<'p, 'a>,
+    row: &'p Effect<'a>,
+}
+
+/// The groups of some of the nodes, in the order of their kinds.
+fn collect<'p, 'a>(nodes: &[Node<'_, 'p, 'a>], which: &[usize]) -> Step<'p, 'a> {
+    let mut groups: Vec<(usize, Group<'p, 'a>)> = Vec::new();
+    let mut places = FxHashMap::default();
+    for node in which.iter().filter_map(|node| nodes.get(*node)) {
+        let place = *places.entry(node.of).or_insert_with(|| {
+            groups.push((node.of, node.group.with_rows(Vec::new())));
+            groups.len() - 1
+        });
+        if let Some((_, group)) = groups.get_mut(place) {
+            group.rows.push(node.row);
+        }
+    }
+    groups.sort_by_key(|(of, group)| (group.kind, *of));
+    groups.into_iter().map(|(_, group)| group).collect()
+}
+
+struct Edges<'n, 'g, 'p, 'a> {
+    nodes: &'n [Node<'g, 'p, 'a>],
+    found: Vec<(usize, usize)>,
+    /// Those of them between updates that must not meet at any moment.
+    unique: Vec<(usize, usize)>,
+}
+
+impl<'a> Edges<'_, '_, '_, 'a> {
+    /// The nodes of which this holds, by the values of these columns in the one row or the other.
+    fn by_value(
+        &self,
+        which: impl Fn(&Group<'_, '_>) -> bool,
+        row: for<'e> fn(&'e Effect<'a>) -> Option<&'e Row<'a>>,
+        columns: &[usize],
+    ) -> Vec<(String, usize)> {
+        let chosen = self.nodes.iter().enumerate().filter(|(_, node)| which(node.group));
+        chosen.filter_map(|(place, node)| Some((loose_text(row(node.row)?, columns)?, place))).collect()
+    }
+
+    fn of_reference(&mut self, link: &Link<'_>) {
+        let ForeignKey { columns, referenced, .. } = link.0;
+        let provided: FxHashMap<_, _> = self.by_value(|g| link.provides(g), Effect::before, referenced).into_iter().collect();
+        let removed: FxHashMap<_, _> = self.by_value(|g| link.removes(g), Effect::after, referenced).into_iter().collect();
+        for (value, node) in self.by_value(|g| link.needs(g), Effect::before, columns) {
+            self.found.extend(provided.get(&value).map(|provider| (*provider, node)));
+        }
+        for (value, node) in self.by_value(|g| link.releases(g), Effect::after, columns) {
+            self.found.extend(removed.get(&value).map(|remover| (node, *remover)));
+        }
+        self.found.retain(|(before, after)| before != after);
+    }
+
+    fn of_unique(&mut self, place: usize, columns: &[usize], deferrable: bool) {
+        let of = |kind: Kind| move |group: &Group<'_, '_>| group.place == place && group.kind != kind && group.touches(columns);
+        let freed: FxHashMap<_, _> = self.by_value(of(Kind::Insert), Effect::after, columns).into_iter().collect();
+        for (value, taker) in self.by_value(of(Kind::Delete), Effect::before, columns) {
+            let Some(freer) = freed.get(&value).copied().filter(|freer| *freer != taker) else { continue };
+            self.found.push((freer, taker));
+            let update = |node: usize| self.nodes.get(node).is_some_and(|node| node.group.kind == Kind::Update);
+            if !deferrable && update(freer) && update(taker) {
+                self.unique.push((freer, taker));
+            }
+        }
+    }
+}
+
+/// The values as one text, the same for values that are equal in columns of different types, such as 1 and 1.0. That some others share it
+/// too does no harm.
+fn loose_text(row: &Row<'_>, columns: &[usize]) -> Option<String> {
+    let mut text = String::new();
+    for column in columns {
+        let Some(Value::Text(value)) = row.get(*column) else { return None };
+        let plain = value.trim_end();
+        let number = plain.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'.')) && plain.contains('.');
+        text.push_str(if number { plain.trim_end_matches('0').trim_end_matches('.') } else { plain });
+        text.push('\0');
+    }
+    Some(text)
+}
+
+/// Nodes that depend on each other, or one that does not.
+struct Component {
+    /// All that it waits for is on lower ones.
+    level: usize,
+    members: Vec<usize>,
+    /// Its members wait for each other, or the one for itself.
+    circular: bool,
+}
+
+/// In an order in which no component waits for a later one.
+fn components(count: usize, edges: &[(usize, usize)]) -> Vec<Component> {
+    let mut graph = DiGraph::<(), ()>::with_capacity(count, edges.len());
+    for _ in 0..count {
+        graph.add_node(());
+    }
+    for (before, after) in edges {
+        graph.add_edge(NodeIndex::new(*before), NodeIndex::new(*after), ());
+    }
+    let mut levels = vec![0usize; count];
+    let mut found = Vec::new();
+    // They come in the order of those that nothing waits for first.
+    for nodes in kosaraju_scc(&graph).into_iter().rev() {
+        let level = nodes.iter().filter_map(|node| levels.get(node.index())).copied().max().unwrap_or_default();
+        let mut circular = nodes.len() > 1;
+        for node in &nodes {
+            for after in graph.neighbors(*node) {
+                circular |= after == *node;
+                if let Some(later) = levels.get_mut(after.index()) {
+                    *later = (*later).max(level + 1);
+                }
+            }
+        }
+        let mut members: Vec<usize> = nodes.into_iter().map(NodeIndex::index).collect();
+        members.sort_unstable();
+        found.push(Component { level, members, circular });
+    }
+    found.sort_by_key(|component| (component.level, component.members.first().copied()));
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn components_come_in_order() {
+        let found = components(6, &[(2, 0), (0, 1), (1, 0), (4, 4), (1, 5)]);
+        let shown: Vec<_> = found.iter().map(|component| (component.members.clone(), component.circular)).collect();
+        assert_eq!(shown, [(vec![2], false), (vec![3], false), (vec![4], true), (vec![0, 1], true), (vec![5], false)]);
+    }
+}

@@ -1,0 +1,57 @@
+//! Names and values as SQL takes them, whatever they hold.
+
+/// A name. Quoted always: which words are reserved differs from version to version.
+pub(super) fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A value, in the text form of its type. One with a backslash is written so that it means the same whatever
+/// `standard_conforming_strings` is.
+pub(super) fn literal(text: &str) -> String {
+    let quotes = text.replace('\'', "''");
+    if text.contains('\\') { format!("E'{}'", quotes.replace('\\', "\\\\")) } else { format!("'{quotes}'") }
+}
+
+/// Remarks, a line each: a name may hold the end of a line, and what follows must not become a statement.
+pub(super) fn comment(text: &str) -> String {
+    let lines = text.split(['\n', '\r']).map(|line| format!("-- {line}").trim_end().to_owned() + "\n");
+    lines.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn names_and_values_cannot_end_early() {
+        assert_eq!(identifier("Order \"Items\"; DROP"), r#""Order ""Items""; DROP""#);
+        assert_eq!(literal("it's"), "'it''s'");
+        assert_eq!(literal(r"\x00'\"), r"E'\\x00''\\'");
+        assert_eq!(comment("a\n; DROP TABLE x\r--"), "-- a\n-- ; DROP TABLE x\n-- --\n");
+    }
+
+    proptest! {
+        /// Read as PostgreSQL reads it.
+        #[test]
+        fn a_value_is_read_back(text in r#"['\\a\n"é]{0,12}"#) {
+            let written = literal(&text);
+            let (escapes, inner) = match written.strip_prefix('E') {
+                Some(rest) => (true, rest),
+                None => (false, written.as_str()),
+            };
+            let mut inner = inner.strip_prefix('\'').unwrap().strip_suffix('\'').unwrap().chars();
+            let mut read = String::new();
+            while let Some(character) = inner.next() {
+                match character {
+                    '\'' => prop_assert_eq!(inner.next(), Some('\'')),
+                    '\\' if escapes => prop_assert_eq!(inner.next(), Some('\\')),
+                    '\\' => prop_assert!(false, "a backslash in a plain literal"),
+                    _ => {}
+                }
+                read.push(character);
+            }
+            prop_assert_eq!(read, text);
+        }
+    }
+}

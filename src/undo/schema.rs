@@ -1,0 +1,152 @@
+//! The tables as they are when undo is asked for: what the reversal's SQL names, and which constraints it has to respect.
+//!
+//! By oid, so a table that was renamed or moved to another schema since is found. A partition stands for the tree that it is in now:
+//! rows that moved between partitions, or whose partition was attached elsewhere since, are found by their key in the whole tree.
+
+use rustc_hash::FxHashMap;
+
+use super::quoting::identifier;
+use crate::lsn::Oid;
+
+/// What undo has to know of the database.
+#[derive(Clone, Debug, Default)]
+pub struct Schema {
+    /// The tables with the changed rows, and those that reference them or are referenced by them.
+    pub tables: FxHashMap<Oid, Table>,
+    /// The partitioned table at the top of the tree, by partition.
+    pub roots: FxHashMap<Oid, Oid>,
+    /// Every enforced foreign key from or to one of the changed tables.
+    pub foreign_keys: Vec<ForeignKey>,
+}
+
+/// A table, or a tree of partitions.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    /// Itself.
+    pub oid: Oid,
+    /// Schema, not quoted.
+    pub schema: String,
+    /// Name, not quoted.
+    pub name: String,
+    /// Other tables inherit from it (partitions aside), and their rows are not its own.
+    pub has_children: bool,
+    /// In their order; dropped ones left out.
+    pub columns: Vec<Column>,
+    /// What must be unique; a primary key first, then what identifies a row.
+    pub keys: Vec<Key>,
+    /// Something must be unique that is not told by columns alone: a partial or expression index, an exclusion constraint.
+    pub has_other_unique: bool,
+    /// Of the application, enabled.
+    pub triggers: Vec<Trigger>,
+}
+
+/// A column.
+#[derive(Clone, Debug, Default)]
+pub struct Column {
+    /// Name, not quoted.
+    pub name: String,
+    /// Its type as SQL takes it, without a length.
+    pub type_name: String,
+    /// It is `json` or `jsonb`, or a domain over one.
+    pub is_document: bool,
+    /// Computed from others.
+    pub is_generated: bool,
+    /// `GENERATED ALWAYS AS IDENTITY`: an `UPDATE` cannot set it.
+    pub is_identity_always: bool,
+    /// A row may be inserted without a value for it: it may be NULL, or has a default.
+    pub may_be_left_out: bool,
+}
+
+/// Columns of which no two rows have the same values.
+#[derive(Clone, Debug, Default)]
+pub struct Key {
+    /// Places in [`Table::columns`].
+    pub columns: Vec<usize>,
+    /// The equality of each column, as SQL takes it between two operands.
+    pub operators: Vec<String>,
+    /// None of its columns may be NULL, so it names a row.
+    pub identifies: bool,
+    /// Judged at the end of a statement, or later.
+    pub is_deferrable: bool,
+}
+
+/// `FOREIGN KEY (columns) REFERENCES references (referenced)`
+#[derive(Clone, Debug, Default)]
+pub struct ForeignKey {
+    /// Name of the constraint.
+    pub name: String,
+    /// The table that has it; of a partition, the tree. So a key that only one partition has is kept in the whole tree.
+    pub table: Oid,
+    /// Places in its columns.
+    pub columns: Vec<usize>,
+    /// The table that is referenced.
+    pub references: Oid,
+    /// Places in the columns of that.
+    pub referenced: Vec<usize>,
+    /// The equality of each pair, referenced column on the left.
+    pub operators: Vec<String>,
+    /// What happens to the rows of a referenced row that is deleted.
+    pub on_delete: Action,
+    /// What happens to them when its key changes.
+    pub on_update: Action,
+}
+
+/// What a foreign key does with rows whose referenced row goes or changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Action {
+    /// Refuses (`NO ACTION`, `RESTRICT`).
+    #[default]
+    Refuse,
+    /// They follow.
+    Cascade,
+    /// They lose the reference (`SET NULL`, `SET DEFAULT`).
+    Release,
+}
+
+/// A trigger of the application.
+#[derive(Clone, Debug, Default)]
+pub struct Trigger {
+    /// Its name.
+    pub name: String,
+    /// It fires at an INSERT.
+    pub on_insert: bool,
+    /// It fires at an UPDATE.
+    pub on_update: bool,
+    /// It fires at a DELETE.
+    pub on_delete: bool,
+}
+
+impl Schema {
+    /// The table, or the tree that it is a partition of.
+    pub fn table(&self, oid: Oid) -> Option<&Table> {
+        self.tables.get(self.roots.get(&oid).unwrap_or(&oid))
+    }
+}
+
+impl Table {
+    /// As SQL names it.
+    pub(super) fn sql_name(&self) -> String {
+        format!("{}.{}", identifier(&self.schema), identifier(&self.name))
+    }
+
+    /// The rows of this table, and of no other.
+    pub(super) fn own_rows(&self) -> String {
+        format!("{}{}", if self.has_children { "ONLY " } else { "" }, self.sql_name())
+    }
+
+    pub(super) fn column(&self, place: usize) -> Option<&Column> {
+        self.columns.get(place)
+    }
+
+    /// The place of a column.
+    pub(super) fn place(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.name == name)
+    }
+}
+
+impl Key {
+    /// Whether a change of these columns can make or break it.
+    pub(super) fn touches(&self, columns: &[usize]) -> bool {
+        self.columns.iter().any(|column| columns.contains(column))
+    }
+}

@@ -1,0 +1,60 @@
+//! The text around the statements: what it is about, and what it did.
+
+use super::coverage::Coverage;
+use super::order::Step;
+use super::quoting::comment;
+use super::schema::Schema;
+use super::statement;
+
+/// How every script that does something begins, behind the remarks.
+///
+/// No `search_path` is set: triggers of the application may depend on theirs, and every name here is qualified.
+const HEAD: &str = "\
+BEGIN;
+SET LOCAL client_encoding = 'UTF8';
+SET LOCAL row_security = off;
+SET LOCAL lock_timeout = '5s';
+CREATE TEMPORARY TABLE pgvigil_undo (step int, table_name text, action text, row_count bigint, done bigint, already bigint)
+  ON COMMIT DROP;
+
+";
+
+/// How it ends: [`COMMIT`] behind it.
+const TAIL: &str = "\
+-- Whatever waits for the end is judged now.
+SET CONSTRAINTS ALL IMMEDIATE;
+-- What was done. A row in conflict was changed by somebody since, and was left alone.
+SELECT step, table_name AS \"table\", action, row_count AS rows, done, already AS already_so, row_count - done - already AS in_conflict
+FROM pg_temp.pgvigil_undo ORDER BY step;
+DO $pgvigil$
+DECLARE conflicts bigint := (SELECT sum(row_count - done - already) FROM pg_temp.pgvigil_undo);
+BEGIN
+  IF conflicts > 0 THEN
+    RAISE WARNING 'pgvigil undo: rows that were changed since, and were left alone: %', conflicts;
+  END IF;
+END
+$pgvigil$;
+";
+
+/// The last line of a script that does something.
+pub const COMMIT: &str = "COMMIT;\n";
+
+pub(super) fn script(steps: &[Step<'_, '_>], schema: &Schema, coverage: &Coverage, title: &str) -> String {
+    let mut sql = comment(&format!("pgvigil undo: {title}\n{}", coverage.to_string().trim_end()));
+    if steps.is_empty() {
+        sql.push_str(&comment("\nNothing to do."));
+        return sql;
+    }
+    sql.push_str(&comment(
+        "\nA row that was changed since is left alone, and counted. Sequences stay where they are.\n\
+         One transaction: what it did is shown before COMMIT.\n",
+    ));
+    sql.push_str(HEAD);
+    let mut number = 1;
+    for step in steps {
+        number = statement::write(&mut sql, step, schema, number);
+    }
+    sql.push_str(TAIL);
+    sql.push_str(COMMIT);
+    sql
+}

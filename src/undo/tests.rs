@@ -1,0 +1,190 @@
+//! From events as the history keeps them to SQL, without a server. That the SQL does what it says is shown by the tests against real ones.
+
+use super::schema::{Action, Column, ForeignKey, Key, Schema, Table};
+use super::*;
+use crate::event::received::Event;
+use crate::lsn::Oid;
+
+const USER: Oid = Oid(1);
+const ORDER: Oid = Oid(2);
+
+/// `id` is the key; `parent` references `User`.
+fn table(oid: Oid, name: &str, columns: &[&str]) -> Table {
+    let columns = columns.iter().map(|name| Column {
+        name: (*name).to_owned(),
+        type_name: "integer".to_owned(),
+        may_be_left_out: true,
+        ..Column::default()
+    });
+    let key = Key { columns: vec![0], operators: vec!["=".to_owned()], identifies: true, is_deferrable: false };
+    Table {
+        oid,
+        schema: "public".to_owned(),
+        name: name.to_owned(),
+        columns: columns.collect(),
+        keys: vec![key],
+        ..Table::default()
+    }
+}
+
+fn shop() -> Schema {
+    let mut schema = Schema::default();
+    schema.tables.insert(USER, table(USER, "User", &["id", "n"]));
+    schema.tables.insert(ORDER, table(ORDER, "Order", &["id", "parent"]));
+    schema.foreign_keys.push(ForeignKey {
+        name: "order_parent".to_owned(),
+        table: ORDER,
+        columns: vec![1],
+        references: USER,
+        referenced: vec![0],
+        operators: vec!["=".to_owned()],
+        on_delete: Action::Cascade,
+        on_update: Action::Refuse,
+    });
+    schema
+}
+
+/// An event of a table with these rows.
+fn event(ordinal: usize, op: &str, table: Oid, old: &str, new: &str) -> String {
+    let (name, key) = (if table == USER { "User" } else { "Order" }, if new == "null" { old } else { new });
+    format!(
+        r#"{{"type":"change","id":"k3.0-1.{ordinal}","op":"{op}","schema":"public","table":"{name}","oid":{},"tx":{{"id":"k3-0-1","xid":1,"lsn":"0/1","time":"","ordinal":{ordinal}}},"key":{key},"old":{old},"new":{new},"old_complete":true,"unchanged":[],"count":null}}"#,
+        table.0
+    )
+}
+
+fn undone(events: &[String], schema: &Schema, options: &Options) -> Undo {
+    let changes = changes(events);
+    undo(&changes, schema, options, Subject { title: "a test".to_owned(), warnings: Vec::new() })
+}
+
+fn changes(events: &[String]) -> Vec<Change<'_>> {
+    let read = |event| match Event::read(event) {
+        Ok(Event::Change(change)) => change,
+        other => panic!("{other:?}"),
+    };
+    events.iter().map(|event| read(event.as_str())).collect()
+}
+
+/// What is done, in its order: the first words of each statement that changes something, and its rows.
+fn acts(sql: &str) -> Vec<String> {
+    let verbs = ["DELETE FROM ", "UPDATE ", "INSERT INTO \""];
+    let lines = sql.lines().map(str::trim).filter(|line| verbs.iter().any(|verb| line.starts_with(verb)));
+    lines.map(|line| line.split_once(" (").or(line.split_once(" AS ")).map_or(line, |(start, _)| start).to_owned()).collect()
+}
+
+#[test]
+fn the_text_is_this() {
+    let events = [
+        event(1, "delete", USER, r#"{"id":1,"n":5}"#, "null"),
+        event(2, "delete", ORDER, r#"{"id":7,"parent":1}"#, "null"),
+        event(3, "update", USER, r#"{"id":2,"n":5}"#, r#"{"id":2,"n":null}"#),
+    ];
+    insta::assert_snapshot!(undone(&events, &shop(), &Options::default()).sql);
+}
+
+#[test]
+fn parents_come_first_and_go_last() {
+    let events = [
+        event(1, "insert", USER, "null", r#"{"id":1,"n":1}"#),
+        event(2, "insert", ORDER, "null", r#"{"id":1,"parent":1}"#),
+        event(3, "delete", ORDER, r#"{"id":2,"parent":2}"#, "null"),
+        event(4, "delete", USER, r#"{"id":2,"n":2}"#, "null"),
+    ];
+    let sql = undone(&events, &shop(), &Options::default()).sql;
+    let expected = [
+        r#"DELETE FROM "public"."Order""#,
+        r#"DELETE FROM "public"."User""#,
+        r#"INSERT INTO "public"."User""#,
+        r#"INSERT INTO "public"."Order""#,
+    ];
+    assert_eq!(acts(&sql), expected);
+}
+
+#[test]
+fn what_came_to_nothing_is_not_undone() {
+    let events = [
+        event(1, "insert", USER, "null", r#"{"id":1,"n":1}"#),
+        event(2, "update", USER, r#"{"id":1,"n":1}"#, r#"{"id":9,"n":1}"#),
+        event(3, "delete", USER, r#"{"id":9,"n":1}"#, "null"),
+        event(4, "delete", USER, r#"{"id":2,"n":2}"#, "null"),
+        event(5, "insert", USER, "null", r#"{"id":2,"n":2}"#),
+        event(6, "update", USER, r#"{"id":3,"n":3}"#, r#"{"id":3,"n":4}"#),
+        event(7, "update", USER, r#"{"id":3,"n":4}"#, r#"{"id":3,"n":3}"#),
+    ];
+    let Undo { sql, coverage } = undone(&events, &shop(), &Options::default());
+    assert!(acts(&sql).is_empty() && !sql.contains("BEGIN") && coverage.complete && coverage.rows == 0, "{sql}");
+}
+
+#[test]
+fn a_row_is_followed_through_its_keys() {
+    let events = [
+        event(1, "update", USER, r#"{"id":1,"n":1}"#, r#"{"id":2,"n":1}"#),
+        event(2, "insert", USER, "null", r#"{"id":1,"n":7}"#),
+        event(3, "update", USER, r#"{"id":2,"n":1}"#, r#"{"id":3,"n":4}"#),
+    ];
+    let wanted = Options { rows: vec![("id".to_owned(), "3".to_owned())], partial: false };
+    let Undo { sql, coverage } = undone(&events, &shop(), &wanted);
+    assert!(
+        sql.contains(
+            "(CAST('3' AS integer), CAST('1' AS integer), CAST('1' AS integer), CAST('3' AS integer), CAST('4' AS integer))"
+        ),
+        "{sql}"
+    );
+    assert_eq!((coverage.rows, coverage.restorable), (1, 1));
+    // The new 1 goes before the old one takes its place.
+    let sql = undone(&events, &shop(), &Options::default()).sql;
+    assert_eq!(acts(&sql), [r#"DELETE FROM "public"."User""#, r#"UPDATE "public"."User""#]);
+}
+
+#[test]
+fn keys_that_were_exchanged_cannot_be_taken_back_one_by_one() {
+    let events = [
+        event(1, "update", USER, r#"{"id":1,"n":1}"#, r#"{"id":9,"n":1}"#),
+        event(2, "update", USER, r#"{"id":2,"n":2}"#, r#"{"id":1,"n":2}"#),
+        event(3, "update", USER, r#"{"id":9,"n":1}"#, r#"{"id":2,"n":1}"#),
+        event(4, "update", USER, r#"{"id":5,"n":5}"#, r#"{"id":6,"n":5}"#),
+    ];
+    let mut schema = shop();
+    let Undo { sql, coverage } = undone(&events, &schema, &Options::default());
+    assert_eq!((coverage.rows, coverage.restorable, coverage.complete), (3, 1, false));
+    assert_eq!(coverage.tables[0].missing[0].reason, Reason::UniqueInACircle);
+    assert_eq!(acts(&sql).len(), 1);
+    // What is judged at the end of the statement may go in a circle.
+    for key in &mut schema.tables.get_mut(&USER).unwrap().keys {
+        key.is_deferrable = true;
+    }
+    schema.foreign_keys.clear();
+    assert!(undone(&events, &schema, &Options::default()).coverage.complete);
+}
+
+#[test]
+fn a_name_with_a_line_end_stays_a_comment() {
+    let mut schema = shop();
+    schema.tables.get_mut(&USER).unwrap().name = "x\n; DROP TABLE y; --".to_owned();
+    let sql = undone(&[event(1, "delete", USER, r#"{"id":1,"n":5}"#, "null")], &schema, &Options::default()).sql;
+    let outside = sql.lines().filter(|line| line.starts_with("; DROP")).count();
+    // Twice within quotes: as the name, and as a text.
+    assert_eq!(outside, sql.matches("\"x\n; DROP TABLE y; --\"").count() + sql.matches(".x\n; DROP TABLE y; --'").count());
+}
+
+#[test]
+fn many_rows_are_several_statements() {
+    let events: Vec<_> =
+        (0..2500).map(|id| event(id + 1, "delete", USER, &format!(r#"{{"id":{id},"n":{id}}}"#), "null")).collect();
+    assert_eq!(acts(&undone(&events, &shop(), &Options::default()).sql).len(), 3);
+}
+
+#[test]
+fn rows_that_followed_are_told_under_the_row_that_took_them() {
+    let events = [
+        event(1, "delete", ORDER, r#"{"id":1,"parent":1}"#, "null"),
+        event(2, "delete", USER, r#"{"id":1,"n":1}"#, "null"),
+        event(3, "delete", ORDER, r#"{"id":2,"parent":1}"#, "null"),
+        event(4, "delete", ORDER, r#"{"id":3,"parent":2}"#, "null"),
+        event(5, "delete", ORDER, r#"{"id":4}"#, "null"),
+    ];
+    let (schema, changes) = (shop(), changes(&events));
+    let told: Vec<_> = cascades(&changes, &schema).into_iter().map(|cascade| (cascade.parent, cascade.rows)).collect();
+    assert_eq!(told, [(Some("k3.0-1.2"), vec!["k3.0-1.3"]), (None, vec!["k3.0-1.5"])]);
+}

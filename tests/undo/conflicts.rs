@@ -1,0 +1,253 @@
+//! Undo where somebody was faster, and where not all is known.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::support::{a_major, cluster};
+use crate::undone::{Scene, same};
+
+const SHOP: &str = r#"
+    CREATE TABLE "User" (id int PRIMARY KEY, email text UNIQUE, name text);
+    CREATE TABLE "Order" (id int PRIMARY KEY, "user" int REFERENCES "User" ON DELETE CASCADE ON UPDATE CASCADE, total numeric);
+    ALTER TABLE "User" REPLICA IDENTITY FULL;
+    ALTER TABLE "Order" REPLICA IDENTITY FULL;
+    CREATE TABLE by_key (id int PRIMARY KEY, v text);
+    CREATE TABLE strict_by_key (id int PRIMARY KEY, v text NOT NULL);
+    CREATE PUBLICATION pgvigil FOR ALL TABLES;
+    INSERT INTO "User" SELECT i, 'user' || i, 'name ' || i FROM generate_series(1, 5) i;
+    INSERT INTO "Order" SELECT i, 1 + i % 5, i + 0.50 FROM generate_series(1, 10) i;
+    INSERT INTO by_key SELECT i, 'v' || i FROM generate_series(1, 5) i;
+    INSERT INTO strict_by_key SELECT i, 'v' || i FROM generate_series(1, 5) i;
+"#;
+
+async fn shop() -> Result<(pgvigil::cluster::Cluster, Scene)> {
+    let cluster = cluster(a_major()).await?;
+    let scene = Scene::set(&cluster, "shop", SHOP).await?;
+    Ok((cluster, scene))
+}
+
+/// Undoes a transaction; gives (rows, done, already, in conflict) by table, and the coverage.
+async fn undo(scene: &mut Scene, tx: &str) -> Result<(Value, Value)> {
+    let answer = scene.undo(tx).await?;
+    let mut effects = json!({});
+    for done in scene.run(answer["sql"].as_str().context("sql")?).await? {
+        effects[done.table] = json!([done.rows, done.done, done.already, done.in_conflict]);
+    }
+    Ok((effects, answer["coverage"].clone()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_changed_since_is_left_alone_and_counted() -> Result<()> {
+    let (_cluster, mut scene) = shop().await?;
+    let tx = scene.transaction(r#"UPDATE "User" SET name = 'X'; UPDATE "Order" SET total = 0 WHERE id = 1"#).await?;
+    scene
+        .database
+        .run(r#"UPDATE "User" SET name = 'since' WHERE id = 2; UPDATE "User" SET email = 'other' WHERE id = 3"#)
+        .await?;
+    scene.database.run(r#"UPDATE "User" SET name = 'name 4' WHERE id = 4; DELETE FROM "User" WHERE id = 5"#).await?;
+    let (effects, coverage) = undo(&mut scene, &tx).await?;
+    // Another column is no conflict, and neither is what somebody set back already.
+    ensure!(effects == json!({"public.User": [5, 3, 0, 2], "public.Order": [1, 1, 0, 0]}), "{effects}");
+    ensure!(coverage["complete"] == true && coverage["rows"] == 6 && coverage["restorable"] == 6, "{coverage}");
+    let names: String = scene.database.value(r#"SELECT string_agg(name, ',' ORDER BY id) FROM "User""#).await?;
+    ensure!(names == "name 1,since,name 3,name 4", "{names}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_is_deleted_only_if_nothing_needs_it() -> Result<()> {
+    let (_cluster, mut scene) = shop().await?;
+    let tx = scene.transaction(r#"INSERT INTO "User" SELECT i, 'user' || i, 'new' FROM generate_series(11, 14) i"#).await?;
+    scene.database.run(r#"INSERT INTO "Order" VALUES (11, 11, 1); UPDATE "User" SET name = 'since' WHERE id = 12; DELETE FROM "User" WHERE id = 13"#).await?;
+    let (effects, _) = undo(&mut scene, &tx).await?;
+    ensure!(effects == json!({"public.User": [4, 1, 1, 2]}), "{effects}");
+    let left: i64 = scene.database.value(r#"SELECT count(*) FROM "User" WHERE id IN (11, 12)"#).await?;
+    // It would have gone by a cascade.
+    let order: i64 = scene.database.value(r#"SELECT count(*) FROM "Order" WHERE id = 11"#).await?;
+    ensure!((left, order) == (2, 1), "{left} users and {order} orders are left");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_went_does_not_come_where_its_place_is_taken() -> Result<()> {
+    let (_cluster, mut scene) = shop().await?;
+    let tx = scene.transaction(r#"DELETE FROM "User""#).await?;
+    scene
+        .database
+        .run(r#"INSERT INTO "User" VALUES (1, 'another', 'another'), (92, 'user2', 'has the address'), (3, 'user3', 'name 3')"#)
+        .await?;
+    let (effects, _) = undo(&mut scene, &tx).await?;
+    // 1 and 2 cannot come, 3 is there; the orders of 2 have nobody to belong to, those of 1 belong to the other one.
+    ensure!(effects == json!({"public.User": [5, 2, 1, 2], "public.Order": [10, 8, 0, 2]}), "{effects}");
+    let again = undo(&mut scene, &tx).await?.0;
+    ensure!(again == json!({"public.User": [5, 0, 3, 2], "public.Order": [10, 0, 8, 2]}), "{again}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_known_by_their_key_only_come_back_on_request() -> Result<()> {
+    let (_cluster, mut scene) = shop().await?;
+    let tx = scene
+        .transaction(
+            "DELETE FROM by_key WHERE id < 3; DELETE FROM strict_by_key WHERE id = 1; UPDATE by_key SET v = 'X' WHERE id = 4",
+        )
+        .await?;
+    let (effects, coverage) = undo(&mut scene, &tx).await?;
+    ensure!(effects == json!({}) && coverage["restorable"] == 0 && coverage["rows"] == 4, "{effects} {coverage}");
+    let missing = &coverage["tables"][0]["missing"][0];
+    ensure!(missing["reason"] == "old_row_incomplete" && missing["rows"] == 3 && missing["columns"] == json!(["v"]), "{missing}");
+
+    let answer = scene.pgvigil.json(&format!("/api/v1/transactions/{tx}/undo?partial=true")).await?;
+    // A column that must have a value stands in the way all the same.
+    ensure!(answer["coverage"]["restorable"] == 2 && answer["coverage"]["complete"] == false, "{answer}");
+    scene.run(answer["sql"].as_str().context("sql")?).await?;
+    let rows: String = scene.database.value("SELECT string_agg(b::text, ' ' ORDER BY id) FROM by_key b").await?;
+    ensure!(rows == "(1,) (2,) (3,v3) (4,X) (5,v5)", "{rows}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_truncate_took_is_said() -> Result<()> {
+    let (_cluster, mut scene) = shop().await?;
+    scene.pgvigil.wait_for_count("public.Order", 10).await?;
+    // What was touched before in the same transaction is known all the same.
+    let tx = scene
+        .transaction(r#"UPDATE "Order" SET total = 0 WHERE id <= 2; INSERT INTO "Order" VALUES (11, 1, 1); TRUNCATE "Order""#)
+        .await?;
+    let (effects, coverage) = undo(&mut scene, &tx).await?;
+    ensure!(effects == json!({"public.Order": [2, 2, 0, 0]}), "{effects}");
+    let missing = &coverage["tables"][0]["missing"];
+    ensure!(missing[0]["reason"] == "truncated" && missing[0]["rows"] == 8 && coverage["complete"] == false, "{coverage}");
+    ensure!(coverage["rows"] == 10 && coverage["restorable"] == 2, "{coverage}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_and_columns_that_changed_since_are_followed_or_said() -> Result<()> {
+    let (_cluster, mut scene) = shop().await?;
+    let tx =
+        scene.transaction(r#"DELETE FROM "Order" WHERE id < 4; DELETE FROM "User" WHERE id = 1; DELETE FROM by_key"#).await?;
+    scene
+        .database
+        .run(
+            r#"CREATE SCHEMA sales; ALTER TABLE "Order" SET SCHEMA sales; ALTER TABLE sales."Order" RENAME TO "Bill";
+                ALTER TABLE sales."Bill" ADD paid bool NOT NULL DEFAULT false; ALTER TABLE "User" DROP name; DROP TABLE by_key"#,
+        )
+        .await?;
+    let (effects, coverage) = undo(&mut scene, &tx).await?;
+    ensure!(effects == json!({"public.User": [1, 1, 0, 0], "sales.Bill": [5, 5, 0, 0]}), "{effects}");
+    let reasons: Vec<_> =
+        coverage["tables"].as_array().context("tables")?.iter().map(|table| &table["missing"][0]["reason"]).collect();
+    ensure!(reasons == [&Value::Null, &json!("column_gone"), &json!("table_gone")], "{coverage}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_that_was_renamed_since_is_followed() -> Result<()> {
+    let (_cluster, mut scene) = shop().await?;
+    scene.database.run(r#"ALTER TABLE "User" ADD a int DEFAULT 7, ADD last int DEFAULT 8"#).await?;
+    let tx = scene.transaction(r#"DELETE FROM "User" WHERE id = 1; UPDATE "User" SET name = 'X' WHERE id = 2"#).await?;
+    scene
+        .database
+        .run(
+            r#"ALTER TABLE "User" RENAME name TO "Full name"; ALTER TABLE "User" DROP last; ALTER TABLE "User" ADD b int DEFAULT 9"#,
+        )
+        .await?;
+    let (effects, coverage) = undo(&mut scene, &tx).await?;
+    ensure!(effects["public.User"] == json!([1, 1, 0, 0]), "{effects}");
+    let told = &coverage["tables"][0];
+    ensure!(told["renamed"] == json!({"name": "Full name"}) && told["missing"][0]["columns"] == json!(["last"]), "{coverage}");
+    let rows: String = scene.database.value(r#"SELECT string_agg(u::text, ' ' ORDER BY id) FROM "User" u WHERE id < 3"#).await?;
+    ensure!(rows == "(1,user1,\"name 1\",7,9) (2,user2,\"name 2\",7,9)", "{rows}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_a_table_and_a_row_are_undone_alone() -> Result<()> {
+    let (_cluster, mut scene) = shop().await?;
+    let before = scene.contents(None).await?;
+    let position: String = scene.database.value("SELECT pg_current_wal_insert_lsn()::text").await?;
+    scene
+        .transaction(r#"UPDATE "User" SET id = id + 100, name = 'X' WHERE id = 4; INSERT INTO "User" VALUES (6, 'user6', 'six')"#)
+        .await?;
+    scene.transaction(r#"UPDATE "User" SET email = 'moved' WHERE id = 104; DELETE FROM "Order""#).await?;
+    let tx = scene.transaction(r#"DELETE FROM "User" WHERE id = 6; UPDATE "User" SET name = 'Y' WHERE id = 104"#).await?;
+    let one = scene.pgvigil.json(&format!("/api/v1/undo?since={position}&table=User&key=id=4")).await?;
+    ensure!(
+        one["coverage"]["rows"] == 1 && one["coverage"]["tables"].as_array().is_some_and(|tables| tables.len() == 1),
+        "{one}"
+    );
+    scene.run(one["sql"].as_str().context("sql")?).await?;
+    let row: String = scene.database.value(r#"SELECT u::text FROM "User" u WHERE id = 4"#).await?;
+    ensure!(row == "(4,user4,\"name 4\")", "{row}");
+
+    let all = scene
+        .pgvigil
+        .get(&format!("/api/v1/undo?since={position}&until={}", tx.split_once('-').context("tx")?.1.replace('-', "/")))
+        .await?;
+    ensure!(all.status().is_success(), "{}", all.text().await?);
+    let rest = scene.pgvigil.json(&format!("/api/v1/undo?since={position}")).await?;
+    // What came and went within the range was never there; and what was undone came to nothing.
+    scene.run(rest["sql"].as_str().context("sql")?).await?;
+    same(&scene.contents(None).await?, &before)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_went_by_a_cascade_is_told_under_its_parent() -> Result<()> {
+    let (_cluster, scene) = shop().await?;
+    let tx = scene.transaction(r#"DELETE FROM "Order" WHERE id = 5; DELETE FROM "User" WHERE id IN (1, 2)"#).await?;
+    let answer = scene.undo(&tx).await?;
+    let cascades = answer["cascades"].as_array().context("cascades")?;
+    let events = scene.pgvigil.json(&format!("/api/v1/transactions/{tx}")).await?;
+    let user = |id: &Value| {
+        events["events"].as_array().into_iter().flatten().find(|event| event["id"] == *id).map(|event| event["key"]["id"].clone())
+    };
+    let told: Vec<_> =
+        cascades.iter().map(|cascade| (user(&cascade["parent"]), cascade["rows"].as_array().map(Vec::len))).collect();
+    // The order that was deleted before belongs to nobody's cascade.
+    ensure!(told == [(Some(json!(1)), Some(1)), (Some(json!(2)), Some(2))], "{told:?} {cascades:?}");
+    ensure!(cascades[0]["foreign_key"] == "Order_user_fkey" && cascades[0]["table"] == "Order", "{cascades:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn triggers_that_fire_are_named() -> Result<()> {
+    let (_cluster, scene) = shop().await?;
+    scene
+        .database
+        .run(r#"CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END';
+                CREATE TRIGGER "on change" BEFORE INSERT OR UPDATE ON "User" FOR EACH ROW EXECUTE FUNCTION touch();
+                CREATE TRIGGER off AFTER INSERT ON "User" FOR EACH ROW EXECUTE FUNCTION touch(); ALTER TABLE "User" DISABLE TRIGGER off"#)
+        .await?;
+    let tx = scene.transaction(r#"DELETE FROM "User" WHERE id = 1"#).await?;
+    let answer = scene.undo(&tx).await?;
+    ensure!(answer["coverage"]["tables"][0]["triggers"] == json!(["on change"]), "{answer}");
+    ensure!(
+        answer["sql"].as_str().is_some_and(|sql| sql.contains("-- ") && sql.contains("its triggers fire: on change")),
+        "{answer}"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_for_sql_gets_sql_and_who_asks_wrongly_is_told() -> Result<()> {
+    let (_cluster, scene) = shop().await?;
+    let tx = scene.transaction(r#"DELETE FROM "User" WHERE id = 1"#).await?;
+    let url = format!("{}/api/v1/transactions/{tx}/undo", scene.pgvigil.origin());
+    let client = reqwest::Client::builder().no_proxy().build()?;
+    let answer = client.get(&url).header("accept", "application/sql").send().await?;
+    let kind = answer.headers()["content-type"].to_str()?.to_owned();
+    let (kept, text) = (answer.headers()["cache-control"].to_str()?.to_owned(), answer.text().await?);
+    ensure!(kind.starts_with("application/sql") && kept == "no-store", "{kind} {kept}");
+    ensure!(Some(text.as_str()) == scene.undo(&tx).await?["sql"].as_str(), "{text}");
+    for (path, status) in [
+        ("/api/v1/transactions/k3-0-1/undo", 404),
+        ("/api/v1/transactions/x/undo", 400),
+        ("/api/v1/undo", 400),
+        ("/api/v1/undo?until=0/1", 400),
+    ] {
+        let answer = scene.pgvigil.get(path).await?;
+        ensure!(answer.status() == status, "{path}: {}", answer.status());
+    }
+    Ok(())
+}

@@ -1,0 +1,9 @@
+//! Undo against real servers: what it brings back is what was there.
+
+mod acts;
+mod command;
+mod conflicts;
+mod random;
+#[path = "../support/mod.rs"]
+mod support;
+mod undone;
