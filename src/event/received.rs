@@ -20,7 +20,7 @@ pub enum Event<'a> {
     /// The first of every connection.
     Hello(Hello),
     /// A row changed, or a table was truncated.
-    Change(Change<'a>),
+    Change(Box<Change<'a>>),
     /// A transaction's changes are complete.
     Commit(Commit<'a>),
     /// Something was altered.

@@ -145,7 +145,7 @@ fn read(events: &[Bytes]) -> Result<(Vec<Change<'_>>, Vec<Gap<'_>>), Problem> {
     for event in events {
         let text = std::str::from_utf8(event).map_err(|error| unreadable(error.to_string()))?;
         match Event::read(text).map_err(|error| unreadable(error.to_string()))? {
-            Event::Change(change) => changes.push(change),
+            Event::Change(change) => changes.push(*change),
             Event::Gap(gap) => gaps.push(gap),
             _ => {}
         }

@@ -27,7 +27,7 @@ impl<'a> Names<'a> {
             Names { places: columns.map(|(place, column)| (column.name.as_str(), place)).collect(), renamed: BTreeMap::new() };
         // A partition has an order of its own.
         for change in changes.iter().filter(|change| change.oid == table.oid) {
-            let new = change.new.as_ref().filter(|_| change.unchanged.is_empty());
+            let new = change.new.as_ref().filter(|_| change.unchanged.is_empty() && change.cut.new.is_empty());
             let old = change.old.as_ref().filter(|_| change.old_complete);
             for row in new.into_iter().chain(old) {
                 names.learn(table, row);

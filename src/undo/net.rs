@@ -141,6 +141,7 @@ struct Told<'a> {
 
 impl<'a> Told<'a> {
     fn read(change: &'a Change<'a>, table: &Table, names: &Names<'_>, gone: &mut BTreeSet<String>) -> Self {
+        let unsent = |name: &String| change.unchanged.contains(name);
         let mut read = |row: &'a received::Row<'a>, exact: &'a received::Row<'a>, cut: &BTreeMap<String, u64>| {
             let mut values: Row<'a> = table.columns.iter().map(|_| Value::Unknown).collect();
             for (name, raw) in row.iter() {
@@ -153,7 +154,8 @@ impl<'a> Told<'a> {
                     }
                 }
             }
-            for place in cut.keys().filter_map(|name| names.place(name)) {
+            // What was not even sent is what it was, however long.
+            for place in cut.keys().filter(|name| !unsent(name)).filter_map(|name| names.place(name)) {
                 if let Some(value) = values.get_mut(place) {
                     *value = Value::Cut;
                 }

@@ -60,7 +60,7 @@ fn undone(events: &[String], schema: &Schema, options: &Options) -> Undo {
 
 fn changes(events: &[String]) -> Vec<Change<'_>> {
     let read = |event| match Event::read(event) {
-        Ok(Event::Change(change)) => change,
+        Ok(Event::Change(change)) => *change,
         other => panic!("{other:?}"),
     };
     events.iter().map(|event| read(event.as_str())).collect()
@@ -156,6 +156,22 @@ fn keys_that_were_exchanged_cannot_be_taken_back_one_by_one() {
     }
     schema.foreign_keys.clear();
     assert!(undone(&events, &schema, &Options::default()).coverage.complete);
+}
+
+#[test]
+fn a_value_that_was_cut_is_missed_unless_it_is_what_it_was() {
+    let cut = |event: String, of: &str| event.replace(r#""unchanged":[]"#, of);
+    let missing = |event: String| {
+        let coverage = undone(&[event], &shop(), &Options::default()).coverage;
+        coverage.tables[0].missing.first().map(|missing| (missing.reason, missing.columns.clone()))
+    };
+    let of_n = Some((Reason::ValueCut, vec!["n".to_owned()]));
+    let delete = event(1, "delete", USER, r#"{"id":1}"#, "null");
+    assert_eq!(missing(cut(delete, r#""unchanged":[],"cut":{"old":{"n":9},"new":{}}"#)), of_n);
+    // Two values may be as long as each other, and not be the same.
+    let update = || event(1, "update", USER, r#"{"id":1}"#, r#"{"id":2}"#);
+    assert_eq!(missing(cut(update(), r#""unchanged":[],"cut":{"old":{"n":9},"new":{"n":9}}"#)), of_n);
+    assert_eq!(missing(cut(update(), r#""unchanged":["n"],"cut":{"old":{"n":9},"new":{"n":9}}"#)), None);
 }
 
 #[test]

@@ -27,10 +27,16 @@ export function hearAlert(alerts, alert, at) {
  * @returns {Alerts}
  */
 export function loadAlerts(alerts, bulletin, askedAt) {
-  const byId = new Map(bulletin.alerts.map((alert) => [alert.id, { alert, at: askedAt }]));
+  const byId = new Map(bulletin.alerts.map((alert) => [alert.id, { alert: asKnown(alerts, alert), at: askedAt }]));
   for (const [id, known] of alerts.byId) if (known.at >= askedAt) byId.set(id, known);
   const { evaluating, webhooks, rules } = bulletin;
   return keep({ ...alerts, evaluating, webhooks, rules, loaded: true, fault: null }, byId);
+}
+
+/** What has not changed stays the same object, so that nothing is drawn anew for it. @param {Alerts} alerts @param {Alert} alert */
+function asKnown({ byId }, alert) {
+  const known = byId.get(alert.id)?.alert;
+  return known && JSON.stringify(known) === JSON.stringify(alert) ? known : alert;
 }
 
 /** @param {Alerts} alerts @param {string} id @returns {Alerts} */

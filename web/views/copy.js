@@ -5,6 +5,7 @@
  * selection, as a person would.
  */
 
+import { Problem } from '../api.js';
 import { h, setText } from './dom.js';
 
 const SAID_MS = 2000;
@@ -21,8 +22,8 @@ export function copyButton(label, text, className = 'action') {
     try {
       await copy(await text());
       setText(said, 'Copied');
-    } catch {
-      setText(said, 'Not copied');
+    } catch (error) {
+      setText(said, error instanceof Problem && error.code === 'too-long' ? 'Too large' : 'Not copied');
     }
     setTimeout(() => setText(said, label), SAID_MS);
   });

@@ -92,10 +92,12 @@ export function createFeed(on) {
 
   /** Something above came or went: a paused list moves against it, so that its cards stay where they are on the screen. */
   function stayInPlace() {
+    // Not there to be seen: on a narrow screen another part is in front.
+    if (scroll.clientHeight === 0) return;
     const now = scroll.getBoundingClientRect().top;
     const by = now - top;
     top = now;
-    if (by === 0 || scroll.clientHeight === 0) return;
+    if (by === 0) return;
     const to = scroll.scrollTop - lift + by;
     lift = Math.max(0, -to);
     room += Math.max(0, by);

@@ -58,6 +58,15 @@ fn rows_that_go_one_by_one_are_gone_too() {
 }
 
 #[test]
+fn what_one_transaction_did_is_told_before_what_others_did_earlier() {
+    let mut scene = Scene::live(ZERO, &[user(41)]);
+    scene.delete(2, 39);
+    scene.pass(5);
+    scene.delete(39, 0);
+    assert_eq!(scene.alert().text, "User fell from 39 to 0: 39 rows deleted in one transaction by alice (psql)");
+}
+
+#[test]
 fn a_table_that_never_had_much_is_not_missed() {
     let mut scene = Scene::live(ZERO, &[user(9)]);
     scene.delete(9, 0);

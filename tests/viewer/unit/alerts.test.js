@@ -42,6 +42,8 @@ test('the list replaces what was heard before it was asked for, not what came si
   state = load(state, 20, [alert('stays'), alert('unheard')]);
   assert.deepEqual(ids(firing(state.alerts)).sort(), ['new', 'stays', 'unheard']);
   assert.equal(state.alerts.loaded, true);
+  const { alert: same } = state.alerts.byId.get('stays');
+  assert.equal(load(state, 40, [alert('stays')]).alerts.byId.get('stays').alert, same, 'what has not changed is the same');
 });
 
 test('an acknowledgement outlives a list that has not come yet, and goes with its alert', () => {
