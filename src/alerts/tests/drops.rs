@@ -26,7 +26,7 @@ fn the_users_are_gone() {
     assert_eq!((&told["schema"], &told["table"], &told["oid"]), (&json!("public"), &json!("User"), &json!(1)));
     assert_eq!((&told["from"], &told["to"], &told["deleted"], &told["times"]), (&json!(22), &json!(0), &json!(22), &json!(1)));
     assert_eq!((&told["tx"]["id"], &told["actor"]["session_user"]), (&json!("1-0-1"), &json!("alice")));
-    assert_eq!(told["link"], "http://127.0.0.1:7777/api/v1/transactions/1-0-1");
+    assert_eq!(told["link"], "http://127.0.0.1:7777/?tx=1-0-1");
     assert_eq!(
         told["undo"],
         json!({"link": "http://127.0.0.1:7777/api/v1/transactions/1-0-1/undo", "restores": true, "reason": null})
