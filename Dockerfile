@@ -8,8 +8,8 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     cargo build --release --locked && cp target/release/pgvigil /pgvigil
 
 FROM alpine:3
-# The certificate authorities, for databases behind TLS.
-RUN apk add --no-cache ca-certificates
+# The certificate authorities, for databases and webhooks behind TLS; time zones, for quiet hours.
+RUN apk add --no-cache ca-certificates tzdata
 COPY --from=build /pgvigil /usr/local/bin/pgvigil
 # It writes nothing but spill files, which it unlinks at once, in /tmp; so it needs no account of its own.
 USER nobody

@@ -38,6 +38,7 @@ fn block(lsn: u64, events: u64) -> Block {
             place: Place { commit_lsn: Lsn(lsn), ordinal },
             table: Some(table),
             operation: Some(Operation::Insert),
+            actor: None,
             xid: Some(Xid(7)),
             time: Timestamp(0),
         };

@@ -14,6 +14,7 @@ pub mod assembler;
 pub mod counts;
 pub mod event;
 // Floor 3
+pub mod alerts;
 pub mod undo;
 // Floor 4
 #[cfg(feature = "full")]
@@ -30,9 +31,13 @@ pub mod replication;
 // Floor 6
 #[cfg(feature = "full")]
 pub mod pipeline;
+#[cfg(feature = "full")]
+pub mod webhook;
 // Floor 7
 #[cfg(feature = "full")]
 pub mod server;
+#[cfg(feature = "full")]
+pub mod watchman;
 // Floor 8
 #[cfg(feature = "full")]
 pub mod commands;

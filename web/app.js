@@ -5,17 +5,23 @@
  * then, or after TAKE_MS where no frame is painted (a hidden tab), so nothing piles up. Age is judged at every painting.
  */
 
+import { acknowledgedBefore, createAlertList } from './alert_list.js';
 import { createClock } from './clock.js';
 import { wall } from './format.js';
 import { Inbox } from './inbox.js';
 import { listenToKeys } from './keyboard.js';
+import { createNavigation } from './navigation.js';
 import { recent } from './recent.js';
 import { Socket } from './socket.js';
-import { filterFrom, isActive, searchOf, toggleTable } from './store/filter.js';
+import { pressing } from './store/alerts.js';
+import { shown } from './store/feed.js';
+import { filterFrom, isActive, toggleTable } from './store/filter.js';
 import { judge } from './store/freshness.js';
 import { reduce } from './store/reduce.js';
 import { FIRST_ROWS, initialState, MORE_ROWS } from './store/state.js';
 import { createStore } from './store/store.js';
+import { createAlertBar } from './views/alert_bar.js';
+import { createAlerts } from './views/alerts.js';
 import { createAnnouncer } from './views/announcer.js';
 import { createBlocked } from './views/blocked.js';
 import { part } from './views/dom.js';
@@ -24,7 +30,9 @@ import { createFeedBar } from './views/feed_bar.js';
 import { createFooter } from './views/footer.js';
 import { createHeader } from './views/header.js';
 import { createHelp } from './views/help.js';
+import { createRunning } from './views/running.js';
 import { createTables } from './views/tables.js';
+import { createTransaction } from './views/transaction.js';
 import { createVeil } from './views/veil.js';
 
 const TICK_MS = 500;
@@ -34,7 +42,14 @@ const clock = createClock();
 /** Until something was received: where the feed begins. @type {string|null} */
 let beginsAfter = null;
 const inbox = new Inbox();
-const store = createStore(reduce, { ...initialState, filter: filterFrom(location.search) });
+const store = createStore(reduce, {
+  ...initialState,
+  filter: filterFrom(location.search),
+  alerts: { ...initialState.alerts, acknowledged: acknowledgedBefore() },
+});
+const navigation = createNavigation(store);
+const { investigate, show } = navigation;
+const checkAlerts = createAlertList(store, clock);
 
 const socket = new Socket(address, clock, {
   connecting: () => store.dispatch({ type: 'socket/connecting' }),
@@ -70,24 +85,31 @@ function open(seq, rows) {
   store.dispatch({ type: 'feed/open', seq, rows });
 }
 
-/** @param {(filter: import('./store/state.js').Filter) => import('./store/state.js').Filter} change */
-function changeFilter(change) {
-  const filter = change(store.state.filter);
-  history.pushState(null, '', location.pathname + searchOf(filter));
-  store.dispatch({ type: 'filter', filter });
-}
+const acknowledge = (/** @type {string} */ id) => store.dispatch({ type: 'alerts/acknowledge', id });
 
 const header = createHeader(() => socket.connect());
 const blocked = createBlocked();
 const tables = createTables({
   filter(table) {
-    changeFilter((filter) => toggleTable(filter, table));
-    if (isActive(store.state.filter)) store.dispatch({ type: 'tab', tab: 'feed' });
+    navigation.filter((filter) => toggleTable(filter, table));
+    if (isActive(store.state.filter)) show('feed');
   },
   fold: (oid) => store.dispatch({ type: 'tables/fold', oid }),
 });
-const feedBar = createFeedBar({ toggle: togglePause, filter: changeFilter, tab: (tab) => store.dispatch({ type: 'tab', tab }) });
-const feed = createFeed({ pause, open, redraw: schedule });
+const feedBar = createFeedBar({ toggle: togglePause, filter: navigation.filter, tab: show });
+const feed = createFeed({
+  pause,
+  open,
+  investigate(tx) {
+    pause();
+    investigate(tx);
+  },
+  redraw: schedule,
+});
+const running = createRunning();
+const alertBar = createAlertBar({ investigate, acknowledge, all: () => show('alerts') });
+const alerts = createAlerts({ investigate, acknowledge, close: () => show('feed') });
+const transaction = createTransaction({ close: () => investigate(null), turn: navigation.turn, again: navigation.again, json: navigation.json });
 const footer = createFooter();
 const help = createHelp(() => store.dispatch({ type: 'help', shown: false }));
 const announcer = createAnnouncer();
@@ -113,14 +135,19 @@ function take() {
 function paint() {
   socket.check();
   take();
+  checkAlerts();
   const now = clock.now();
   const { state } = store;
   const freshness = judge(state.connection, now);
   header(state, freshness);
   blocked(state, freshness);
+  alertBar(state, freshness);
   tables(state, freshness, now);
   feedBar(state);
+  running(state, freshness);
   feed(state, freshness);
+  alerts(state, freshness);
+  transaction(state);
   footer(state, freshness);
   help(state);
   announcer(state, freshness, now);
@@ -145,7 +172,7 @@ document.addEventListener('selectionchange', () => {
   const selection = document.getSelection();
   if (selection && !selection.isCollapsed && part('cards').contains(selection.anchorNode)) pause();
 });
-window.addEventListener('popstate', () => store.dispatch({ type: 'filter', filter: filterFrom(location.search) }));
+part('alerts-button').addEventListener('click', () => show(store.state.tab === 'alerts' ? 'feed' : 'alerts'));
 part('help-button').addEventListener('click', () => store.dispatch({ type: 'help', shown: true }));
 // After a press by pointer the keys belong to the page again, so that Space pauses and does not press once more.
 document.addEventListener('click', (event) => {
@@ -153,6 +180,7 @@ document.addEventListener('click', (event) => {
 });
 
 listenToKeys({
+  reading: () => store.state.investigation !== null || store.state.tab === 'alerts',
   toggle: togglePause,
   move(by) {
     pause();
@@ -165,10 +193,27 @@ listenToKeys({
     const { feed: { selected, opened } } = store.state;
     if (selected !== null) open(selected, opened.has(selected) ? FIRST_ROWS : MORE_ROWS);
   },
-  back: () => store.dispatch({ type: 'feed/select', seq: null }),
+  investigate() {
+    const { feed: { selected }, alerts: known } = store.state;
+    const card = shown(store.state.feed).items.find((item) => item.seq === selected);
+    const [worst] = pressing(known);
+    if (card?.kind === 'transaction' && card.commit) investigate(card.tx.id);
+    else if (worst?.tx) investigate(worst.tx.id);
+  },
+  go(where) {
+    const tabs = /** @type {const} */ ({ a: 'alerts', t: 'tables', f: 'feed' });
+    if (where === 'd') void navigation.newestDelete();
+    else show(tabs[where]);
+  },
+  back() {
+    if (store.state.investigation) investigate(null);
+    else if (store.state.tab === 'alerts') show('feed');
+    else store.dispatch({ type: 'feed/select', seq: null });
+  },
   help: () => store.dispatch({ type: 'help', shown: true }),
 });
 
+navigation.begin();
 paint();
 beginsAfter = await recent();
 socket.connect();

@@ -12,6 +12,7 @@ const clockTime = new Intl.DateTimeFormat('en-GB', {
   fractionalSecondDigits: 3,
   hour12: false,
 });
+const day = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short', year: 'numeric' });
 const wallTime = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false });
 
 /** @param {number} n */
@@ -59,6 +60,19 @@ export function bytes(n) {
 export function timeOfDay(time) {
   const date = new Date(time);
   return Number.isNaN(date.getTime()) ? time : clockTime.format(date);
+}
+
+/** The time of day, with the date where it is not today's. @param {string} time RFC 3339 */
+export function moment(time) {
+  const date = new Date(time);
+  if (Number.isNaN(date.getTime())) return time;
+  return date.toDateString() === new Date().toDateString() ? wallTime.format(date) : `${day.format(date)}, ${wallTime.format(date)}`;
+}
+
+/** `22 Nov 2026`, in the reader's own zone. @param {string} time RFC 3339 */
+export function dayOf(time) {
+  const date = new Date(time);
+  return Number.isNaN(date.getTime()) ? '' : day.format(date);
 }
 
 /** @param {Date} date */

@@ -22,6 +22,17 @@
  * @property {string} time      when it was committed, RFC 3339
  * @property {number} [ordinal] of the event in it, counting from 1
  * @property {number} [changes] of rows in all, with the commit only
+ * @property {Actor|null} [actor]
+ *
+ * @typedef {object} Actor  Who did it, as far as it was told.
+ * @property {string|null} session_user      who logged in
+ * @property {string|null} current_user      the role taken on
+ * @property {string|null} application_name
+ * @property {string|null} client_addr       none on a Unix socket
+ * @property {number|null} pid
+ * @property {string|null} query             the statement, as far as it was told
+ * @property {'trigger'|'annotation'} source what all this rests on; an annotation is the application's own word
+ * @property {Record<string, unknown>} [annotation]
  *
  * @typedef {object} Hello
  * @property {'hello'} type
@@ -128,15 +139,48 @@
  * @property {Slot|null} [slot]
  * @property {number} [uptime_ms]  the server's monotonic clock: shows a connection that delivers late
  *
+ * @typedef {object} Alert  One rule broken, from when it fired until it was resolved.
+ * @property {'alert'} type
+ * @property {string} id
+ * @property {string} rule
+ * @property {string} [kind]
+ * @property {'info'|'warning'|'critical'} severity
+ * @property {'firing'|'resolved'} state
+ * @property {string} [text]            one sentence
+ * @property {string|null} [schema]
+ * @property {string|null} [table]
+ * @property {number|null} [from]       rows before
+ * @property {number|null} [to]         rows after
+ * @property {number|null} [deleted]    rows that the transaction deleted
+ * @property {Transaction|null} [tx]
+ * @property {Actor|null} [actor]
+ * @property {string} since
+ * @property {string} [last]
+ * @property {string|null} [resolved_at]
+ * @property {number} [times]           how often it happened
+ * @property {{restores: boolean|null, reason: string|null}|null} [undo]
+ * @property {string[]} [cannot_evaluate]  rules that are blind because of this
+ *
+ * @typedef {object} RunningTransaction  A large one that is streamed while it runs; nothing of it is committed.
+ * @property {number} xid
+ * @property {'running'|'committed'|'rolled_back'} state
+ * @property {string} since
+ * @property {number} changes  so far
+ * @property {boolean} exact   what was rolled back in it is left out
+ * @property {{schema: string|null, name: string|null, inserts: number, updates: number, deletes: number, truncates: number}[]} tables  the most changed first
+ * @property {Actor|null} actor
+ *
+ * @typedef {{type: 'running', transactions: RunningTransaction[]}} Running  All of them, each time.
+ *
  * @typedef {object} Fault
  * @property {'error'} type
  * @property {string} code
  * @property {string} message
  *
- * @typedef {Hello|Counts|Change|Commit|Ddl|Gap|Status|Fault} Frame
+ * @typedef {Hello|Counts|Change|Commit|Ddl|Gap|Status|Alert|Running|Fault} Frame
  */
 
-const KNOWN = new Set(['hello', 'counts', 'change', 'commit', 'ddl', 'gap', 'status', 'error']);
+const KNOWN = new Set(['hello', 'counts', 'change', 'commit', 'ddl', 'gap', 'status', 'alert', 'running', 'error']);
 
 /**
  * The frame in `text`, or null when its type is none that this page knows. Text that is no frame at all is said, not swallowed.

@@ -4,6 +4,9 @@ SELECT current_user::text AS me,
        EXISTS (SELECT FROM pg_event_trigger WHERE evtname IN ('pgvigil_change', 'pgvigil_drop')) AS triggers,
        EXISTS (SELECT FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
                 WHERE n.nspname = 'pgvigil' AND p.proname IN ('tell_change', 'tell_drop')) AS functions,
+       EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'pgvigil_new')
+         OR EXISTS (SELECT FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+                     WHERE n.nspname = 'pgvigil' AND p.proname IN ('tell_actor', 'attribute_new')) AS attribution,
        -- Nothing is read that another role could have put there.
        EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_roles o ON o.oid = c.relowner
                 WHERE n.nspname = 'pgvigil' AND c.relname = 'replica_identity_before' AND c.relkind = 'r'

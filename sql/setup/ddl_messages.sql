@@ -4,7 +4,7 @@
 --
 -- A message has the prefix `pgvigil.ddl` and is one JSON object in UTF-8, whatever the encoding of the database:
 --
---   {"event": "created" | "altered" | "dropped", "command": "ALTER TABLE", "sql": "alter table ...",
+--   {"event": "created" | "altered" | "dropped", "command": "ALTER TABLE", "sql": "alter table ...", "actor": {...},
 --    "table": {"oid": 16402, "schema": "public", "name": "User",
 --              "kind": "r",              -- pg_class.relkind: r p f m                  (this and the rest not for "dropped")
 --              "persistence": "p",       -- pg_class.relpersistence: p u
@@ -14,8 +14,8 @@
 --   {"event": "schema", "command": "ALTER SCHEMA", "sql": "...", "schema": "shop"}
 --
 -- "altered" carries the state after the command: a new name is a rename, a new parent an ATTACH, an oid gone from "partitions" a DETACH,
--- another persistence SET LOGGED or SET UNLOGGED. "sql" is the start of what the client sent, and null where that is not wanted:
--- ALTER DATABASE ... SET pgvigil.ddl_sql = off.
+-- another persistence SET LOGGED or SET UNLOGGED. "actor" is who did it, as in the messages of pgvigil.tell_actor. "sql" is the start of
+-- what the client sent, and null where that is not wanted: ALTER DATABASE ... SET pgvigil.ddl_sql = off.
 --
 -- A message says that something changed, and where. It is never believed beyond that, since every role may call
 -- pg_logical_emit_message; what is true is then read from the catalogs.
@@ -37,7 +37,11 @@ DECLARE
   context jsonb;
 BEGIN
   context := jsonb_build_object(
-    'sql', CASE WHEN current_setting('pgvigil.ddl_sql', true) IS DISTINCT FROM 'off' THEN left(current_query(), 1000) END);
+    'sql', CASE WHEN current_setting('pgvigil.ddl_sql', true) IS DISTINCT FROM 'off' THEN left(current_query(), 1000) END,
+    'actor', jsonb_build_object(
+      'xid', pg_current_xact_id()::text, 'pid', pg_backend_pid(), 'session_user', session_user,
+      'current_user', coalesce(nullif(current_setting('role'), 'none'), session_user),
+      'application_name', current_setting('application_name'), 'client_addr', host(inet_client_addr())));
   FOR message IN
     -- One message a table, however many parts the command had.
     SELECT jsonb_build_object(
@@ -82,7 +86,11 @@ DECLARE
   context jsonb;
 BEGIN
   context := jsonb_build_object(
-    'sql', CASE WHEN current_setting('pgvigil.ddl_sql', true) IS DISTINCT FROM 'off' THEN left(current_query(), 1000) END);
+    'sql', CASE WHEN current_setting('pgvigil.ddl_sql', true) IS DISTINCT FROM 'off' THEN left(current_query(), 1000) END,
+    'actor', jsonb_build_object(
+      'xid', pg_current_xact_id()::text, 'pid', pg_backend_pid(), 'session_user', session_user,
+      'current_user', coalesce(nullif(current_setting('role'), 'none'), session_user),
+      'application_name', current_setting('application_name'), 'client_addr', host(inet_client_addr())));
   FOR message IN
     SELECT jsonb_build_object(
              'event', 'dropped',

@@ -24,6 +24,11 @@ SELECT c.oid,
                 WHERE a.attrelid = c.oid AND NOT a.attisdropped AND a.attgenerated = 's') AS stored_columns,
        EXISTS (SELECT FROM pg_attribute a
                 WHERE a.attrelid = c.oid AND NOT a.attisdropped AND a.attgenerated = 'v') AS virtual_columns,
+       -- What it has pgvigil told of, as in pg_trigger.tgtype; null when there is no such trigger, or another by its name.
+       (SELECT t.tgtype FROM pg_trigger t
+         WHERE t.tgrelid = c.oid AND t.tgname = 'pgvigil_actor' AND t.tgenabled = 'A'
+           AND t.tgfoid = (SELECT p.oid FROM pg_proc p JOIN pg_namespace s ON s.oid = p.pronamespace
+                            WHERE s.nspname = 'pgvigil' AND p.proname = 'tell_actor' AND p.pronargs = 0)) AS attributed,
        NOT has_schema_privilege($1, n.oid, 'USAGE') AS lacks_usage,
        NOT has_table_privilege($1, c.oid, 'SELECT') AS lacks_select
   FROM pg_class c

@@ -8,6 +8,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use rustc_hash::FxHashSet;
 
+use super::notes::{Note, Notes};
+use super::tally::Tally;
 use crate::lsn::Xid;
 
 /// A segment is closed when it would grow past this. A larger message gets a segment of its own.
@@ -23,7 +25,11 @@ pub(super) struct Log {
     /// Segments in the file.
     in_file: usize,
     memory: usize,
+    /// Messages in it, rolled back or not.
+    messages: u64,
     rolled_back: FxHashSet<Xid>,
+    pub(super) notes: Notes,
+    pub(super) tally: Tally,
 }
 
 impl Log {
@@ -40,12 +46,20 @@ impl Log {
             segment.extend_from_slice(&subxid.unwrap_or_default().0.to_le_bytes());
             segment.extend_from_slice(message);
             self.memory += segment.capacity() - before;
+            self.messages += 1;
         }
+    }
+
+    /// Notes what the next message to be pushed says.
+    pub(super) fn note(&mut self, subxid: Option<Xid>, prefix: &'static [u8], content: &[u8]) {
+        self.notes.take(self.messages, subxid.unwrap_or_default(), prefix, content);
     }
 
     /// Everything that `subxid` wrote is as if it had never been written.
     pub(super) fn roll_back(&mut self, subxid: Xid) {
         self.rolled_back.insert(subxid);
+        self.notes.roll_back(subxid);
+        self.tally.roll_back(subxid);
     }
 
     /// Bytes held in memory.
@@ -86,7 +100,7 @@ impl Log {
         if let Some(file) = &mut self.file {
             file.seek(SeekFrom::Start(0))?;
         }
-        Ok(Reader { log: self, from_file: Vec::new(), in_file: true, segment: 0, end: 0, length: 0, subxid: Xid(0) })
+        Ok(Reader { log: self, from_file: Vec::new(), in_file: true, segment: 0, end: 0, length: 0, subxid: Xid(0), passed: 0 })
     }
 }
 
@@ -102,11 +116,21 @@ pub(super) struct Reader {
     end: usize,
     length: usize,
     subxid: Xid,
+    /// Messages advanced to so far.
+    passed: u64,
 }
 
 impl Reader {
     pub(super) fn into_log(self) -> Log {
         self.log
+    }
+
+    pub(super) fn notes(&self) -> &[Note] {
+        self.log.notes.as_slice()
+    }
+
+    pub(super) fn position(&self) -> u64 {
+        self.passed
     }
 
     /// Whether [`Reader::advance`] goes to the file.
@@ -140,6 +164,7 @@ impl Reader {
         }
         self.end += HEADER + length;
         (self.length, self.subxid) = (length, Xid(subxid));
+        self.passed += 1;
         Ok(true)
     }
 

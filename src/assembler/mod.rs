@@ -28,6 +28,8 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation))]
 
 mod log;
+mod notes;
+mod tally;
 #[cfg(test)]
 mod tests;
 
@@ -37,6 +39,8 @@ use std::io;
 use rustc_hash::FxHashMap;
 
 use self::log::{Log, Reader};
+pub use self::notes::Note;
+pub use self::tally::{Done, Tally};
 use crate::lsn::{Lsn, Oid, Xid};
 use crate::pgoutput::{self, Commit, Context, DecodeError, Logical, Message, Tag, Timestamp};
 
@@ -53,6 +57,28 @@ pub struct Assembler {
     spilled: u64,
     create_file: CreateFile,
     spare: Log,
+    noted: &'static [&'static [u8]],
+    ended: Vec<(Xid, End)>,
+}
+
+/// What became of a transaction that was streamed while it ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// All of it holds.
+    Committed,
+    /// Nothing of it ever was.
+    RolledBack,
+}
+
+/// A transaction that is streamed while it runs.
+#[derive(Debug)]
+pub struct Running<'a> {
+    /// The top-level transaction.
+    pub xid: Xid,
+    /// What came of it so far.
+    pub tally: &'a Tally,
+    /// What was noted of it so far ([`Assembler::noting`]).
+    pub notes: &'a [Note],
 }
 
 #[derive(Debug)]
@@ -126,7 +152,15 @@ impl Assembler {
             spilled: 0,
             create_file,
             spare: Log::default(),
+            noted: &[],
+            ended: Vec::new(),
         }
+    }
+
+    /// Has messages of these prefixes known when their transaction is complete, before it is read: [`Transaction::notes`].
+    #[must_use]
+    pub fn noting(self, prefixes: &'static [&'static [u8]]) -> Self {
+        Self { noted: prefixes, ..self }
     }
 
     /// Bytes of unfinished transactions in memory.
@@ -143,6 +177,21 @@ impl Assembler {
     /// (Streamed and prepared transactions come again from their beginning, should the stream be started anew before they commit.)
     pub fn is_between_transactions(&self) -> bool {
         matches!(self.state, State::Idle)
+    }
+
+    /// The transactions that are streamed while they run.
+    pub fn running(&self) -> impl Iterator<Item = Running<'_>> {
+        self.streamed.iter().map(|(xid, log)| Running { xid: *xid, tally: &log.tally, notes: log.notes.as_slice() })
+    }
+
+    /// Whether there are any, or were since it was last asked which have ended.
+    pub fn streams(&self) -> bool {
+        !self.streamed.is_empty() || !self.ended.is_empty()
+    }
+
+    /// Those of them that ended since this was last asked.
+    pub fn take_ended(&mut self) -> Vec<(Xid, End)> {
+        std::mem::take(&mut self.ended)
     }
 
     /// Gives back a transaction that was read, so that its memory serves the next one.
@@ -165,6 +214,10 @@ impl Assembler {
             Tag::Relation | Tag::Type | Tag::Origin => self.keep(front.tag, None, bytes),
             Tag::Logical => match pgoutput::decode(bytes, self.context())? {
                 Message::Logical(message) if !message.transactional => Ok(Step::Message(message)),
+                Message::Logical(message) => {
+                    self.note(front.xid, &message);
+                    self.keep(front.tag, front.xid, bytes)
+                }
                 _ => self.keep(front.tag, front.xid, bytes),
             },
             _ => self.control(front.tag, pgoutput::decode(bytes, self.context())?),
@@ -178,11 +231,25 @@ impl Assembler {
         }
     }
 
+    fn note(&mut self, subxid: Option<Xid>, message: &Logical<'_>) {
+        let Some(prefix) = self.noted.iter().find(|prefix| **prefix == message.prefix.0) else { return };
+        let Some(content) = message.content.whole() else { return };
+        match &mut self.state {
+            State::Open { log, .. } => log.note(subxid, prefix, content),
+            State::Streaming { xid } => self.streamed.entry(*xid).or_default().note(subxid, prefix, content),
+            State::Idle => {}
+        }
+    }
+
     /// Puts a message of the current transaction into its log.
     fn keep<'a>(&mut self, tag: Tag, subxid: Option<Xid>, bytes: &[u8]) -> Result<Step<'a>, Error> {
         let log = match &mut self.state {
             State::Open { log, .. } => log,
-            State::Streaming { xid } => self.streamed.entry(*xid).or_default(),
+            State::Streaming { xid } => {
+                let log = self.streamed.entry(*xid).or_default();
+                log.tally.add(tag, subxid.unwrap_or_default(), bytes);
+                log
+            }
             State::Idle => return Err(Error::OutOfPlace { tag, place: "outside of any transaction" }),
         };
         let before = log.memory();
@@ -232,6 +299,7 @@ impl Assembler {
             (Message::StreamStop, State::Streaming { .. }) => Ok(Step::Pending),
             (Message::StreamCommit(end), State::Idle) => {
                 let log = self.streamed.remove(&end.xid).unwrap_or_default();
+                self.ended.push((end.xid, End::Committed));
                 self.committed(end.xid, end.commit, log, Context::InStream)
             }
             (Message::StreamPrepare(prepare), State::Idle) => {
@@ -246,6 +314,7 @@ impl Assembler {
                     }
                 } else if let Some(log) = self.streamed.remove(&abort.xid) {
                     self.memory -= log.memory();
+                    self.ended.push((abort.xid, End::RolledBack));
                 }
                 Ok(Step::Pending)
             }
@@ -308,6 +377,16 @@ impl Transaction {
             }
         }
         Ok(Some(pgoutput::decode(self.reader.message(), context)?))
+    }
+
+    /// What was noted of it ([`Assembler::noting`]) and not rolled back, in order.
+    pub fn notes(&self) -> &[Note] {
+        self.reader.notes()
+    }
+
+    /// The place where [`Self::next`] reads on: how many messages came before, those that were rolled back among them.
+    pub fn position(&self) -> u64 {
+        self.reader.position()
     }
 
     /// Whether [`Self::next`] will read a part of it from a file, which may block for a moment.

@@ -313,3 +313,43 @@ fn messages_out_of_place_are_refused() {
         assert!(matches!(error, Error::OutOfPlace { .. }), "{error}");
     }
 }
+
+/// Notes are known before the transaction is read, with their places, wherever it was kept meanwhile.
+#[test]
+fn what_is_noted_is_known_beforehand() {
+    let say = |subxid, prefix: &'static str, content: &'static str| {
+        let (xid, prefix, content) = (Some(Xid(subxid)), Text(prefix.as_bytes()), Content::Whole(content.as_bytes()));
+        encode(&Message::Logical(Logical { xid, transactional: true, lsn: Lsn(1), prefix, content }))
+    };
+    for limit in [0, 1 << 20] {
+        let mut assembler = assembler(limit).noting(&[b"who"]);
+        let messages = [
+            start(100, true),
+            relation(Some(100), "t"),
+            say(101, "who", "rolled back"),
+            insert(Some(101), "rolled back"),
+            say(100, "who", "first"),
+            say(100, "else", "not noted"),
+            stop(),
+            abort(100, 101),
+            start(100, false),
+            insert(Some(100), "row"),
+            say(102, "who", "second"),
+            stop(),
+        ];
+        assert_eq!(feed(&mut assembler, &messages).unwrap(), []);
+        assert_eq!(assembler.running().map(|running| (running.xid, running.notes.len())).collect::<Vec<_>>(), [(Xid(100), 2)]);
+        let commit = stream_commit(100, 8);
+        let Ok(Step::Transaction(mut transaction)) = assembler.push(&commit) else { panic!("a transaction") };
+        let notes: Vec<_> = transaction.notes().iter().map(|note| (note.at, text(&note.content))).collect();
+        assert_eq!(notes, [(3, "first".to_owned()), (6, "second".to_owned())]);
+        let mut read = Vec::new();
+        while let Some(message) = transaction.next().unwrap() {
+            let content = if let Message::Logical(message) = message { text(message.content.whole().unwrap()) } else { continue };
+            read.push((transaction.position() - 1, content));
+        }
+        assert_eq!(read, [(3, "first".to_owned()), (4, "not noted".to_owned()), (6, "second".to_owned())]);
+        assert_eq!(assembler.take_ended(), [(Xid(100), super::End::Committed)]);
+        assert!(!assembler.streams());
+    }
+}

@@ -82,6 +82,9 @@ async fn plan(client: &Client, options: &CleanupOptions) -> Result<Script, Clean
     if made.try_get("triggers")? || made.try_get("functions")? {
         script.sql(include_str!("../../sql/cleanup/ddl_messages.sql"), &[]);
     }
+    if made.try_get("attribution")? {
+        end_attribution(&mut script, client).await?;
+    }
     match made.try_get("publication_ours")? {
         Some(true) => {
             let publication = escape_identifier(publication);
@@ -111,6 +114,16 @@ async fn plan(client: &Client, options: &CleanupOptions) -> Result<Script, Clean
         script.remark("Nothing was run. To run it, all or nothing: pgvigil cleanup --apply, with the same options.");
     }
     Ok(script)
+}
+
+async fn end_attribution(script: &mut Script, client: &Client) -> Result<(), tokio_postgres::Error> {
+    let mut triggers = Vec::new();
+    for row in client.query(include_str!("../../sql/cleanup/attributed.sql"), &[]).await? {
+        let (schema, name, trigger) = (row.try_get("schema")?, row.try_get("name")?, row.try_get("trigger")?);
+        triggers.push(format!("DROP TRIGGER {} ON {};", escape_identifier(trigger), sql_name(schema, name)));
+    }
+    script.sql(include_str!("../../sql/cleanup/attribution.sql"), &[("triggers", &triggers.join("\n"))]);
+    Ok(())
 }
 
 async fn restore_identities(script: &mut Script, client: &Client) -> Result<(), tokio_postgres::Error> {

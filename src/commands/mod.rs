@@ -1,5 +1,6 @@
 //! The commands, a file each. Floor 8: wires the floors below together and talks to the person at the terminal.
 
+pub mod alerts;
 pub mod bench;
 pub mod cleanup;
 pub mod connection;
@@ -36,6 +37,8 @@ pub enum Command {
     Cleanup(cleanup::CleanupArgs),
     /// Watch a private, throw-away PostgreSQL with a sample database in which something is always going on
     Demo(demo::DemoArgs),
+    /// Look at the rules of alerts, and try the webhooks that are told of them
+    Alerts(alerts::AlertsArgs),
     /// Measure this build on this machine, beside pg_recvlogical
     Bench(bench::BenchArgs),
     /// The process that bench measures
@@ -60,6 +63,7 @@ impl Command {
                 Command::Setup(args) => setup::run(args, &mut std::io::stdout()).await,
                 Command::Cleanup(args) => cleanup::run(args, &mut std::io::stdout()).await,
                 Command::Demo(args) => demo::run(args, cancel).await,
+                Command::Alerts(args) => alerts::run(args, &mut std::io::stdout()).await,
                 Command::Bench(args) => bench::run(args, cancel).await,
                 Command::BenchSubject(args) => bench::run_subject(args, cancel).await,
             }

@@ -1,12 +1,19 @@
 //! SQL that is shown to a person before it is run, and is the same in both cases.
 
 use std::fmt;
+use std::time::Duration;
 
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, IsolationLevel, Transaction};
 
 /// What every transaction begins with. Whoever may create functions could have made one that is taken for the server's own, so only the
 /// server's own are to be found. And a lock that is not had soon is not waited for: nothing of the application is to queue up behind it.
 const PREAMBLE: &str = "SET LOCAL search_path = '';\nSET LOCAL lock_timeout = '2s';";
+
+/// How often a script is tried whose locks are not had.
+const TRIES: u32 = 5;
+/// Time for those who queued up behind it.
+const BETWEEN_TRIES: Duration = Duration::from_secs(1);
 
 /// Begins a transaction that only looks, and always sees the same.
 pub(super) async fn look(client: &mut Client) -> Result<Transaction<'_>, tokio_postgres::Error> {
@@ -29,11 +36,15 @@ enum Part {
 
 /// A part of a script was refused; nothing of the script was done.
 #[derive(Debug, thiserror::Error)]
-#[error("the server refused\n\n{part}\n\n{source}")]
+#[error("the server refused\n\n{part}\n\n{source}{}", if self.is_in_the_way() { IN_THE_WAY } else { "" })]
 pub struct ScriptError {
     part: String,
     source: ServerSays,
 }
+
+/// What a person can do about a lock that was not had.
+const IN_THE_WAY: &str = "\n\nSomeone is using one of these tables for longer than is waited for, since everyone else would have to wait \
+    behind. Run it again when there is less going on, or when long transactions have ended: SELECT * FROM pg_stat_activity ORDER BY xact_start";
 
 /// A server's error, for a person.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +54,11 @@ struct ServerSays(#[from] tokio_postgres::Error);
 impl ScriptError {
     fn at(part: &str) -> impl FnOnce(tokio_postgres::Error) -> Self {
         move |error| ScriptError { part: part.to_owned(), source: ServerSays(error) }
+    }
+
+    /// Whether it would do at a better moment: a lock was not had in time.
+    fn is_in_the_way(&self) -> bool {
+        self.source.0.code() == Some(&SqlState::LOCK_NOT_AVAILABLE)
     }
 }
 
@@ -86,8 +102,18 @@ impl Script {
         !self.parts.iter().any(|part| part.sql().is_some())
     }
 
-    /// Runs it, all or nothing.
+    /// Runs it, all or nothing. Where a lock is in the way, it lets go of all, waits for a moment, and tries again a few times.
     pub(super) async fn run(&self, client: &mut Client) -> Result<(), ScriptError> {
+        for _ in 1..TRIES {
+            match self.try_to_run(client).await {
+                Err(error) if error.is_in_the_way() => tokio::time::sleep(BETWEEN_TRIES).await,
+                outcome => return outcome,
+            }
+        }
+        self.try_to_run(client).await
+    }
+
+    async fn try_to_run(&self, client: &mut Client) -> Result<(), ScriptError> {
         let transaction = client.transaction().await.map_err(ScriptError::at("BEGIN"))?;
         let sql = self.parts.iter().filter_map(Part::sql);
         for part in std::iter::once(PREAMBLE).chain(sql) {
@@ -124,7 +150,7 @@ fn comment(text: &str) -> String {
 }
 
 /// Puts values in the places of a template, each written `{name}`, in one pass: what is put in is not looked at again.
-fn fill(template: &str, values: &[(&str, &str)]) -> String {
+pub(super) fn fill(template: &str, values: &[(&str, &str)]) -> String {
     let (mut filled, mut rest) = (String::with_capacity(template.len()), template);
     while let Some((before, place)) = rest.split_once('{') {
         filled.push_str(before);

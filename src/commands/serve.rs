@@ -1,6 +1,7 @@
 //! `pgvigil serve`: the pipeline and the server, side by side.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -8,13 +9,15 @@ use clap::Args;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio_util::sync::CancellationToken;
 
-use super::Failure;
 use super::connection::ConnectionArgs;
+use super::{Failure, alerts};
+use crate::alerts::{Links, Rules};
 use crate::connection::Target;
 use crate::history;
 use crate::pgoutput::ValueLimit;
 use crate::pipeline::{self, Begin, Pipeline, PipelineError, Published};
 use crate::server::{self, Bound, Origin, Sources};
+use crate::watchman::Watchman;
 
 /// What `serve` is told.
 #[derive(Args, Clone, Debug)]
@@ -67,6 +70,14 @@ pub struct WatchArgs {
     /// Read the catalog again after this long, also when nothing seems to have changed
     #[arg(long, env = "PGVIGIL_RECONCILE", default_value = "30s", value_parser = reconcile, value_name = "TIME")]
     pub reconcile: Duration,
+
+    /// The rules of what to be alerted of, and the webhooks that are told; without it, those that `pgvigil alerts check` prints
+    #[arg(long, env = "PGVIGIL_ALERTS", value_name = "FILE")]
+    pub alerts: Option<PathBuf>,
+
+    /// Where others reach the page: what the links of alerts begin with. Without it, the address that is listened on
+    #[arg(long, env = "PGVIGIL_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
+    pub public_url: Option<String>,
 }
 
 impl WatchArgs {
@@ -112,6 +123,31 @@ fn allow_files(connections: usize) {
     }
 }
 
+impl WatchArgs {
+    fn rules(&self) -> Result<Rules, Failure> {
+        self.alerts.as_deref().map_or_else(|| Rules::usual().map_err(Failure::other), alerts::read)
+    }
+
+    /// What the links of alerts begin with.
+    fn links(&self, address: SocketAddr) -> Links {
+        // An address that stands for all of them leads nowhere by itself.
+        let ip = if address.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { address.ip() };
+        let here = || format!("http://{}", SocketAddr::new(ip, address.port()));
+        Links { origin: self.public_url.clone().unwrap_or_else(here) }
+    }
+}
+
+fn public_url(text: &str) -> Result<String, &'static str> {
+    let expected = "give a URL such as https://vigil.example.org";
+    let uri: axum::http::Uri = text.parse().map_err(|_| expected)?;
+    let is_web = matches!(uri.scheme_str(), Some("http" | "https")) && uri.query().is_none();
+    if is_web && uri.authority().is_some_and(|it| !it.as_str().contains('@')) {
+        Ok(text.trim_end_matches('/').to_owned())
+    } else {
+        Err(expected)
+    }
+}
+
 fn address(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse().map_err(|_| "give an IP address and a port, such as 127.0.0.1:7777 or [::1]:7777")
 }
@@ -153,15 +189,23 @@ pub async fn watch(
     to_know: Vec<String>,
     cancel: CancellationToken,
 ) -> Result<(), Failure> {
+    let rules = args.rules()?;
     let (writer, history) = history::ring(bytes(args.history_memory));
     let (pipeline, published) = Pipeline::new(args.pipeline(target.clone()), writer);
-    let Published { status, counts } = published.clone();
+    let Published { status, counts, running } = published.clone();
     let address = bound.local_addr();
-    let sources = Sources { history, status, counts, database: Some(target) };
+    let watchman = Watchman::new(&rules, args.links(address), history.clone(), published.clone()).map_err(Failure::other)?;
+    let alerts = watchman.bulletin();
+    let sources = Sources { history, status, counts, running, alerts, database: Some(target) };
 
     let stop = cancel.child_token();
-    // Should the server fail, the pipeline ends too: what nobody can see need not be watched.
-    let ends_with_it = stop.clone().drop_guard();
+    // Should the server fail, or who raises the alerts, the pipeline ends too: what nobody is told of need not be watched.
+    let [ends_with_it, ends_with_him] = [(); 2].map(|()| stop.clone().drop_guard());
+    let until = stop.clone();
+    let alerting = tokio::spawn(async move {
+        let _ends_with_him = ends_with_him;
+        watchman.run(until).await;
+    });
     let until = stop.clone();
     let serving = tokio::spawn(async move {
         let _ends_with_it = ends_with_it;
@@ -172,9 +216,11 @@ pub async fn watch(
     announcing.abort();
     stop.cancel();
     // Clients are said good-bye to before the process ends.
-    let served = serving.await;
+    let (served, alerted) = tokio::join!(serving, alerting);
     outcome.map_err(|error| failure(&error))?;
-    served.map_err(|_| Failure::other("the server failed in a way that it should not; see what was logged, and report it"))
+    served
+        .and(alerted)
+        .map_err(|_| Failure::other("a task failed in a way that it should not; see what was logged, and report it"))
 }
 
 /// Prints the line that says that everything is there, once it is.

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use serde::Deserialize;
 
+use super::actor::{ActorIndex, Names};
 use crate::lsn::{Epoch, EventId, Lsn, Oid, Place, Xid};
 use crate::pgoutput::Timestamp;
 
@@ -132,6 +133,8 @@ pub struct Head {
     pub table: Option<u32>,
     /// For a change.
     pub operation: Option<Operation>,
+    /// Which of the block's actors did it, if that is known ([`Block::actors`]).
+    pub actor: Option<ActorIndex>,
     /// Its transaction; `None` for a gap or a message outside of any transaction.
     pub xid: Option<Xid>,
     /// When its transaction was committed.
@@ -147,6 +150,7 @@ pub struct Block {
     epoch: Epoch,
     heads: Box<[Head]>,
     tables: Box<[Arc<TableName>]>,
+    actors: Box<[Arc<Names>]>,
     /// By the index of the commit's head, in order.
     touched: Box<[(u32, Touched)]>,
     json: Bytes,
@@ -168,6 +172,11 @@ impl Block {
     /// The tables that the heads and [`Block::touched`] refer to.
     pub fn tables(&self) -> &[Arc<TableName>] {
         &self.tables
+    }
+
+    /// The actors that the heads refer to.
+    pub fn actors(&self) -> &[Arc<Names>] {
+        &self.actors
     }
 
     /// The table that `head` is about.
@@ -199,7 +208,8 @@ impl Block {
 
     /// Bytes that the block holds in memory, its own bookkeeping included.
     pub fn size(&self) -> usize {
-        let beside = size_of_val(&*self.heads) + size_of_val(&*self.tables) + size_of_val(&*self.touched);
+        let actors = size_of_val(&*self.actors) + self.actors.iter().map(|names| names.size()).sum::<usize>();
+        let beside = size_of_val(&*self.heads) + size_of_val(&*self.tables) + size_of_val(&*self.touched) + actors;
         self.json.len() + beside + size_of::<Self>()
     }
 
@@ -249,6 +259,7 @@ pub struct BlockBuilder {
     tables: Vec<Arc<TableName>>,
     /// Where in `tables` a table stands, by its address: that of an `Arc` in the list belongs to nobody else.
     indices: FxHashMap<usize, u32>,
+    actors: Vec<Arc<Names>>,
     touched: Vec<(u32, Touched)>,
     json: Vec<u8>,
     end_lsn: Lsn,
@@ -262,6 +273,7 @@ impl BlockBuilder {
             heads: Vec::new(),
             tables: Vec::new(),
             indices: FxHashMap::default(),
+            actors: Vec::new(),
             touched: Vec::new(),
             json: Vec::new(),
             end_lsn: Lsn::ZERO,
@@ -292,14 +304,22 @@ impl BlockBuilder {
         })
     }
 
+    /// The index of the actor with these names in this block, entering it if need be. Events of one actor follow each other.
+    pub fn actor(&mut self, names: &Arc<Names>) -> Option<ActorIndex> {
+        if !self.actors.last().is_some_and(|last| Arc::ptr_eq(last, names)) {
+            self.actors.push(Arc::clone(names));
+        }
+        ActorIndex::new(u16::try_from(self.actors.len()).ok()?)
+    }
+
     /// Adds an event whose JSON `write` appends to the buffer it is given.
     pub fn push(&mut self, event: NewEvent, write: impl FnOnce(&mut Vec<u8>)) {
         let offset = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let start = offset(self.json.len());
         write(&mut self.json);
-        let NewEvent { kind, place, table, operation, xid, time } = event;
+        let NewEvent { kind, place, table, operation, actor, xid, time } = event;
         let end = offset(self.json.len());
-        self.heads.push(Head { kind, place, table, operation, xid, time, start, end });
+        self.heads.push(Head { kind, place, table, operation, actor, xid, time, start, end });
     }
 
     /// Adds a commit, and which tables its transaction changed: a filter by table or operation lets it pass by these.
@@ -330,6 +350,7 @@ impl BlockBuilder {
             epoch: self.epoch.clone(),
             heads: self.heads.as_slice().into(),
             tables: self.tables.as_slice().into(),
+            actors: self.actors.as_slice().into(),
             touched: self.touched.as_slice().into(),
             json: Bytes::copy_from_slice(&self.json),
             end_lsn: self.end_lsn,
@@ -338,6 +359,7 @@ impl BlockBuilder {
         self.heads.clear();
         self.tables.clear();
         self.indices.clear();
+        self.actors.clear();
         self.touched.clear();
         self.json.clear();
         // One huge value shall not hold its memory for good.
@@ -366,6 +388,8 @@ pub struct NewEvent {
     pub table: Option<u32>,
     /// For a change.
     pub operation: Option<Operation>,
+    /// From [`BlockBuilder::actor`].
+    pub actor: Option<ActorIndex>,
     /// Its transaction.
     pub xid: Option<Xid>,
     /// When its transaction was committed.

@@ -10,14 +10,16 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
+use super::actor::{ActorIndex, Attribution};
 use super::block::{BlockBuilder, Kind, NewEvent, Operation, Operations, TableName, Touched};
 use super::json;
-use super::relation::{Column, Relation};
+use super::relation::Relation;
+use super::rows::Rows;
 use super::time::rfc3339;
 use super::value;
 use crate::encoding::Encoding;
 use crate::lsn::{Epoch, EventId, Lsn, Place, TransactionId, Xid};
-use crate::pgoutput::{Content, Old, Timestamp, Tuple, Value};
+use crate::pgoutput::{Content, Old, Timestamp, Tuple};
 
 /// The transaction that the next events belong to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,15 +77,7 @@ pub struct Ddl<'a> {
 pub struct Encoder {
     encoding: Encoding,
     transaction: Transaction,
-    /// Columns of the change at hand whose large value was not sent.
-    unchanged: Vec<usize>,
-    /// Columns of it with bytes that mean nothing.
-    invalid: Vec<usize>,
-    /// Columns of a row of it whose value was too long to be kept, and how long it is.
-    cut: Vec<(usize, usize)>,
-    /// Columns of it with a value that cannot be made again from its JSON.
-    inexact: Vec<usize>,
-    scratch: String,
+    rows: Rows,
 }
 
 /// The pieces of JSON that all events of a transaction share.
@@ -97,20 +91,16 @@ struct Transaction {
     id: Vec<u8>,
     /// `"tx":{` up to the ordinal.
     tx: Vec<u8>,
+    /// Who does it.
+    attribution: Attribution,
+    /// Which of its stretches the next events belong to.
+    stretch: usize,
 }
 
 impl Encoder {
     /// An encoder for a database of this encoding.
     pub fn new(encoding: Encoding) -> Self {
-        Self {
-            encoding,
-            transaction: Transaction::default(),
-            unchanged: Vec::new(),
-            invalid: Vec::new(),
-            cut: Vec::new(),
-            inexact: Vec::new(),
-            scratch: String::new(),
-        }
+        Self { encoding, transaction: Transaction::default(), rows: Rows::new(encoding) }
     }
 
     /// The events from here on belong to this transaction.
@@ -121,6 +111,8 @@ impl Encoder {
         transaction.time = *time;
         transaction.place = Place { commit_lsn: *commit_lsn, ordinal: 0 };
         transaction.changes = 0;
+        transaction.attribution = Attribution::default();
+        transaction.stretch = 0;
         let any = EventId { epoch: epoch.clone(), place: transaction.place }.to_string();
         let id = TransactionId { epoch: epoch.clone(), commit_lsn: *commit_lsn };
         transaction.id.clear();
@@ -129,6 +121,18 @@ impl Encoder {
         transaction.tx.clear();
         let tx = format!(r#""tx":{{"id":"{id}","xid":{xid},"lsn":"{commit_lsn}","time":"{}","ordinal":"#, rfc3339(*time));
         transaction.tx.extend_from_slice(tx.as_bytes());
+    }
+
+    /// Says who does this transaction.
+    pub fn attribute(&mut self, attribution: Attribution) {
+        self.transaction.attribution = attribution;
+    }
+
+    /// The events from here on come of the message at this place of the transaction.
+    #[inline]
+    pub fn reach(&mut self, position: u64) {
+        let Transaction { attribution, stretch, .. } = &mut self.transaction;
+        *stretch = attribution.stretch_at(position, *stretch);
     }
 
     /// A row was inserted, updated or deleted. `count` is the table's count after it, if exact.
@@ -144,7 +148,7 @@ impl Encoder {
         let event = self.next_change(block, relation, operation);
         block.push(event, |out| {
             self.change_start(out, relation, operation);
-            self.rows(out, relation, operation, old, new);
+            self.rows.write(out, relation, operation, old, new);
             out.extend_from_slice(b",\"count\":");
             json::maybe_integer(out, count);
             out.push(b'}');
@@ -166,7 +170,8 @@ impl Encoder {
 
     /// The transaction is complete.
     pub fn commit(&mut self, block: &mut BlockBuilder, totals: &[TableTotals]) {
-        let event = self.transaction.next(Kind::Commit, None);
+        let actor = self.transaction.attribution.names().and_then(|names| block.actor(names));
+        let event = NewEvent { actor, ..self.transaction.next(Kind::Commit, None) };
         let transaction = &self.transaction;
         let touched: Vec<Touched> =
             totals.iter().map(|totals| Touched { table: block.table(&totals.table), operations: totals.operations() }).collect();
@@ -177,7 +182,10 @@ impl Encoder {
             transaction.tx(out);
             out.extend_from_slice(b",\"changes\":");
             json::integer(out, transaction.changes);
-            out.extend_from_slice(b",\"actor\":null},\"tables\":[");
+            out.extend_from_slice(b",\"actor\":");
+            // Writing text and numbers to memory does not fail.
+            out.extend(serde_json::to_vec(&transaction.attribution.actor()).unwrap_or_default());
+            out.extend_from_slice(b"},\"tables\":[");
             for (index, totals) in totals.iter().enumerate() {
                 if index > 0 {
                     out.push(b',');
@@ -191,13 +199,14 @@ impl Encoder {
     /// Something was altered.
     pub fn ddl(&mut self, block: &mut BlockBuilder, ddl: &Ddl<'_>) {
         let table = ddl.table.map(|table| block.table(table));
-        let event = self.transaction.next(Kind::Ddl, table);
+        let event = NewEvent { actor: self.actor(block), ..self.transaction.next(Kind::Ddl, table) };
         let transaction = &self.transaction;
         block.push(event, |out| {
             out.extend_from_slice(b"{\"type\":\"ddl\",");
             transaction.id(out);
             out.push(b',');
             transaction.tx(out);
+            transaction.actor(out, None);
             out.extend_from_slice(b"},\"command\":");
             json::string(out, ddl.command);
             out.extend_from_slice(b",\"object\":");
@@ -210,7 +219,7 @@ impl Encoder {
 
     /// A logical message of the transaction.
     pub fn message(&mut self, block: &mut BlockBuilder, prefix: &[u8], content: Content<'_>) {
-        let event = self.transaction.next(Kind::Message, None);
+        let event = NewEvent { actor: self.actor(block), ..self.transaction.next(Kind::Message, None) };
         let (transaction, encoding) = (&self.transaction, &self.encoding);
         block.push(event, |out| {
             out.extend_from_slice(b"{\"type\":\"message\",");
@@ -227,17 +236,23 @@ impl Encoder {
     pub fn lone_message(&mut self, block: &mut BlockBuilder, lsn: Lsn, time: Timestamp, prefix: &[u8], content: Content<'_>) {
         let place = Place { commit_lsn: lsn, ordinal: 1 };
         let id = EventId { epoch: block.epoch().clone(), place };
-        let event = NewEvent { kind: Kind::Message, place, table: None, operation: None, xid: None, time };
+        let event = NewEvent { kind: Kind::Message, place, table: None, operation: None, actor: None, xid: None, time };
         block.push(event, |out| {
             out.extend_from_slice(format!(r#"{{"type":"message","id":"{id}","tx":null"#).as_bytes());
             message_body(out, prefix, content, &self.encoding);
         });
     }
 
+    /// Who does what happens at this place, in the block.
+    fn actor(&self, block: &mut BlockBuilder) -> Option<ActorIndex> {
+        let Transaction { attribution, stretch, .. } = &self.transaction;
+        attribution.stretch(*stretch).and_then(|stretch| block.actor(stretch.names()))
+    }
+
     fn next_change(&mut self, block: &mut BlockBuilder, relation: &Relation, operation: Operation) -> NewEvent {
         self.transaction.changes += 1;
-        let table = block.table(relation.table());
-        NewEvent { operation: Some(operation), ..self.transaction.next(Kind::Change, Some(table)) }
+        let (table, actor) = (block.table(relation.table()), self.actor(block));
+        NewEvent { operation: Some(operation), actor, ..self.transaction.next(Kind::Change, Some(table)) }
     }
 
     /// All that stands before the rows.
@@ -253,164 +268,15 @@ impl Encoder {
         out.extend_from_slice(&relation.naming);
         out.push(b',');
         self.transaction.tx(out);
+        self.transaction.actor(out, Some(operation));
         out.push(b'}');
-    }
-
-    fn rows(
-        &mut self,
-        out: &mut Vec<u8>,
-        relation: &Relation,
-        operation: Operation,
-        old: Option<&Old<'_>>,
-        new: Option<&Tuple<'_>>,
-    ) {
-        self.unchanged.clear();
-        self.invalid.clear();
-        self.cut.clear();
-        self.inexact.clear();
-        let (old_row, whole) = match old {
-            Some(Old::Full(row)) => (Some(row), true),
-            Some(Old::Key(row)) => (Some(row), false),
-            None => (None, false),
-        };
-        out.extend_from_slice(b",\"key\":");
-        self.key(out, relation, new.or(old_row), old_row);
-        out.extend_from_slice(b",\"old\":");
-        let missing = match old_row {
-            None => {
-                out.extend_from_slice(b"null");
-                operation != Operation::Insert
-            }
-            Some(row) => {
-                let known = |column: &Column| whole || column.in_identity();
-                self.row(out, relation, row, None, known);
-                !relation.columns().iter().all(known) || !self.unchanged.is_empty() || !self.cut.is_empty()
-            }
-        };
-        self.unchanged.clear();
-        let cut_of_old = self.cut.len();
-        out.extend_from_slice(b",\"new\":");
-        match new {
-            None => out.extend_from_slice(b"null"),
-            Some(row) => self.row(out, relation, row, old_row.filter(|_| whole), |_| true),
-        }
-        out.extend_from_slice(if missing { b",\"old_complete\":false" } else { b",\"old_complete\":true" });
-        out.extend_from_slice(b",\"unchanged\":");
-        names(out, relation, &self.unchanged);
-        if !self.invalid.is_empty() {
-            self.invalid.sort_unstable();
-            self.invalid.dedup();
-            out.extend_from_slice(b",\"invalid\":");
-            names(out, relation, &self.invalid);
-        }
-        if !self.cut.is_empty() {
-            let (old, new) = self.cut.split_at(cut_of_old);
-            out.extend_from_slice(b",\"cut\":{\"old\":");
-            lengths(out, relation, old);
-            out.extend_from_slice(b",\"new\":");
-            lengths(out, relation, new);
-            out.push(b'}');
-        }
-        if !self.inexact.is_empty() {
-            self.exact(out, relation, old_row, whole, new);
-        }
-    }
-
-    /// PostgreSQL's own text of the values that their JSON does not tell: rare, so the rows are gone through once more.
-    fn exact(&mut self, out: &mut Vec<u8>, relation: &Relation, old: Option<&Tuple<'_>>, whole: bool, new: Option<&Tuple<'_>>) {
-        self.inexact.sort_unstable();
-        self.inexact.dedup();
-        let fill = old.filter(|_| whole);
-        let sides: [(&[u8], _, bool); 2] = [(b",\"exact\":{\"old\":", old, whole), (b",\"new\":", new, true)];
-        for (member, row, whole) in sides {
-            out.extend_from_slice(member);
-            let start = out.len();
-            for &index in &self.inexact {
-                let value = row.and_then(|row| sent(row, index).or_else(|| fill.and_then(|fill| sent(fill, index))));
-                let column = relation.columns().get(index).filter(|column| whole || column.in_identity());
-                if let Some((column, Value::Text(bytes))) = column.zip(value) {
-                    out.extend_from_slice(&column.member);
-                    value::text(out, bytes, &self.encoding);
-                }
-            }
-            close(out, start);
-        }
-        out.push(b'}');
-    }
-
-    /// The columns that name the row, from `row`, or, where it leaves a large one out, from `old`: the key has not changed then.
-    fn key(&mut self, out: &mut Vec<u8>, relation: &Relation, row: Option<&Tuple<'_>>, old: Option<&Tuple<'_>>) {
-        let Some(row) = row.filter(|_| relation.key().len() > 0) else { return out.extend_from_slice(b"null") };
-        let start = out.len();
-        for index in relation.key() {
-            let value = sent(row, index).or_else(|| old.and_then(|row| sent(row, index)));
-            match (relation.columns().get(index), value) {
-                (None, _) | (_, None | Some(Value::Cut(_))) => {}
-                (Some(column), Some(value)) => self.member(out, index, column, value),
-            }
-        }
-        close(out, start);
-    }
-
-    /// A row, but for the columns that are not `known` and those that were cut; a large value that was not sent comes from `fill`, if it
-    /// is there.
-    fn row(
-        &mut self,
-        out: &mut Vec<u8>,
-        relation: &Relation,
-        row: &Tuple<'_>,
-        fill: Option<&Tuple<'_>>,
-        known: impl Fn(&Column) -> bool,
-    ) {
-        let start = out.len();
-        for (index, (column, value)) in relation.columns().iter().zip(row.iter()).enumerate() {
-            if !known(column) {
-                continue;
-            }
-            let value = match value {
-                Value::Unchanged => {
-                    self.unchanged.push(index);
-                    fill.and_then(|row| sent(row, index))
-                }
-                value => Some(value),
-            };
-            match value {
-                None => {}
-                Some(Value::Cut(length)) => self.cut.push((index, length)),
-                Some(value) => self.member(out, index, column, value),
-            }
-        }
-        close(out, start);
-    }
-
-    /// A comma, the column's name, and its value.
-    fn member(&mut self, out: &mut Vec<u8>, index: usize, column: &Column, value: Value<'_>) {
-        out.extend_from_slice(&column.member);
-        match value {
-            Value::Text(bytes) => {
-                let written = value::write(out, column.form, bytes, &self.encoding, &mut self.scratch);
-                if !written.valid {
-                    self.invalid.push(index);
-                }
-                if !written.exact {
-                    self.inexact.push(index);
-                }
-            }
-            // The stream never asks for the binary form; were it to come, it is shown as a bytea would be.
-            Value::Binary(bytes) => {
-                out.extend_from_slice(b"\"\\\\x");
-                json::hex(out, bytes);
-                out.push(b'"');
-            }
-            Value::Null | Value::Unchanged | Value::Cut(_) => out.extend_from_slice(b"null"),
-        }
     }
 }
 
 impl Transaction {
     fn next(&mut self, kind: Kind, table: Option<u32>) -> NewEvent {
         self.place.ordinal += 1;
-        NewEvent { kind, place: self.place, table, operation: None, xid: Some(self.xid), time: self.time }
+        NewEvent { kind, place: self.place, table, operation: None, actor: None, xid: Some(self.xid), time: self.time }
     }
 
     fn id(&self, out: &mut Vec<u8>) {
@@ -419,46 +285,18 @@ impl Transaction {
         out.push(b'"');
     }
 
+    /// Who did it, as a member of that object, if it is known.
+    fn actor(&self, out: &mut Vec<u8>, operation: Option<Operation>) {
+        if let Some(stretch) = self.attribution.stretch(self.stretch) {
+            out.extend_from_slice(stretch.json(operation));
+        }
+    }
+
     /// Leaves the object open.
     fn tx(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.tx);
         json::integer(out, self.place.ordinal);
     }
-}
-
-/// A column of a row, unless it is a large value that was not sent.
-fn sent<'a>(row: &Tuple<'a>, index: usize) -> Option<Value<'a>> {
-    row.iter().nth(index).filter(|value| *value != Value::Unchanged)
-}
-
-/// Makes an object of the members written since `start`, each behind a comma.
-fn close(out: &mut Vec<u8>, start: usize) {
-    match out.get_mut(start) {
-        Some(comma) => *comma = b'{',
-        None => out.push(b'{'),
-    }
-    out.push(b'}');
-}
-
-fn names(out: &mut Vec<u8>, relation: &Relation, indices: &[usize]) {
-    out.push(b'[');
-    for (nth, index) in indices.iter().enumerate() {
-        if nth > 0 {
-            out.push(b',');
-        }
-        json::string(out, relation.columns().get(*index).map_or("", Column::name));
-    }
-    out.push(b']');
-}
-
-/// How long the values are that were cut from a row.
-fn lengths(out: &mut Vec<u8>, relation: &Relation, cut: &[(usize, usize)]) {
-    let start = out.len();
-    for (index, length) in cut {
-        out.extend_from_slice(relation.columns().get(*index).map_or(&[], |column| &column.member));
-        json::integer(out, *length);
-    }
-    close(out, start);
 }
 
 fn table_totals(out: &mut Vec<u8>, totals: &TableTotals) {

@@ -6,6 +6,7 @@
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation))]
 
+pub mod actor;
 mod array;
 mod block;
 pub mod ddl;
@@ -20,11 +21,13 @@ mod json;
 mod number;
 pub mod received;
 mod relation;
+mod rows;
 #[cfg(test)]
 mod tests;
 pub mod time;
 mod value;
 
+pub use actor::{Actor, Attribution};
 pub use block::{Block, BlockBuilder, Head, Kind, NewEvent, Operation, Operations, TableName, Touched};
 pub use encoder::{Ddl, Encoder, TableTotals, TransactionHead};
 pub use gap::{Gap, GapReason};

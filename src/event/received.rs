@@ -64,6 +64,26 @@ pub struct Tx<'a> {
     pub ordinal: u64,
     /// Changes of the whole transaction; a commit has it.
     pub changes: Option<u64>,
+    /// Who did it, if that is known.
+    #[serde(borrow)]
+    pub actor: Option<Actor<'a>>,
+}
+
+/// Who did something, as far as it was told.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Actor<'a> {
+    /// Who logged in.
+    #[serde(borrow)]
+    pub session_user: Option<Cow<'a, str>>,
+    /// What the client calls itself.
+    #[serde(borrow)]
+    pub application_name: Option<Cow<'a, str>>,
+    /// The statement.
+    #[serde(borrow)]
+    pub query: Option<Cow<'a, str>>,
+    /// What the application says of itself.
+    #[serde(borrow)]
+    pub annotation: Option<&'a RawValue>,
 }
 
 /// `change`

@@ -54,6 +54,42 @@ fn ordinals_begin_anew_with_each_transaction() {
 }
 
 #[test]
+fn who_did_it_stands_in_the_transaction_of_each_event() {
+    let users = users(ReplicaIdentity::Default);
+    let row = row(&[text("1"), Value::Null, Value::Null]);
+    let told = |user: &str| {
+        json!({"xid": "771", "operations": "delete", "session_user": user, "current_user": user, "query": format!("q of {user}")})
+            .to_string()
+    };
+    let (ann, bob) = (told("ann"), told("bob"));
+    let messages = [(1, &b"pgvigil.actor"[..], ann.as_bytes()), (3, b"pgvigil.actor", bob.as_bytes())];
+    let block = fixture::block(Encoding::Utf8, |encoder, block| {
+        encoder.attribute(Attribution::read(head().xid, messages.into_iter(), &Encoding::Utf8));
+        for position in [0, 2, 4] {
+            encoder.reach(position);
+            encoder.change(block, &users, Operation::Insert, None, Some(&row.as_tuple()), None);
+            encoder.change(block, &users, Operation::Delete, Some(&Old::Key(row.as_tuple())), None, None);
+        }
+        encoder.commit(block, &[]);
+        encoder.begin(&TransactionHead { commit_lsn: Lsn(0x10), ..head() });
+        encoder.change(block, &users, Operation::Insert, None, Some(&row.as_tuple()), None);
+    });
+    let lines: Vec<Json> = fixture::lines(&block).iter().map(|line| json(line)).collect();
+    let seen: Vec<_> = lines.iter().map(|line| (&line["tx"]["actor"]["session_user"], &line["tx"]["actor"]["query"])).collect();
+    let (ann, bob, of_ann, of_bob, none) = (json!("ann"), json!("bob"), json!("q of ann"), json!("q of bob"), Json::Null);
+    let expected = [(&ann, &none), (&ann, &of_ann), (&bob, &none), (&bob, &of_bob), (&bob, &none), (&bob, &of_bob)];
+    assert_eq!(seen[..6], expected);
+    assert_eq!((seen[6], seen[7]), ((&ann, &of_ann), (&none, &none)));
+    assert!(lines[7]["tx"].as_object().is_some_and(|tx| !tx.contains_key("actor")), "of nobody nothing is said");
+    let names: Vec<Vec<&str>> = block
+        .heads()
+        .iter()
+        .filter_map(|head| Some(block.actors()[usize::from(head.actor?.get()) - 1].iter().collect()))
+        .collect();
+    assert_eq!(names, [vec!["ann"], vec!["ann"], vec!["bob"], vec!["bob"], vec!["bob"], vec!["bob"], vec!["ann", "bob"]]);
+}
+
+#[test]
 fn the_key_is_of_the_new_row_and_of_the_old_one_when_there_is_no_other() {
     let users = users(ReplicaIdentity::Default);
     let (old, new) = (row(&[text("7"), Value::Null, Value::Null]), row(&[text("8"), text("a"), Value::Null]));

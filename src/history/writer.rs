@@ -38,7 +38,7 @@ impl Writer {
         let Some(reason) = reason else { return };
         let place = Place { commit_lsn: start, ordinal: 0 };
         let gap = Gap { from, to: EventId { epoch: epoch.clone(), place }, reason };
-        let event = NewEvent { kind: Kind::Gap, place, table: None, operation: None, xid: None, time: self.time };
+        let event = NewEvent { kind: Kind::Gap, place, table: None, operation: None, actor: None, xid: None, time: self.time };
         let mut builder = BlockBuilder::new(epoch);
         builder.push(event, |json| json.extend_from_slice(&gap.json()));
         builder.reached(start);

@@ -8,13 +8,15 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::published::Passed;
-use crate::assembler::{self, Assembler, Step, Transaction};
+use crate::assembler::{self, Assembler, End, Note, Running, Step, Transaction};
 use crate::catalog::Publication;
 use crate::counts::{Ledger, Totals};
 use crate::encoding::Encoding;
 use crate::event::ddl::{Change, DdlMessage};
 use crate::event::time::from_unix_micros;
-use crate::event::{BlockBuilder, Ddl, Domains, Encoder, Operation, Relation, TableName, TableTotals, TransactionHead};
+use crate::event::{
+    Actor, Attribution, BlockBuilder, Ddl, Domains, Encoder, Operation, Relation, TableName, TableTotals, TransactionHead,
+};
 use crate::history::Writer;
 use crate::lsn::{Epoch, Lsn, Oid, Xid};
 use crate::pgoutput::{Logical, Message, Timestamp};
@@ -113,6 +115,24 @@ impl Applier {
         self.assembler.is_between_transactions() && !self.applying
     }
 
+    /// The transactions that are streamed while they run, and who does each, as far as it was told.
+    pub(super) fn running(&self) -> impl Iterator<Item = (Running<'_>, Option<Actor>)> {
+        self.assembler.running().map(|running| {
+            let actor = attribution(running.xid, running.notes, &self.encoding).actor().cloned();
+            (running, actor)
+        })
+    }
+
+    /// Whether there are any, or were since [`Applier::take_ended`] was last called.
+    pub(super) fn streams(&self) -> bool {
+        self.assembler.streams()
+    }
+
+    /// Those of them that ended since this was last asked.
+    pub(super) fn take_ended(&mut self) -> Vec<(Xid, End)> {
+        self.assembler.take_ended()
+    }
+
     pub(super) fn take_noticed(&mut self) -> Noticed {
         std::mem::take(&mut self.noticed)
     }
@@ -169,10 +189,13 @@ impl Applier {
     async fn transaction(&mut self, mut transaction: Transaction, history: &mut Writer) -> Result<(), assembler::Error> {
         let Transaction { xid, commit_lsn, end_lsn, time, .. } = transaction;
         self.encoder.begin(&TransactionHead { epoch: self.epoch.clone(), xid, commit_lsn, time });
+        self.encoder.attribute(attribution(xid, transaction.notes(), &self.encoding));
         self.ledger.begin(xid);
         self.applying = true;
         let mut announced = false;
-        while let Some(message) = read(&mut transaction)? {
+        loop {
+            self.encoder.reach(transaction.position());
+            let Some(message) = read(&mut transaction)? else { break };
             announced |= self.change(xid, message)?;
             if self.block.len() >= BLOCK {
                 self.flush(history).await;
@@ -301,6 +324,11 @@ impl Applier {
         }
         self.reached(end_lsn);
     }
+}
+
+/// Who did a transaction.
+fn attribution(xid: Xid, notes: &[Note], encoding: &Encoding) -> Attribution {
+    Attribution::read(xid, notes.iter().map(|note| (note.at, note.prefix, &*note.content)), encoding)
 }
 
 /// What the stream said of a table. It always does before it sends a row of it.

@@ -20,6 +20,7 @@ mod error;
 mod observer;
 mod opening;
 mod published;
+mod running;
 mod session;
 mod sessions;
 mod standing;
@@ -36,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::PipelineError;
 pub use published::{CountState, Counts, Database, LIVE_FOR, Passed, STALE_AFTER, Slot, State, Status, Table, TableKind};
+pub use running::{Running, RunningState, RunningTable, RunningTransaction};
 
 use self::standing::Standing;
 use self::state::Phase;
@@ -84,6 +86,7 @@ pub struct Pipeline {
     config: Config,
     history: Writer,
     counts: watch::Sender<Arc<Counts>>,
+    running: watch::Sender<Arc<Running>>,
     standing: Standing,
     /// The first database that was watched; any other is refused from then on.
     pinned: Option<Arc<Database>>,
@@ -103,6 +106,8 @@ pub struct Published {
     pub status: watch::Receiver<Arc<Status>>,
     /// The counts.
     pub counts: watch::Receiver<Arc<Counts>>,
+    /// Large transactions that are not committed yet.
+    pub running: watch::Receiver<Arc<Running>>,
 }
 
 impl Pipeline {
@@ -110,11 +115,13 @@ impl Pipeline {
     pub fn new(config: Config, history: Writer) -> (Self, Published) {
         let (status_sender, status) = watch::channel(Arc::new(standing::unknown(config.publication.clone())));
         let (counts, counts_receiver) = watch::channel(Arc::new(Counts::none()));
+        let (running, running_receiver) = watch::channel(Arc::default());
         let standing = Standing::new(config.publication.clone(), status_sender);
         let pipeline = Self {
             config,
             history,
             counts,
+            running,
             standing,
             pinned: None,
             epoch: None,
@@ -122,7 +129,7 @@ impl Pipeline {
             version: 0,
             passed: Passed::default(),
         };
-        (pipeline, Published { status, counts: counts_receiver })
+        (pipeline, Published { status, counts: counts_receiver, running: running_receiver })
     }
 
     /// Watches until cancelled. An error is one that no retry can mend, before anything was ever streamed.

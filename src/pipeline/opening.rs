@@ -14,7 +14,7 @@ use crate::assembler::Assembler;
 use crate::catalog::{self, Catalog};
 use crate::counts::FullXid;
 use crate::encoding::Encoding;
-use crate::event::GapReason;
+use crate::event::{GapReason, actor};
 use crate::lsn::Lsn;
 use crate::replication::{Progress, Replication, SlotOptions, StartOptions, Stream};
 
@@ -89,7 +89,7 @@ impl Pipeline {
 
         let spill_dir = config.spill_dir.clone();
         let create_file = Box::new(move || tempfile::tempfile_in(&spill_dir));
-        let assembler = Assembler::new(config.max_transaction_memory, create_file);
+        let assembler = Assembler::new(config.max_transaction_memory, create_file).noting(actor::PREFIXES);
         let applier = Applier::new(epoch, consistent_point, assembler, encoding);
         Ok(Opened { stream, progress, applier, catalog, fence, slot, database, first_epoch })
     }

@@ -36,6 +36,21 @@ pub enum State {
     WrongDatabase,
 }
 
+impl State {
+    /// As it stands in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Live => "live",
+            Self::Lagging => "lagging",
+            Self::Stale => "stale",
+            Self::Disconnected => "disconnected",
+            Self::Resyncing => "resyncing",
+            Self::WrongDatabase => "wrong_database",
+        }
+    }
+}
+
 /// `GET /api/v1/status`, but for the parts that only the server knows (clients, uptime, version) or that age with the clock.
 #[derive(Clone, Debug)]
 pub struct Status {
@@ -256,6 +271,8 @@ pub struct Table {
     pub last_change: Option<String>,
     /// When it was last counted by the database itself, RFC 3339.
     pub verified_at: Option<String>,
+    /// How often its count was found to have been wrong since the epoch began; it was counted again each time.
+    pub found_wrong: u64,
     /// What old rows carry: `default`, `nothing`, `full` or `index`.
     pub replica_identity: &'static str,
     /// Columns of the primary key, in order.

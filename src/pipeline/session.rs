@@ -13,6 +13,7 @@ use super::counting::{Counting, Failure, Job, Report};
 use super::error::PipelineError;
 use super::observer::{self, Sight, Survey, Watch};
 use super::opening::Opened;
+use super::running::Announcements;
 use super::sessions::Sessions;
 use super::state::Phase;
 use super::tables::{Change, Tables};
@@ -56,6 +57,7 @@ struct Session<'a> {
     first_epoch: bool,
     publish_at: Option<Instant>,
     published: Instant,
+    announcements: Announcements,
     /// Behind this block of the history the published counts stand.
     shown_after: u64,
 }
@@ -98,6 +100,7 @@ impl Pipeline {
             first_epoch,
             publish_at: None,
             published: Instant::now(),
+            announcements: Announcements::default(),
             shown_after: 0,
         };
         session.surveyed(catalog)?;
@@ -105,6 +108,8 @@ impl Pipeline {
         let outcome = session.follow(&mut stream, &mut sights, &mut reports, cancel).await;
         let (passed, whole) = (session.applier.passed(), session.applier.is_between_transactions());
         drop(session);
+        // Whatever still runs comes anew from its beginning, or is never heard of again.
+        self.running.send_if_modified(|running| !std::mem::take(running).transactions.is_empty());
         self.passed = self.passed.and(passed);
         // Within a transaction the server would first send the rest of it. Without a farewell it drops the slot as well.
         if outcome.is_ok()
@@ -130,6 +135,7 @@ impl Session<'_> {
             self.counting.start(|job| ledger.ask(job.table.oid));
             let blind_at = (!ledger.is_held() && !self.tables.tells_ddl()).then(|| self.looked + BLIND);
             let publish_at = self.publish_at;
+            let announce_at = self.announcements.due(self.applier.streams());
             tokio::select! {
                 () = cancel.cancelled() => return Ok(()),
                 filled = stream.fill() => {
@@ -142,6 +148,7 @@ impl Session<'_> {
                 sight = sights.recv() => self.sight(sight.ok_or(PipelineError::Unobserved)?)?,
                 Some(report) = reports.recv() => self.report(report),
                 () = tokio::time::sleep_until(publish_at.unwrap_or_else(Instant::now)), if publish_at.is_some() => self.publish(),
+                () = sleep_until(announce_at) => self.announce(),
                 () = sleep_until(self.counting.next_due()) => {}
                 () = sleep_until(blind_at), if sights.is_empty() => self.hold(UNSEEN),
             }
@@ -203,6 +210,9 @@ impl Session<'_> {
         }
         for oid in self.applier.ledger().take_impossible() {
             tracing::error!(%oid, "a count fell below zero: something was missed; counting again");
+            if let Some(known) = self.tables.touch(oid) {
+                known.found_wrong += 1;
+            }
             self.recount(oid, self.fence, "its count fell below zero, so it is counted again");
         }
         if !noticed.regrouped.is_empty() {
@@ -371,6 +381,15 @@ impl Session<'_> {
     fn publication_missing(&self) -> PipelineError {
         let database = self.pipeline.pinned.as_ref().map_or_else(String::new, |database| database.name.clone());
         PipelineError::PublicationMissing { name: self.pipeline.config.publication.clone(), database }
+    }
+
+    /// Tells of large transactions that are still running.
+    fn announce(&mut self) {
+        let ended = self.applier.take_ended();
+        let running = self.announcements.look(self.applier.running(), &ended, |oid| self.tables.name(oid));
+        if let Some(running) = running {
+            self.pipeline.running.send_replace(Arc::new(running));
+        }
     }
 
     /// Something that is shown has changed: publish at once when it has been quiet, else a little later together with what is to come.

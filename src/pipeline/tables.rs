@@ -48,13 +48,15 @@ pub(super) struct Known {
     pub(super) last_change: Option<Timestamp>,
     /// The transaction that truncated it, until a look at the catalog finds the file that it got by that.
     pub(super) truncated_by: Option<Xid>,
+    /// How often its count was found to have been wrong.
+    pub(super) found_wrong: u64,
     published: Option<Arc<Table>>,
 }
 
 impl Known {
     fn new(table: Arc<catalog::Table>, named_by: Option<Xid>) -> Self {
         let (note, progress, verified_at, last_change, truncated_by, published) = (None, None, None, None, None, None);
-        Known { table, named_by, note, progress, verified_at, last_change, truncated_by, published }
+        Known { table, named_by, note, progress, verified_at, last_change, truncated_by, found_wrong: 0, published }
     }
 
     /// It turned out that it cannot be counted.
@@ -89,6 +91,12 @@ impl Tables {
     /// Whether the table has a count of its own to be kept.
     pub(super) fn is_counted(&self, oid: Oid) -> bool {
         self.known.get(&oid).is_some_and(Known::is_counted)
+    }
+
+    /// Schema and name.
+    pub(super) fn name(&self, oid: Oid) -> Option<(String, String)> {
+        let table = &self.known.get(&oid)?.table;
+        Some((table.schema.clone(), table.name.clone()))
     }
 
     /// To change what is known of a table; it is published anew.
@@ -322,6 +330,7 @@ impl Tables {
             truncates: totals.truncates,
             last_change: last_change.map(rfc3339),
             verified_at: known.verified_at.clone(),
+            found_wrong: known.found_wrong,
             replica_identity: identity_name(*replica_identity),
             key: primary_key.clone(),
         }

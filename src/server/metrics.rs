@@ -9,6 +9,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
 use super::App;
+use crate::alerts::Bulletin;
 use crate::history::Usage;
 use crate::pipeline::{self, CountState, Counts, Status};
 
@@ -29,6 +30,11 @@ pub(super) mod names {
     pub(crate) const TABLES: &str = "pgvigil_tables";
     pub(crate) const ROWS: &str = "pgvigil_table_rows";
     pub(crate) const ROWS_OMITTED: &str = "pgvigil_table_rows_omitted";
+    pub(crate) const ALERTS: &str = "pgvigil_alerts";
+    pub(crate) const ALERTS_FIRED: &str = "pgvigil_alerts_fired_total";
+    pub(crate) const EVALUATING: &str = "pgvigil_alerts_evaluating";
+    pub(crate) const WEBHOOK_MESSAGES: &str = "pgvigil_webhook_messages_total";
+    pub(crate) const WEBHOOK_WAITING: &str = "pgvigil_webhook_waiting";
     pub(crate) const CLIENTS: &str = "pgvigil_clients";
     pub(crate) const CONNECTIONS: &str = "pgvigil_connections";
     pub(crate) const HISTORY_BYTES: &str = "pgvigil_history_bytes";
@@ -47,6 +53,7 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
     let (status, now) = (app.sources.status.borrow().clone(), Instant::now());
     stream(&mut text, &status, now);
     counts(&mut text, &app.sources.counts.borrow().clone(), status.state_at(now));
+    alerts(&mut text, &app.sources.alerts.borrow().clone());
     history(&mut text, &app.sources.history.usage());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"), (header::CACHE_CONTROL, "no-store")], text.0)
         .into_response()
@@ -111,6 +118,30 @@ fn counts(text: &mut Exposition, counts: &Counts, state: pipeline::State) {
         rows.sample(&[("schema", &table.schema), ("table", &table.name)], count);
     }
     text.gauge(names::ROWS_OMITTED, "Exact counts without a series of their own.").sample(&[], exact.count());
+}
+
+fn alerts(text: &mut Exposition, bulletin: &Bulletin) {
+    let firing = |rule: &str| bulletin.firing().filter(|alert| alert.rule == rule).count();
+    let mut alerts = text.gauge(names::ALERTS, "Alerts that fire.");
+    for (rule, severity, _) in &bulletin.fired {
+        alerts.sample(&[("rule", rule), ("severity", severity.as_str())], firing(rule));
+    }
+    let mut fired = text.counter(names::ALERTS_FIRED, "Alerts that were raised.");
+    for (rule, severity, times) in &bulletin.fired {
+        fired.sample(&[("rule", rule), ("severity", severity.as_str())], times);
+    }
+    text.gauge(names::EVALUATING, "1 while rules about counts can be evaluated.").sample(&[], u8::from(bulletin.evaluating));
+    let mut messages = text.counter(names::WEBHOOK_MESSAGES, "Messages to webhooks, by what became of them.");
+    for webhook in &bulletin.webhooks {
+        let by_outcome = [("delivered", webhook.delivered), ("failed", webhook.failed), ("dropped", webhook.dropped)];
+        for (outcome, number) in by_outcome {
+            messages.sample(&[("webhook", &webhook.name), ("outcome", outcome)], number);
+        }
+    }
+    let mut waiting = text.gauge(names::WEBHOOK_WAITING, "Messages that wait to be sent.");
+    for webhook in &bulletin.webhooks {
+        waiting.sample(&[("webhook", &webhook.name)], webhook.waiting);
+    }
 }
 
 fn history(text: &mut Exposition, usage: &Usage) {

@@ -3,7 +3,7 @@
 //! Floor 7: reads what the pipeline publishes and the history keeps; changes nothing.
 //!
 //! ```text
-//! accept ─ admission ─ socket ─ hyper ─ guard ─ routes ─┬─ assets · status · tables · rows · events · undo · metrics
+//! accept ─ admission ─ socket ─ hyper ─ guard ─ routes ─┬─ assets · status · tables · rows · events · undo · alerts · metrics
 //!          (how many)  (stalls)         (who)           └─ stream ─ subscription ─┬─ websocket
 //!                                                                                 └─ sse
 //! ```
@@ -12,6 +12,7 @@
 //! behaves; a client's error ends that client and no other; a row's value is never logged and never kept by a cache.
 
 mod admission;
+mod alerts;
 mod assets;
 mod batch;
 mod events;
@@ -22,6 +23,7 @@ mod parameters;
 mod problem;
 mod routes;
 mod rows;
+mod running;
 mod socket;
 mod sse;
 mod status;
@@ -41,9 +43,10 @@ use tokio_util::task::TaskTracker;
 pub use guard::{Origin, ParseOriginError};
 pub use listen::{Bound, bind};
 
+use crate::alerts::Bulletin;
 use crate::connection::Target;
 use crate::history::History;
-use crate::pipeline::{Counts, Status};
+use crate::pipeline::{Counts, Running, Status};
 
 /// What is served.
 #[derive(Clone, Debug)]
@@ -54,6 +57,10 @@ pub struct Sources {
     pub status: watch::Receiver<Arc<Status>>,
     /// The counts. Each is published while the block that it belongs behind is the newest of the history.
     pub counts: watch::Receiver<Arc<Counts>>,
+    /// Large transactions that are not committed yet.
+    pub running: watch::Receiver<Arc<Running>>,
+    /// The alerts.
+    pub alerts: watch::Receiver<Arc<Bulletin>>,
     /// Where the rows of a table are read; `None` serves none.
     pub database: Option<Target>,
 }

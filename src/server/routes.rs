@@ -10,7 +10,7 @@ use axum::routing::get;
 
 use super::guard::{Guard, guard};
 use super::problem::Kind;
-use super::{App, assets, events, metrics, rows, sse, status, tables, undo, websocket};
+use super::{App, alerts, assets, events, metrics, rows, sse, status, tables, undo, websocket};
 
 pub(super) fn router(app: Arc<App>, guarding: Guard) -> Router {
     Router::new()
@@ -24,6 +24,7 @@ pub(super) fn router(app: Arc<App>, guarding: Guard) -> Router {
         .route("/api/v1/transactions/{tx}", get(events::transaction))
         .route("/api/v1/transactions/{tx}/undo", get(undo::of_transaction))
         .route("/api/v1/undo", get(undo::of_range))
+        .route("/api/v1/alerts", get(alerts::alerts))
         .route("/api/v1/stream", get(sse::stream))
         .route("/api/v1/ws", get(websocket::upgrade))
         .route("/", get(viewer))

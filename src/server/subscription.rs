@@ -4,6 +4,7 @@
 //!            the stream is held
 //!  Waiting ────────────────────▶ Following ◀─┐ events · counts · gap, then all counts
 //!  status       hello, counts     status     └─┘
+//!  alerts                         alerts
 //! ```
 //!
 //! Invariants:
@@ -12,6 +13,8 @@
 //!   not wait for: the first ones, and those after a gap or new terms. They may come before older events; their `as_of` says what they
 //!   are true at.)
 //! - After a gap, no counts are sent that are older than the gap.
+//! - What is still running is told between the events, whole each time: it is no part of the history.
+//! - Alerts are state, as the status is: those that fire are sent at once, then each that changes.
 //! - What is waiting goes out as one [`Batch`], bounded in bytes. A client that is slow only falls behind in the history.
 
 use std::sync::Arc;
@@ -22,11 +25,12 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::batch::Batch;
-use super::{App, tables};
+use super::{App, alerts, running, tables};
+use crate::alerts::Bulletin;
 use crate::event::filter::{Filter, StreamKind};
 use crate::history::{History, Read, Reader, Start};
 use crate::lsn::{Epoch, EventId, Lsn, Place};
-use crate::pipeline::{self, Counts, Database, Status};
+use crate::pipeline::{self, Counts, Database, Running, Status};
 
 /// What a client asks for.
 #[derive(Debug)]
@@ -43,6 +47,11 @@ pub(super) struct Subscription {
     stage: Stage,
     beat: watch::Receiver<Bytes>,
     counts: watch::Receiver<Arc<Counts>>,
+    /// What is new in it goes out with the next beat, if nothing goes before.
+    running: watch::Receiver<Arc<Running>>,
+    alerts: watch::Receiver<Arc<Bulletin>>,
+    /// The revision of the alerts that the client knows.
+    alerted: Option<u64>,
 }
 
 enum Stage {
@@ -73,10 +82,16 @@ enum Told {
 impl Subscription {
     pub(super) fn open(app: Arc<App>, terms: Terms) -> Self {
         let filter = app.sources.history.intern(terms.filter);
-        let (mut beat, counts) = (app.beat.clone(), app.sources.counts.clone());
+        let (mut beat, counts, mut alerts) = (app.beat.clone(), app.sources.counts.clone(), app.sources.alerts.clone());
         // To a client that has just come, the latest status is news.
         beat.mark_changed();
-        Self { app, filter, stage: Stage::Waiting(terms.from.unwrap_or(Start::Live)), beat, counts }
+        let mut running = app.sources.running.clone();
+        if !running.borrow_and_update().transactions.is_empty() {
+            running.mark_changed();
+        }
+        alerts.mark_changed();
+        let stage = Stage::Waiting(terms.from.unwrap_or(Start::Live));
+        Self { app, filter, stage, beat, counts, running, alerts, alerted: None }
     }
 
     /// Waits until there is something to send, or a beat (which brings an empty batch to a client that wants no status). `None` when the
@@ -89,8 +104,13 @@ impl Subscription {
                 return Some(batch);
             }
             let Stage::Following(Following { reader, .. }) = &mut self.stage else {
-                self.beat.changed().await.ok()?;
-                self.beat.mark_changed();
+                tokio::select! {
+                    beat = self.beat.changed() => {
+                        beat.ok()?;
+                        self.beat.mark_changed();
+                    }
+                    Ok(()) = self.alerts.changed() => self.alerts.mark_changed(),
+                }
                 continue;
             };
             tokio::select! {
@@ -100,6 +120,7 @@ impl Subscription {
                 }
                 // Once nobody counts any more, only events and beats are left to wait for.
                 Ok(()) = self.counts.changed() => {}
+                Ok(()) = self.alerts.changed() => self.alerts.mark_changed(),
                 () = reader.ready() => {}
             }
         }
@@ -108,6 +129,8 @@ impl Subscription {
     /// Takes new terms. What to answer.
     pub(super) fn change(&mut self, terms: Terms) -> Batch {
         self.filter = self.app.sources.history.intern(terms.filter);
+        self.alerted = None;
+        self.alerts.mark_changed();
         match (&mut self.stage, terms.from) {
             (Stage::Waiting(waiting), from) => *waiting = from.unwrap_or(Start::Live),
             (Stage::Following(following), None) => following.told = Told::Nothing { since: 0 },
@@ -130,6 +153,17 @@ impl Subscription {
         }
         if let Stage::Following(following) = &mut self.stage {
             following.gather(&mut batch, &self.app, &self.filter, &mut self.counts);
+            if self.running.has_changed().unwrap_or(false) {
+                let running = self.running.borrow_and_update();
+                if self.filter.wants(StreamKind::Running) {
+                    batch.push(running::event(&running));
+                }
+            }
+        }
+        if self.alerts.has_changed().unwrap_or(false) && self.filter.wants(StreamKind::Alert) {
+            let bulletin = self.alerts.borrow_and_update();
+            alerts::news(&bulletin, self.alerted, &self.filter).for_each(|alert| batch.push(alert));
+            self.alerted = Some(bulletin.revision);
         }
         if self.beat.has_changed().unwrap_or(false) {
             let status = self.beat.borrow_and_update();

@@ -121,15 +121,14 @@ async fn heavy_a_row_that_the_server_cannot_send_is_left_out_aloud() -> Result<(
     let pgvigil = Pgvigil::serve(&cluster.url("app"), &LIMITS).await?;
     database.run("INSERT INTO document VALUES (1, 'a', 'b', 'c')").await?;
     count_becomes(&pgvigil, 1).await?;
-    let mut reader = pgvigil.websocket("kinds=change,status").await?;
-    reader.next_of("hello").await?;
-
     // Each of the two values can be sent; the old row and the new one together cannot.
     let half = 540 << 20;
     database.run(&format!("INSERT INTO document VALUES (2, repeat('x', {half}), NULL, 'half')")).await?;
     count_becomes(&pgvigil, 2).await?;
-    database.run(&format!("UPDATE document SET other = repeat('y', {half}) WHERE id = 2")).await?;
-    let read = tokio::time::timeout(SLOWLY, reader.until("a gap", |object| object["type"] == "gap")).await??;
+    let mut reader = pgvigil.websocket("kinds=change,status").await?;
+    let update = format!("UPDATE document SET other = repeat('y', {half}) WHERE id = 2");
+    let reading = async { tokio::time::timeout(SLOWLY, reader.until("a gap", |object| object["type"] == "gap")).await? };
+    let ((), read) = tokio::try_join!(database.run(&update), reading)?;
     ensure!(read.last().context("it")?["reason"] == "skipped", "{read:?}");
     let told = |object: &Value| object["reason"].as_str().is_some_and(|reason| reason.contains("cannot send a change"));
     ensure!(read.iter().any(told), "nobody was told why: {read:?}\n{}", pgvigil.stderr());

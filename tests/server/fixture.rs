@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use pgvigil::alerts::Bulletin;
 use pgvigil::connection::Target;
 use pgvigil::event::{BlockBuilder, GapReason, Kind, NewEvent, Operation, TableName, Touched};
 use pgvigil::history::{self, History, Writer};
@@ -30,6 +31,7 @@ pub(crate) struct Server {
     pub(crate) history: History,
     pub(crate) status: watch::Sender<Arc<Status>>,
     pub(crate) counts: watch::Sender<Arc<Counts>>,
+    pub(crate) alerts: watch::Sender<Arc<Bulletin>>,
     pub(crate) cancel: CancellationToken,
     pub(crate) serving: JoinHandle<()>,
     writer: Writer,
@@ -64,14 +66,24 @@ impl Setup {
         let (writer, history) = history::ring(self.history);
         let (status, statuses) = watch::channel(Arc::new(connecting()));
         let (counts, counted) = watch::channel(Arc::new(no_counts()));
+        let (alerts, alerted) = watch::channel(Arc::default());
         let cancel = CancellationToken::new();
         let bound = server::bind(self.config).await?;
         let address = bound.local_addr();
-        let sources = Sources { history: history.clone(), status: statuses, counts: counted, database: self.database };
+        // Nothing runs.
+        let (_, running) = watch::channel(Arc::default());
+        let sources = Sources {
+            history: history.clone(),
+            status: statuses,
+            counts: counted,
+            running,
+            alerts: alerted,
+            database: self.database,
+        };
         let serving = tokio::spawn(bound.serve(sources, cancel.clone()));
         let block = BlockBuilder::new(Epoch::at_millis(1));
         let _stop = cancel.clone().drop_guard();
-        Ok(Server { address, history, status, counts, cancel, serving, writer, block, epochs: 0, _stop })
+        Ok(Server { address, history, status, counts, alerts, cancel, serving, writer, block, epochs: 0, _stop })
     }
 
     /// A server that is live, at position 0/64, with `"User"` counted: 22 rows.
@@ -165,6 +177,7 @@ impl Server {
             place: at(ordinal),
             table: operation.map(|_| table),
             operation,
+            actor: None,
             xid: Some(xid),
             time,
         };
@@ -239,6 +252,7 @@ pub(crate) fn table(oid: u32, name: &str, count: impl Into<Option<i64>>) -> Tabl
         truncates: 0,
         last_change: None,
         verified_at: None,
+        found_wrong: 0,
         replica_identity: "default",
         key: vec!["id".to_owned()],
     }

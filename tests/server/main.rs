@@ -1,5 +1,6 @@
 //! The server over real sockets: its history is written here, its status and counts are published here, everything else is as it runs.
 
+mod alerts;
 mod documents;
 mod fixture;
 mod limits;

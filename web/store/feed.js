@@ -171,3 +171,16 @@ export function shown(feed) {
 export function waiting(feed) {
   return feed.pause ? feed.nextSeq - feed.pause.nextSeq : 0;
 }
+
+/** The commit of a transaction, if the feed has it. @param {Feed} feed @param {string} tx @returns {Commit|null} */
+export function commitOf(feed, tx) {
+  const card = shown(feed).items.findLast((item) => item.kind === 'transaction' && item.tx.id === tx);
+  return card?.kind === 'transaction' ? card.commit : null;
+}
+
+/** The newest transaction that removed rows, whatever is paused or filtered away. @param {Feed} feed @returns {string|null} */
+export function newestDelete(feed) {
+  const removes = (/** @type {Item} */ item) => item.kind === 'transaction' && Object.keys(item.touched).some((key) => /(delete|truncate)$/.test(key));
+  const card = feed.items.findLast(removes);
+  return card?.kind === 'transaction' ? card.tx.id : null;
+}

@@ -11,6 +11,8 @@
  * @typedef {import('../protocol.js').Status} Status
  * @typedef {import('../protocol.js').Database} Database
  * @typedef {import('../protocol.js').Transaction} Transaction
+ * @typedef {import('../protocol.js').Alert} Alert
+ * @typedef {import('../protocol.js').RunningTransaction} RunningTransaction
  *
  * @typedef {object} Connection  The line to our own server.
  * @property {'connecting'|'open'|'waiting'} phase
@@ -75,6 +77,65 @@
  * @property {number} nextSeq
  * @property {string} since             wall-clock time, for a person
  *
+ * @typedef {object} Alerts
+ * @property {ReadonlyMap<string, {alert: Alert, at: number}>} byId
+ * @property {ReadonlyMap<string, number>} acknowledged  on this page: how often it had happened then
+ * @property {boolean|null} evaluating  whether rules about counts can be evaluated now
+ * @property {readonly Webhook[]} webhooks
+ * @property {number} rules             that watch
+ * @property {boolean} loaded           the server's list was read
+ * @property {string|null} fault        why it could not be
+ *
+ * @typedef {object} Bulletin  @property {Alert[]} alerts  @property {boolean|null} evaluating  @property {Webhook[]} webhooks  @property {number} rules
+ *
+ * @typedef {object} Webhook  How it goes with one that alerts are sent to.
+ * @property {string} name
+ * @property {string} host
+ * @property {number} delivered
+ * @property {number} failed
+ * @property {number} [dropped]
+ * @property {number} [waiting]
+ * @property {string|null} [last_success]
+ * @property {{time: string, error: string, tries: number, given_up: boolean}|null} [last_failure]
+ * @property {boolean} failing
+ *
+ * @typedef {{code: string, title: string, detail: string}} ProblemText
+ *
+ * @typedef {object} Missing  Something that cannot be brought back.
+ * @property {string} reason
+ * @property {number|null} rows
+ * @property {string[]} columns
+ * @property {boolean} partial  rows come back without these columns
+ * @property {string} detail
+ *
+ * @typedef {object} Coverage
+ * @property {boolean} complete
+ * @property {number} rows
+ * @property {number} restorable
+ * @property {{schema: string, name: string, inserted: number, updated: number, deleted: number, restorable: number, missing: Missing[], triggers: string[]}[]} tables
+ * @property {string[]} warnings
+ *
+ * @typedef {object} Cascade  Rows that one row took along by one foreign key.
+ * @property {string|null} parent  the event of that row; null where it is not known which
+ * @property {string} foreign_key
+ * @property {string} schema
+ * @property {string} table
+ * @property {string[]} rows       their events
+ *
+ * @typedef {{phase: 'asked'} | {phase: 'known', sql: string, coverage: Coverage, cascades: Cascade[]} | {phase: 'failed', problem: ProblemText}} UndoState
+ *
+ * @typedef {object} Investigation  One transaction, as the history has it.
+ * @property {string} tx
+ * @property {Commit|null} commit
+ * @property {(Change|Ddl)[]|null} rows  one page of them
+ * @property {number} from              ordinals of the page
+ * @property {number} to
+ * @property {number} kept              events of the page that the history still had
+ * @property {ReadonlyMap<string, Change>} truncates  seen so far, by event id
+ * @property {boolean} turning          another page is asked for
+ * @property {ProblemText|null} problem
+ * @property {UndoState} undo
+ *
  * @typedef {object} Filter  @property {string|null} table  @property {readonly string[]} ops
  *
  * @typedef {object} State
@@ -82,9 +143,13 @@
  * @property {Tables} tables
  * @property {Feed} feed
  * @property {Filter} filter
- * @property {'tables'|'feed'} tab      which of the two a narrow screen shows
+ * @property {Alerts} alerts
+ * @property {readonly RunningTransaction[]} running  large transactions that are not committed; none once the line is lost
+ * @property {Investigation|null} investigation
+ * @property {Tab} tab                  what a narrow screen shows; a wide one has the tables always
  * @property {boolean} help
  *
+ * @typedef {'tables'|'feed'|'alerts'} Tab
  * @typedef {import('../inbox.js').Delivery} Delivery
  *
  * @typedef {{type: 'socket/connecting'}
@@ -97,7 +162,13 @@
  *   | {type: 'feed/open', seq: number, rows: number}
  *   | {type: 'tables/fold', oid: number}
  *   | {type: 'filter', filter: Filter}
- *   | {type: 'tab', tab: 'tables'|'feed'}
+ *   | {type: 'tab', tab: Tab}
+ *   | {type: 'alerts/loaded', bulletin: Bulletin, askedAt: number}
+ *   | {type: 'alerts/unread', why: string}
+ *   | {type: 'alerts/acknowledge', id: string}
+ *   | {type: 'investigate', tx: string}
+ *   | {type: 'investigate/found', finding: import('./investigation.js').Finding}
+ *   | {type: 'investigate/close'}
  *   | {type: 'help', shown: boolean}} Action
  */
 
@@ -126,6 +197,9 @@ export const initialState = {
   tables: { byOid: new Map(), samples: new Map(), lsn: null, since: null, folded: new Set() },
   feed: { items: [], nextSeq: 1, size: 0, evicted: false, pause: null, selected: null, opened: new Map() },
   filter: { table: null, ops: [] },
+  alerts: { byId: new Map(), acknowledged: new Map(), evaluating: null, webhooks: [], rules: 0, loaded: false, fault: null },
+  running: [],
+  investigation: null,
   tab: 'tables',
   help: false,
 };

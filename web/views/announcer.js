@@ -1,11 +1,13 @@
 /**
- * For those who listen: the loss of the live state at once, and what changed as one sentence at most every 5 s.
+ * For those who listen: the loss of the live state and a new alert at once, and what changed as one sentence at most every 5 s.
  *
  * @typedef {import('../store/state.js').State} State
  * @typedef {import('../store/freshness.js').Freshness} Freshness
  */
 
 import { plural } from '../format.js';
+import { pressing } from '../store/alerts.js';
+import { shortText } from './alert.js';
 import { part, setText } from './dom.js';
 
 const PAUSE_MS = 5000;
@@ -15,9 +17,11 @@ export function createAnnouncer() {
   let saidSeq = 1;
   /** @type {Freshness['state']|null} */
   let saidState = null;
+  let saidAlert = '';
 
   /** @param {State} state @param {Freshness} freshness @param {number} now */
-  return function draw({ feed }, { state, reason }, now) {
+  return function draw({ feed, alerts }, { state, reason, numbers }, now) {
+    drawAlert(numbers === 'blocked' ? [] : pressing(alerts));
     if (state !== saidState) {
       const first = saidState === null || (saidState === 'connecting' && state === 'live');
       saidState = state;
@@ -29,4 +33,12 @@ export function createAnnouncer() {
     saidSeq = feed.nextSeq;
     setText(part('polite'), `${plural(fresh, 'new transaction')}.`);
   };
+
+  /** @param {import('../protocol.js').Alert[]} alerts */
+  function drawAlert([worst]) {
+    const text = worst ? `${worst.severity} alert: ${worst.text ?? shortText(worst)}` : '';
+    if (text === saidAlert) return;
+    saidAlert = text;
+    setText(part('alarm'), text);
+  }
 }

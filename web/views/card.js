@@ -6,12 +6,13 @@
  * @typedef {import('../store/state.js').Notice} Notice
  * @typedef {import('../store/state.js').Filter} Filter
  * @typedef {import('../protocol.js').Table} Table
- * @typedef {{filter: Filter, rows: number, tableOf: (oid: number) => Table|undefined, open: (seq: number, rows: number) => void}} Context
+ * @typedef {{filter: Filter, rows: number, tableOf: (oid: number) => Table|undefined, open: (seq: number, rows: number) => void, investigate: (tx: string) => void}} Context
  */
 
 import { count, plural, timeOfDay } from '../format.js';
 import { FIRST_ROWS, MORE_ROWS } from '../store/state.js';
 import { isActive, matchesRow } from '../store/filter.js';
+import { whoNode } from './actor.js';
 import { changeNode } from './change.js';
 import { h, shape } from './dom.js';
 
@@ -24,7 +25,7 @@ export function cardNode(item, context) {
 }
 
 /** @param {Card} card @param {Context} context */
-function transactionNode(card, { filter, rows: shown, tableOf, open }) {
+function transactionNode(card, { filter, rows: shown, tableOf, open, investigate }) {
   const opened = shown > FIRST_ROWS;
   const matching = isActive(filter) ? card.rows.filter((row) => matchesRow(filter, row)) : card.rows;
   const list = matching.slice(0, shown).map((row) => changeNode(row, 'oid' in row ? tableOf(row.oid) : undefined, !opened));
@@ -35,13 +36,18 @@ function transactionNode(card, { filter, rows: shown, tableOf, open }) {
     h('time', { class: 'time', datetime: card.tx.time }, timeOfDay(card.tx.time)),
   );
   toggle.addEventListener('click', () => open(card.seq, opened ? FIRST_ROWS : MORE_ROWS));
+  const label = `Investigate the transaction at ${timeOfDay(card.tx.time)}`;
+  const lens = card.commit && h('button', { class: 'card-lens', type: 'button', 'aria-label': label, title: 'Investigate (i)' }, shape('lens'));
+  if (lens) lens.addEventListener('click', () => investigate(card.tx.id));
   const head = h(
     'div',
     'card-head',
     toggle,
     h('span', 'tx', `tx ${card.tx.lsn}`),
     h('span', 'rows', extent(card)),
+    whoNode(card.commit?.tx.actor ?? card.rows[0]?.tx.actor),
     h('span', 'summary', ...summaryNodes(card)),
+    lens,
   );
   return h(
     'article',
@@ -69,9 +75,10 @@ function moreNode(card, matching, shown, open) {
   return (button || texts.length > 0) && h('div', 'card-foot', button, h('span', 'note', texts.join(', ')));
 }
 
-/** What the transaction did to each table, the heaviest losses first. @param {Card} card */
+/** What the transaction did to each table: those that lost rows first, the cause before what it took along. @param {Card} card */
 function summaryNodes({ commit }) {
-  const tables = [...(commit?.tables ?? [])].sort((a, b) => b.deletes - a.deletes || b.inserts + b.updates - a.inserts - a.updates);
+  const loses = (/** @type {import('../protocol.js').TableTotals} */ { deletes, truncates }) => Number(deletes > 0 || (truncates ?? 0) > 0);
+  const tables = [...(commit?.tables ?? [])].sort((a, b) => loses(b) - loses(a));
   const nodes = tables.slice(0, SUMMARY_TABLES).map(({ name, inserts, updates, deletes, truncates, count: after }) =>
     h(
       'span',

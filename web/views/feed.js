@@ -19,7 +19,7 @@ const HEAD = 36;
 const ROW = 26;
 
 /**
- * @param {{pause: () => void, open: (seq: number, rows: number) => void, redraw: () => void}} on
+ * @param {{pause: () => void, open: (seq: number, rows: number) => void, investigate: (tx: string) => void, redraw: () => void}} on
  */
 export function createFeed(on) {
   const scroll = part('feed-scroll');
@@ -32,6 +32,10 @@ export function createFeed(on) {
   /** @type {{items: readonly Item[], filter: State['filter'], list: Item[]}} */
   let listed = { items: [], filter: { table: null, ops: [] }, list: [] };
   let paused = false;
+  /** Where the list begins on the screen, and the room made so that it can stay there while it is paused, px. */
+  let top = 0;
+  let lift = 0;
+  let room = 0;
   /** @type {number|null} */
   let selected = null;
 
@@ -43,8 +47,14 @@ export function createFeed(on) {
   /** @param {State} state @param {Freshness} freshness */
   return function draw({ feed, filter, tables }, freshness) {
     const { items, evicted } = shown(feed);
-    if (paused && !feed.pause) scroll.scrollTop = 0;
+    if (paused && !feed.pause) {
+      scroll.scrollTop = 0;
+      lift = 0;
+      room = 0;
+    }
     paused = feed.pause !== null;
+    if (paused) stayInPlace();
+    else top = scroll.getBoundingClientRect().top;
     if (items !== listed.items || filter !== listed.filter) {
       const list = items.filter((item) => matchesItem(filter, item)).reverse();
       if (filter !== listed.filter) scroll.scrollTop = 0;
@@ -65,20 +75,36 @@ export function createFeed(on) {
       const rows = rowsOf(item);
       const known = drawn.get(item.seq);
       if (known && known.item === item && known.rows === rows && known.filter === filter) return known.element;
-      const element = cardNode(item, { filter, rows, tableOf, open: on.open });
+      const element = cardNode(item, { filter, rows, tableOf, open: on.open, investigate: on.investigate });
       if (!known && !paused) element.classList.add('arriving');
       drawn.set(item.seq, { element, item, rows, filter });
       return element;
     });
     setChildren(cards, elements);
     if (focused && holder) moveFocus(focused, holder[1].element, drawn.get(holder[0])?.element);
-    above.style.height = `${near.above}px`;
-    below.style.height = `${near.below}px`;
+    above.style.height = `${near.above + lift}px`;
+    below.style.height = `${near.below + room}px`;
     for (const { item, element } of drawn.values()) view.measured(item.seq, element.offsetHeight);
 
     drawSelection(feed.selected);
     drawEnd(listed.list, filter, evicted, freshness);
   };
+
+  /** Something above came or went: a paused list moves against it, so that its cards stay where they are on the screen. */
+  function stayInPlace() {
+    // Not there to be seen: on a narrow screen another part is in front.
+    if (scroll.clientHeight === 0) return;
+    const now = scroll.getBoundingClientRect().top;
+    const by = now - top;
+    top = now;
+    if (by === 0) return;
+    const to = scroll.scrollTop - lift + by;
+    lift = Math.max(0, -to);
+    room += Math.max(0, by);
+    above.style.height = `${Math.max(0, above.offsetHeight + lift)}px`;
+    below.style.height = `${below.offsetHeight + Math.max(0, by)}px`;
+    scroll.scrollTop = Math.max(0, to);
+  }
 
   /** @param {number|null} seq */
   function drawSelection(seq) {

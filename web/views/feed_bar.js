@@ -13,7 +13,7 @@ import { operationNode } from './change.js';
 import { h, part, set, setText, shape } from './dom.js';
 
 /**
- * @param {{toggle: () => void, filter: (change: (filter: Filter) => Filter) => void, tab: (tab: 'tables'|'feed') => void}} on
+ * @param {{toggle: () => void, filter: (change: (filter: Filter) => Filter) => void, tab: (tab: import('../store/state.js').Tab) => void}} on
  */
 export function createFeedBar(on) {
   const ops = OPERATIONS.map((op) => {
@@ -36,11 +36,11 @@ export function createFeedBar(on) {
     return { shapes, label };
   });
   part('pause-note').addEventListener('click', on.toggle);
-  part('tab-tables').addEventListener('click', () => on.tab('tables'));
-  part('tab-feed').addEventListener('click', () => on.tab('feed'));
+  const tabs = /** @type {const} */ (['tables', 'feed', 'alerts']);
+  for (const tab of tabs) part(`tab-${tab}`).addEventListener('click', () => on.tab(tab));
 
   /** @param {State} state */
-  return function draw({ feed, filter, tab }) {
+  return function draw({ feed, filter, tab, investigation }) {
     const { pause } = feed;
     set(part('feed'), { 'data-paused': pause !== null });
     set(part('pause-note'), { hidden: pause === null });
@@ -56,8 +56,7 @@ export function createFeedBar(on) {
     for (const { op, button } of ops) set(button, { 'aria-pressed': String(filter.ops.includes(op)) });
 
     set(document.documentElement, { 'data-tab': tab });
-    set(part('tab-tables'), { 'aria-current': tab === 'tables' ? 'page' : null });
-    set(part('tab-feed'), { 'aria-current': tab === 'feed' ? 'page' : null });
+    for (const each of tabs) set(part(`tab-${each}`), { 'aria-current': tab === each && !investigation ? 'page' : null });
     setText(part('tab-feed-text'), waiting(feed) ? `Feed · ${count(waiting(feed))}` : 'Feed');
   };
 }

@@ -6,15 +6,19 @@
  */
 
 import { age, bytes } from '../format.js';
-import { part, set, setChildren, setText, shape } from './dom.js';
+import { firing, pressing } from '../store/alerts.js';
+import { shortText } from './alert.js';
+import { h, part, set, setChildren, setText, shape } from './dom.js';
 
 /** @param {() => void} retry */
 export function createHeader(retry) {
   const shapes = new Map();
   part('retry').addEventListener('click', retry);
+  const badge = h('span', { class: 'badge', 'aria-hidden': 'true' });
+  part('alerts-button').append(shape('bell'), badge);
 
   /** @param {State} state @param {Freshness} freshness */
-  return function draw({ connection }, freshness) {
+  return function draw({ connection, alerts, tab }, freshness) {
     const { database } = connection;
     setText(part('database'), database ? `${database.name}@${database.host}:${database.port}` : 'pgvigil');
     const identity = database && `PostgreSQL ${database.server_version} · system …${database.system_identifier.slice(-4)}`;
@@ -30,7 +34,12 @@ export function createHeader(retry) {
     set(part('trouble'), { hidden: trouble === '' });
     setText(part('trouble-text'), trouble);
     set(part('retry'), { hidden: !freshness.retryIn });
-    drawTab(database?.name ?? null, freshness);
+    const active = freshness.numbers === 'blocked' ? 0 : firing(alerts).length;
+    set(part('alerts-button'), { 'aria-pressed': String(tab === 'alerts'), 'aria-label': active ? `Alerts, ${active} active` : 'Alerts' });
+    set(badge, { hidden: active === 0 });
+    setText(badge, String(active));
+    setText(part('tab-alerts-text'), active ? `Alerts · ${active}` : 'Alerts');
+    drawTab(database?.name ?? null, freshness, freshness.numbers === 'blocked' ? [] : pressing(alerts));
   };
 }
 
@@ -54,9 +63,16 @@ function troubleText({ state, reason, retryIn }) {
   return sentences.filter(Boolean).join(' ');
 }
 
-/** The tab tells the state too, for a page that is not in front. @param {string|null} name @param {Freshness} freshness */
-function drawTab(name, { state, numbers }) {
-  const title = [state === 'live' ? null : state.replace('_', ' '), name, 'pgvigil'].filter(Boolean).join(' · ');
+/**
+ * The tab tells the state too, and the worst alert, for a page that is not in front.
+ *
+ * @param {string|null} name
+ * @param {Freshness} freshness
+ * @param {import('../protocol.js').Alert[]} alerts
+ */
+function drawTab(name, { state, numbers }, [worst, ...others]) {
+  const alert = worst && `▲ ${shortText(worst)}${others.length ? ` +${others.length}` : ''}`;
+  const title = [state === 'live' ? null : state.replace('_', ' '), alert, name, 'pgvigil'].filter(Boolean).join(' · ');
   const mark = numbers === 'plain' ? '' : state === 'lagging' ? '▲ ' : '✕ ';
   setText(document.head.querySelector('title') ?? document.head, mark + title);
   set(part('icon'), { href: numbers === 'plain' || numbers === 'behind' ? 'favicon.svg' : 'favicon-lost.svg' });

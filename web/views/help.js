@@ -6,6 +6,9 @@ const KEYS = [
   ['Space', 'pause the feed, or go on'],
   ['j  k', 'next, previous transaction'],
   ['Enter', 'show its rows whole'],
+  ['i', 'investigate it: who, what exactly, and how to bring it back'],
+  ['g d', 'the newest delete'],
+  ['g a', 'alerts'],
   ['Esc', 'back'],
   ['?', 'this help'],
 ];
@@ -15,6 +18,7 @@ const SIGNS = [
   ['▲3 ▼22', 'rows more or less than a minute ago'],
   ['as of 0/1A2B3F0', 'every count is exact at this position of the database’s log'],
   ['last known', 'not the present: true when last verified, so long ago'],
+  ['says user=paul', 'what an application says of itself; nothing else vouches for it'],
   ['▨ gap', 'changes that nobody can show any more'],
 ];
 

@@ -53,7 +53,7 @@ pub(super) async fn make_up(writer: &mut Writer, events: u64) {
     let mut builder = BlockBuilder::new(epoch());
     for number in 1..=events {
         let place = Place { commit_lsn: Lsn(1 + number), ordinal: 1 };
-        let event = NewEvent { kind: Kind::Ddl, place, table: None, operation: None, xid: None, time: Timestamp(0) };
+        let event = NewEvent { kind: Kind::Ddl, place, table: None, operation: None, actor: None, xid: None, time: Timestamp(0) };
         builder.push(event, |json| {
             let start = json.len();
             json.extend_from_slice(format!(r#"{{"type":"ddl","id":"{number:020}","sql":""#).as_bytes());

@@ -4,6 +4,7 @@
 //! pgvigil in turn, from copies of one slot, and the ratios are given. pgvigil runs with everything on (exact counts, JSON, history, one
 //! WebSocket subscriber that receives all of it), as a process of its own, so that its CPU time and memory are its own too.
 
+mod attribution;
 mod drain;
 mod fanout;
 mod latency;
@@ -32,6 +33,10 @@ enum BenchError {
     Sql(#[from] tokio_postgres::Error),
     #[error(transparent)]
     Io(#[from] std::io::Error),
+    #[error("pgbench: {0}")]
+    Pgbench(String),
+    #[error("setup: {0}")]
+    Setup(String),
     #[error("pg_recvlogical: {0}")]
     PgRecvlogical(String),
     #[error("the measured process: {0}")]
@@ -51,7 +56,7 @@ pub struct BenchArgs {
     #[arg(value_enum)]
     parts: Vec<Part>,
 
-    /// The folder of PostgreSQL's programs, pg_recvlogical among them
+    /// The folder of PostgreSQL's programs, pg_recvlogical and pgbench among them
     #[arg(long, env = "PGVIGIL_PG_BIN", value_name = "DIR")]
     pg_bin: Option<PathBuf>,
 
@@ -79,6 +84,8 @@ enum Part {
     Latency,
     /// To many clients
     Fanout,
+    /// What telling who did it costs the application
+    Attribution,
 }
 
 impl BenchArgs {
@@ -106,7 +113,7 @@ pub async fn run(args: BenchArgs, cancel: CancellationToken) -> Result<(), Failu
 
 async fn measure(args: &BenchArgs) -> Result<Report, Failure> {
     let mut report = Report::of_this_machine(args.scale, args.rounds);
-    if [Part::Drain, Part::Start, Part::Latency].into_iter().any(|part| args.wants(part)) {
+    if [Part::Drain, Part::Start, Part::Latency, Part::Attribution].into_iter().any(|part| args.wants(part)) {
         let binaries = Binaries::find(args.pg_bin.as_deref()).map_err(|error| Failure::with_code(5, error))?;
         let options = Options { password: None, ..Options::default() };
         let cluster = Cluster::start(&binaries, options).await.map_err(Failure::other)?;
@@ -129,6 +136,11 @@ async fn measure(args: &BenchArgs) -> Result<Report, Failure> {
         if args.wants(Part::Latency) {
             eprintln!("measuring the time from COMMIT to client …");
             report.latency = Some(latency::measure(&cluster, args.scaled(3000)).await.map_err(Failure::other)?);
+        }
+        if args.wants(Part::Attribution) {
+            eprintln!("running pgbench with and without attribution …");
+            let seconds = (5.0 * args.scale).clamp(1.0, 600.0) as u32;
+            report.attribution = attribution::measure(&cluster, args.rounds, seconds).await.map_err(Failure::other)?;
         }
     }
     if args.wants(Part::Fanout) {

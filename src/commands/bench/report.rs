@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::attribution::Cost;
 use super::drain::{Drain, Round};
 use super::fanout::Fanout;
 use super::latency::{Latency, percentile};
@@ -22,6 +23,7 @@ pub(super) struct Report {
     pub(super) start: Option<Start>,
     pub(super) latency: Option<Latency>,
     pub(super) fanout: Vec<Fanout>,
+    pub(super) attribution: Vec<Cost>,
 }
 
 impl Report {
@@ -79,6 +81,7 @@ impl Report {
             "machine": {"cores": self.cores, "tcp_congestion_control": self.congestion_control},
             "scale": self.scale, "rounds": self.rounds, "start": start, "drains": drains, "latency": latency,
             "fanout": self.fanout.iter().map(fanout).collect::<Vec<_>>(),
+            "attribution": self.attribution.iter().map(Cost::json).collect::<Vec<_>>(),
         })
     }
 }
@@ -179,7 +182,46 @@ impl fmt::Display for Report {
                 )?;
             }
         }
+        if !self.attribution.is_empty() {
+            let rounds = self.rounds;
+            writeln!(
+                f,
+                "\nAttribution: pgbench on a server that waits for no disk; median of {rounds} rounds, ratios within each"
+            )?;
+            writeln!(
+                f,
+                "{:<34}{:>10}{:>10}{:>20}{:>10}{:>20}{:>10}",
+                "a transaction", "tps", "CPU us", "delete, truncate", "CPU us", "every operation", "CPU us"
+            )?;
+        }
+        for cost in &self.attribution {
+            write!(f, "{:<34}", cost.workload)?;
+            for (width, [speed, cpu]) in [10, 20, 20].into_iter().zip(cost.medians()) {
+                write!(f, "{:>width$}{:>10}", number(speed), number(cpu))?;
+            }
+            writeln!(f)?;
+        }
         Ok(())
+    }
+}
+
+impl Cost {
+    /// For each way: transactions a second, of the others as ratio to the first, and the server's CPU time for one.
+    fn medians(&self) -> [[Option<f64>; 2]; 3] {
+        [0, 1, 2].map(|way| {
+            let runs = || self.rounds.iter().filter_map(move |round| Some((round.first()?, round.get(way)?)));
+            let speed = median(runs().map(|(without, run)| if way == 0 { run.tps } else { run.tps / without.tps }));
+            [speed, median(runs().filter_map(|(_, run)| run.cpu_us))]
+        })
+    }
+
+    fn json(&self) -> Value {
+        let [without, default, every] = self.medians();
+        let way = |name: &str, [speed, cpu]: [Option<f64>; 2]| json!({name: speed, "cpu_us": cpu});
+        json!({
+            "workload": self.workload, "without": way("tps", without), "default": way("tps_ratio", default),
+            "every": way("tps_ratio", every),
+        })
     }
 }
 

@@ -18,7 +18,7 @@ use super::{BenchError, fanout};
 use crate::connection::Target;
 use crate::history::{self, History, Writer};
 use crate::pgoutput::ValueLimit;
-use crate::pipeline::{Begin, Config, Counts, Pipeline, Published, Status};
+use crate::pipeline::{Begin, Config, Pipeline, Published};
 use crate::server::{self, Sources};
 
 /// What the process under measurement does.
@@ -39,8 +39,8 @@ pub async fn run(args: SubjectArgs, cancel: CancellationToken) -> Result<(), Fai
         Ok(url) => {
             let target = Target::resolve(Some(&url), |_| None).map_err(Failure::other)?;
             let begin = args.slot.map_or(Begin::Now, Begin::AtSlot);
-            let (pipeline, Published { status, counts }) = Pipeline::new(follow(target, begin), writer);
-            serve(bound, history, status, counts, &cancel);
+            let (pipeline, published) = Pipeline::new(follow(target, begin), writer);
+            serve(bound, history, published, &cancel);
             let Some(_go) = order().await else { return Ok(()) };
             let stop = cancel.clone();
             tokio::spawn(async move {
@@ -70,9 +70,11 @@ fn follow(target: Target, begin: Begin) -> Config {
 
 async fn make_up(bound: server::Bound, mut writer: Writer, history: History, cancel: CancellationToken) -> Result<(), Failure> {
     let (status, counts) = fanout::nothing_known();
-    let (status, counts) = (watch::channel(Arc::new(status)), watch::channel(Arc::new(counts)));
+    let (_status, status) = watch::channel(Arc::new(status));
+    let (_counts, counts) = watch::channel(Arc::new(counts));
+    let (_running, running) = watch::channel(Arc::default());
     fanout::begin(&mut writer);
-    serve(bound, history, status.1, counts.1, &cancel);
+    serve(bound, history, Published { status, counts, running }, &cancel);
     while let Some(line) = order().await {
         if let Ok(events) = line.parse() {
             fanout::make_up(&mut writer, events).await;
@@ -81,14 +83,10 @@ async fn make_up(bound: server::Bound, mut writer: Writer, history: History, can
     Ok(())
 }
 
-fn serve(
-    bound: server::Bound,
-    history: History,
-    status: watch::Receiver<Arc<Status>>,
-    counts: watch::Receiver<Arc<Counts>>,
-    cancel: &CancellationToken,
-) {
-    tokio::spawn(bound.serve(Sources { history, status, counts, database: None }, cancel.clone()));
+fn serve(bound: server::Bound, history: History, published: Published, cancel: &CancellationToken) {
+    let Published { status, counts, running } = published;
+    let (_, alerts) = watch::channel(Arc::default());
+    tokio::spawn(bound.serve(Sources { history, status, counts, running, alerts, database: None }, cancel.clone()));
 }
 
 /// The next line of standard input; `None` at its end. One reader for the whole process, so that nothing is buffered twice.

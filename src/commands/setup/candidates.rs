@@ -33,6 +33,8 @@ pub(super) struct Candidate {
     pub(super) identity_generated: bool,
     pub(super) stored_columns: bool,
     pub(super) virtual_columns: bool,
+    /// What its trigger tells of, as `pg_trigger.tgtype` has it; `None` if there is no trigger, or one that does not always fire.
+    pub(super) attributed: Option<i16>,
     /// What the role of pgvigil lacks to read it.
     pub(super) lacks_usage: bool,
     pub(super) lacks_select: bool,
@@ -83,6 +85,7 @@ impl Candidate {
             identity_generated: row.try_get("identity_generated")?,
             stored_columns: row.try_get("stored_columns")?,
             virtual_columns: row.try_get("virtual_columns")?,
+            attributed: row.try_get("attributed")?,
             lacks_usage: row.try_get("lacks_usage")?,
             lacks_select: row.try_get("lacks_select")?,
         })

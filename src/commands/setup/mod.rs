@@ -3,6 +3,7 @@
 //! What it makes, it marks with a comment in the database, and it leaves alone whatever has its name but not that mark. Run again, it adds
 //! what is missing and nothing else. [`super::cleanup`] removes what is marked.
 
+mod attribution;
 mod candidates;
 mod plan;
 
@@ -14,6 +15,8 @@ use tokio_postgres::Client;
 use super::Failure;
 use super::connection::ConnectionArgs;
 use super::script::{self, ScriptError};
+pub use attribution::{Attribute, QueryText};
+
 use candidates::{NoSuchTable, Remedy};
 use plan::Plan;
 
@@ -56,6 +59,14 @@ pub struct SetupOptions {
     /// Give these tables REPLICA IDENTITY FULL, and publish them
     #[arg(long, conflicts_with = "leave_out")]
     pub full_identity: bool,
+
+    /// Have the database tell who does this to rows, and by which statement: delete and truncate, if nothing else is said or was before
+    #[arg(long, env = "PGVIGIL_ATTRIBUTE", value_delimiter = ',', value_name = "OPERATION")]
+    pub attribute: Vec<Attribute>,
+
+    /// How much of the statement is told then, in characters: 500, if nothing else is said or was before. It may hold secrets
+    #[arg(long, env = "PGVIGIL_ATTRIBUTE_QUERY", value_name = "off|N")]
+    pub attribute_query: Option<QueryText>,
 }
 
 impl SetupOptions {
@@ -63,7 +74,8 @@ impl SetupOptions {
     pub fn for_publication(name: &str) -> Self {
         let (publication, role) = (name.to_owned(), "pgvigil".to_owned());
         let (apply, all_tables, leave_out, full_identity) = (false, false, false, false);
-        Self { apply, publication, role, tables: Vec::new(), all_tables, leave_out, full_identity }
+        let (tables, attribute, attribute_query) = (Vec::new(), Vec::new(), None);
+        Self { apply, publication, role, tables, all_tables, leave_out, full_identity, attribute, attribute_query }
     }
 
     fn remedy(&self) -> Remedy {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use postgres_protocol::escape::{escape_identifier, escape_literal};
 use tokio_postgres::Client;
 
+use super::attribution::Attribution;
 use super::candidates::{Candidate, Remedy, Selection};
 use super::{SetupError, SetupOptions};
 use crate::commands::script::Script;
@@ -67,13 +68,16 @@ impl Plan {
         let candidates = Candidate::read(client, grantee).await?;
         let selection = Selection::choose(&candidates, &options.tables, options.remedy(), server.superuser)?;
 
+        let attribution = Attribution::choose(client, options, &selection).await?;
+
         let mut plan = Plan { script: Script::default(), obstacle: None, next: Script::default() };
         plan.introduce(&server);
         plan.explain_left_out(&selection, options);
-        plan.schema(&selection, &server);
+        plan.schema(&selection, &server, &attribution);
         plan.identities(&selection);
         plan.publication(&selection, options, &server, existing.as_ref());
         plan.role(&selection, options, &server, role.as_ref());
+        plan.attribution(&server, &attribution);
         plan.ddl_messages(&server);
         plan.conclude(options, &server, role.as_ref());
         Ok(plan)
@@ -119,8 +123,8 @@ impl Plan {
         }
     }
 
-    fn schema(&mut self, selection: &Selection<'_>, server: &Server) {
-        if selection.full.is_empty() && !server.lacks_ddl_messages() {
+    fn schema(&mut self, selection: &Selection<'_>, server: &Server, attribution: &Attribution<'_>) {
+        if selection.full.is_empty() && !attribution.puts_code() && !server.lacks_ddl_messages() {
             return;
         }
         if let Some(owner) = &server.schema_of_another {
@@ -263,6 +267,10 @@ impl Plan {
             grants.sql(include_str!("../../../sql/setup/select.sql"), &[("tables", &tables), ("role", &role_name)]);
         }
         grants
+    }
+
+    fn attribution(&mut self, server: &Server, attribution: &Attribution<'_>) {
+        self.script.append(attribution.script(server.superuser));
     }
 
     fn ddl_messages(&mut self, server: &Server) {

@@ -79,9 +79,6 @@ pub enum Problem {
         /// How many are.
         limit: usize,
     },
-    /// Who made a change is not part of the stream yet.
-    #[error("who made a change is not recorded, so changes cannot be chosen by it")]
-    NotRecorded,
 }
 
 /// What was given, cut to a readable length.

@@ -66,7 +66,15 @@ impl Filter {
     pub fn matches(&self, block: &Block) -> Matches {
         let passes_table = |name: &TableName| self.passes_table(&name.schema, &name.name);
         let tables: Vec<bool> = block.tables().iter().map(|table| passes_table(table)).collect();
-        let passes = |index: usize| block.heads().get(index).is_some_and(|head| self.passes(block, &tables, index, head));
+        let actors: Vec<bool> = block.actors().iter().map(|names| self.passes_actor(names)).collect();
+        let by_actor = |head: &Head| match head.actor {
+            _ if self.selection.actors.is_none() || head.kind == Kind::Gap => true,
+            Some(actor) => actors.get(usize::from(actor.get()) - 1).copied().unwrap_or(false),
+            None => false,
+        };
+        let passes = |index: usize| {
+            block.heads().get(index).is_some_and(|head| by_actor(head) && self.passes(block, &tables, index, head))
+        };
         Matches::collect(block.heads().len(), passes)
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::error::{Problem, shown};
 
-/// What a client can ask for. Not all of it comes from the history: counts and status are told beside it.
+/// What a client can ask for. Not all of it comes from the history: counts, status and what is running are told beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StreamKind {
     /// `change`
@@ -21,12 +21,14 @@ pub enum StreamKind {
     Ddl,
     /// `message`
     Message,
+    /// `running`
+    Running,
 }
 
 impl StreamKind {
     /// All of them, in the order in which they are documented.
-    pub const EACH: [StreamKind; 7] =
-        [Self::Change, Self::Commit, Self::Counts, Self::Status, Self::Alert, Self::Ddl, Self::Message];
+    pub const EACH: [StreamKind; 8] =
+        [Self::Change, Self::Commit, Self::Counts, Self::Status, Self::Alert, Self::Ddl, Self::Message, Self::Running];
 
     /// As it is written in `kinds=`.
     pub fn as_str(self) -> &'static str {
@@ -38,6 +40,7 @@ impl StreamKind {
             Self::Alert => "alert",
             Self::Ddl => "ddl",
             Self::Message => "message",
+            Self::Running => "running",
         }
     }
 
@@ -56,7 +59,7 @@ impl Kinds {
     pub const NONE: Kinds = Kinds(0);
 
     /// Every kind.
-    pub const ALL: Kinds = Kinds(0b111_1111);
+    pub const ALL: Kinds = Kinds(0b1111_1111);
 
     /// Adds one.
     pub fn insert(&mut self, kind: StreamKind) {

@@ -1,14 +1,14 @@
 //! Which events a client wants to see: the query parameters of the stream, read once, asked of every event.
 //!
-//! Floor 2, pure. `table`, `op` and `where` say which *changes*; a commit follows the changes of its transaction, and a gap is never
-//! filtered away.
+//! Floor 2, pure. `table`, `op`, `where` and `actor` say which *changes*; a commit follows the changes of its transaction, and a gap is
+//! never filtered away.
 //!
 //! | event | passes when its kind is wanted, and |
 //! |---|---|
-//! | change | its table, its operation and its row pass |
-//! | commit | one of the transaction's tables passes with one of the operations done to it (rows are not looked at) |
-//! | ddl | its table passes |
-//! | message | – (it is about no table) |
+//! | change | its table, its operation, its row and its actor pass |
+//! | commit | one of the transaction's tables passes with one of the operations done to it, and one of its actors (rows are not looked at) |
+//! | ddl | its table and its actor pass |
+//! | message | its actor passes (it is about no table) |
 //! | gap | always, whatever is asked for |
 //!
 //! **Tables** are named `schema.name`, or `name` alone for schema `public`, letter case as it is. A part that holds a dot, a comma or a
@@ -17,6 +17,9 @@
 //! **Rows**: every condition of `where` must hold for the row as it is now (`new`), or every one for the row as it was (`old`, else as
 //! much of it as `key` tells), so an update that moves a row out of what is asked for is still seen. A truncate took every row and
 //! passes. How values compare is told in `condition.rs`.
+//!
+//! **Actors** are named by any of their names, whole: the role that logged in or that it took on, the application, the address, or a text
+//! in what the application says of itself. What nobody is known to have done passes only when nobody is asked for.
 //!
 //! Cost is bounded: at most [`MAX_BYTES`] of parameters with [`MAX_CONDITIONS`] conditions, each linear in the value it looks at. The
 //! JSON of an event is read only when there is a `where`, and only after table and operation passed.
@@ -40,6 +43,7 @@ pub use evaluate::Matches;
 pub use kinds::{Kinds, StreamKind};
 pub use registry::Filters;
 
+use super::actor::Names;
 use super::block::{Kind, Operation, Operations};
 use condition::Condition;
 use quoting::QualifiedName;
@@ -72,6 +76,8 @@ struct Selection {
     operations: Operations,
     /// Sorted; all must hold.
     conditions: Vec<Condition>,
+    /// Sorted; `None` for whoever it was.
+    actors: Option<Vec<String>>,
 }
 
 impl PartialEq for Filter {
@@ -85,7 +91,8 @@ impl Eq for Filter {}
 impl Default for Filter {
     /// What a client sees that asks for nothing in particular: all but messages.
     fn default() -> Self {
-        Self::new(Selection { kinds: Kinds::default(), tables: None, operations: Operations::ALL, conditions: Vec::new() })
+        let (kinds, operations) = (Kinds::default(), Operations::ALL);
+        Self::new(Selection { kinds, tables: None, operations, conditions: Vec::new(), actors: None })
     }
 }
 
@@ -97,8 +104,7 @@ impl Filter {
 
     /// Every event there is, messages too.
     pub fn everything() -> Self {
-        let Selection { tables, operations, conditions, .. } = Self::default().selection;
-        Self::new(Selection { kinds: Kinds::ALL, tables, operations, conditions })
+        Self::new(Selection { kinds: Kinds::ALL, ..Self::default().selection })
     }
 
     /// Reads the parameters of a request (decoded already), leaving alone those that are not in [`PARAMETERS`]. Each may be repeated,
@@ -109,6 +115,7 @@ impl Filter {
         let mut tables = None::<Vec<QualifiedName>>;
         let mut operations = Operations::default();
         let mut conditions = Vec::new();
+        let mut actors = None::<Vec<String>>;
         for (name, value) in parameters {
             let Some(parameter) = PARAMETERS.into_iter().find(|known| *known == name) else { continue };
             let refuse = |problem| FilterError { parameter, problem };
@@ -139,7 +146,12 @@ impl Filter {
                         conditions.push(Condition::parse(piece).map_err(refuse)?);
                     }
                 }
-                _ => return Err(refuse(Problem::NotRecorded)),
+                _ => {
+                    let actors = actors.get_or_insert_default();
+                    for piece in quoting::split_list(value).map_err(refuse)? {
+                        actors.push(quoting::unquoted(piece).map_err(refuse)?.into_owned());
+                    }
+                }
             }
         }
         if conditions.iter().map(Condition::terms).sum::<usize>() > MAX_CONDITIONS {
@@ -149,10 +161,14 @@ impl Filter {
             tables.sort_unstable();
             tables.dedup();
         }
+        if let Some(actors) = &mut actors {
+            actors.sort_unstable();
+            actors.dedup();
+        }
         conditions.sort_unstable();
         conditions.dedup();
         let operations = if operations.is_empty() { Operations::ALL } else { operations };
-        Ok(Self::new(Selection { kinds: kinds.unwrap_or_default(), tables, operations, conditions }))
+        Ok(Self::new(Selection { kinds: kinds.unwrap_or_default(), tables, operations, conditions, actors }))
     }
 
     /// Its name within this process.
@@ -171,10 +187,23 @@ impl Filter {
         tables.binary_search_by(|table| table.parts().cmp(&(schema, name))).is_ok()
     }
 
+    /// Whether what this actor did is asked for.
+    fn passes_actor(&self, names: &Names) -> bool {
+        let any =
+            |actors: &Vec<String>| names.iter().any(|name| actors.binary_search_by(|asked| asked.as_str().cmp(name)).is_ok());
+        self.selection.actors.as_ref().is_none_or(any)
+    }
+
+    /// The tables that are asked for by name; none when all are.
+    pub fn tables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.selection.tables.iter().flatten().map(QualifiedName::parts)
+    }
+
     /// Whether every event of these kinds passes, whatever it is about.
     pub fn passes_all(&self, kinds: Kinds) -> bool {
-        let Selection { kinds: wanted, tables, operations, conditions } = &self.selection;
-        tables.is_none() && *operations == Operations::ALL && conditions.is_empty() && wanted.contains_all(kinds)
+        let Selection { kinds: wanted, tables, operations, conditions, actors } = &self.selection;
+        let any_change = tables.is_none() && *operations == Operations::ALL && conditions.is_empty() && actors.is_none();
+        any_change && wanted.contains_all(kinds)
     }
 }
 

@@ -10,6 +10,12 @@ use crate::event::block::{Block, BlockBuilder, NewEvent, TableName, Touched};
 use crate::lsn::{Lsn, Oid, Place, Xid};
 use crate::pgoutput::Timestamp;
 
+/// The names of who did an event; none did the first.
+const ACTORS: [&[&str]; 4] = [&[], &["ann", "psql"], &["a, \"b\"", "psql"], &["", "bob"]];
+
+/// An event, and which of the above did it.
+type Done = (Wanted, usize);
+
 const TABLES: [(&str, &str); 3] = [("public", "User"), ("public", "a.b"), ("audit", "User")];
 
 /// An event as a test wants it.
@@ -22,12 +28,15 @@ enum Wanted {
     Gap,
 }
 
-fn block(events: &[Wanted]) -> Block {
+fn block(events: &[Done]) -> Block {
     let mut builder = BlockBuilder::new("k3".parse().unwrap());
     let tables = TABLES.map(|(schema, name)| Arc::new(TableName { oid: Oid(1), schema: schema.into(), name: name.into() }));
-    for (ordinal, event) in (1..).zip(events) {
+    let actors = ACTORS.map(|names| Arc::new(Names::new(names.iter().map(|name| (*name).into()))));
+    for (ordinal, (event, actor)) in (1..).zip(events) {
         let place = Place { commit_lsn: Lsn(16), ordinal };
-        let plain = NewEvent { kind: Kind::Gap, place, table: None, operation: None, xid: Some(Xid(7)), time: Timestamp(0) };
+        let actor = actors.get(*actor).filter(|_| *actor > 0).and_then(|names| builder.actor(names));
+        let plain =
+            NewEvent { kind: Kind::Gap, place, table: None, operation: None, actor, xid: Some(Xid(7)), time: Timestamp(0) };
         match event {
             Wanted::Change { table, operation, old, new } => {
                 let table = builder.table(&tables[*table]);
@@ -56,7 +65,12 @@ fn block(events: &[Wanted]) -> Block {
     builder.finish()
 }
 
+/// Of events that nobody is known to have done.
 fn passing(filter: &Filter, events: &[Wanted]) -> Vec<bool> {
+    passing_done(filter, &events.iter().map(|event| (event.clone(), 0)).collect::<Vec<_>>())
+}
+
+fn passing_done(filter: &Filter, events: &[Done]) -> Vec<bool> {
     let matches = filter.matches(&block(events));
     (0..events.len()).map(|index| matches.contains(index)).collect()
 }
@@ -76,6 +90,7 @@ struct Asked {
     tables: Option<Vec<usize>>,
     operations: Vec<Operation>,
     conditions: Vec<(&'static str, bool, &'static str, &'static str)>,
+    actors: Option<Vec<usize>>,
 }
 
 fn operation_name(operation: Operation) -> &'static str {
@@ -100,10 +115,20 @@ impl Asked {
             let column = column.replace('"', "\"\"");
             parameters.push(("where", format!("\"{column}\".{not}{operator}.{value}")));
         }
+        for name in self.actors.iter().flatten().flat_map(|actor| ACTORS[*actor]) {
+            parameters.push(("actor", format!("\"{}\"", name.replace('"', "\"\""))));
+        }
         Filter::parse(parameters.iter().map(|(name, value)| (*name, value.as_str()))).unwrap()
     }
 
-    fn passes(&self, event: &Wanted) -> bool {
+    fn passes(&self, (event, actor): &Done) -> bool {
+        let asked: Option<Vec<&str>> =
+            self.actors.as_ref().map(|actors| actors.iter().flat_map(|actor| ACTORS[*actor]).copied().collect());
+        let by = |asked: Vec<&str>| ACTORS[*actor].iter().any(|name| !name.is_empty() && asked.contains(name));
+        asked.is_none_or(|asked| asked.is_empty() || by(asked) || matches!(event, Wanted::Gap)) && self.passes_by_anyone(event)
+    }
+
+    fn passes_by_anyone(&self, event: &Wanted) -> bool {
         let wants = |kind| self.kinds.as_ref().map_or(kind != StreamKind::Message, |kinds| kinds.contains(&kind));
         let table_passes = |table: usize| self.tables.as_ref().is_none_or(|tables| tables.contains(&table));
         let operation_passes = |operation| self.operations.is_empty() || self.operations.contains(operation);
@@ -211,17 +236,18 @@ fn asked() -> impl Strategy<Value = Asked> {
         prop::option::of(prop::collection::vec(0..TABLES.len(), 1..3)),
         prop::collection::vec(operation(), 0..3),
         prop::collection::vec(condition, 0..3),
+        prop::option::of(prop::collection::vec(1..ACTORS.len(), 1..3)),
     )
-        .prop_map(|(kinds, tables, operations, conditions)| Asked { kinds, tables, operations, conditions })
+        .prop_map(|(kinds, tables, operations, conditions, actors)| Asked { kinds, tables, operations, conditions, actors })
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
-    fn a_filter_passes_what_the_naive_one_passes(asked in asked(), events in prop::collection::vec(event(), 0..80)) {
+    fn a_filter_passes_what_the_naive_one_passes(asked in asked(), events in prop::collection::vec((event(), 0..ACTORS.len()), 0..80)) {
         let expected: Vec<_> = events.iter().map(|event| asked.passes(event)).collect();
-        prop_assert_eq!(passing(&asked.parsed(), &events), expected);
+        prop_assert_eq!(passing_done(&asked.parsed(), &events), expected);
     }
 
     #[test]
@@ -230,6 +256,7 @@ proptest! {
         other.conditions.reverse();
         other.tables.iter_mut().for_each(|tables| tables.reverse());
         other.operations.reverse();
+        other.actors.iter_mut().for_each(|actors| actors.reverse());
         prop_assert_eq!(asked.parsed(), other.parsed());
     }
 
@@ -275,7 +302,7 @@ fn refusals_name_the_parameter_and_what_is_accepted() {
     assert!(refused("kinds", "changes").starts_with("kinds: \"changes\" is no kind of event; accepted: change, commit,"));
     assert!(refused("table", "a.b.c").starts_with("table: \"a.b.c\" is no table; accepted: schema.name"));
     assert!(refused("where", "a").starts_with("where: \"a\" is no condition"));
-    assert!(refused("actor", "ann").starts_with("actor: who made a change is not recorded"));
+    assert!(refused("actor", "\"ann").starts_with("actor: a quote or parenthesis is not closed"));
     assert!(refused("op", "").contains("\"\" is no operation"));
     let long = "x".repeat(MAX_BYTES + 1);
     assert!(refused("table", &long).contains("4096 bytes"));

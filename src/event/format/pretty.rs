@@ -3,7 +3,7 @@
 //! ```text
 //! 14:02:11.204 ~ UPD   Order id=9  status paid → void  · 18204 rows
 //! 14:02:11.204 − DEL   User id=7  email=ann@example.org  · 21 rows
-//! 14:02:11.204 ═ 0/1A2B3C8 xid 771, 2 changes: Order ~1, User −1
+//! 14:02:11.204 ═ 0/1A2B3C8 xid 771, 2 changes: Order ~1, User −1 by ann (psql): DELETE FROM "User"
 //! ```
 //!
 //! What a row holds was written by strangers: control characters, which a terminal obeys, are shown as escapes.
@@ -13,7 +13,7 @@ use std::fmt::Write;
 use serde_json::value::RawValue;
 
 use crate::event::block::Operation;
-use crate::event::received::{Change, Commit, Cut, Event, Row, Totals, Tx};
+use crate::event::received::{Actor, Change, Commit, Cut, Event, Row, Totals, Tx};
 
 /// Characters of a value that are shown.
 const VALUE_WIDTH: usize = 60;
@@ -178,6 +178,24 @@ fn of_commit(line: &mut Line, commit: &Commit<'_>) {
     if !tables.is_empty() {
         line.styled(Style::Dim, ": ").styled(Style::Dim, &tables.join(", "));
     }
+    if let Some(actor) = &commit.tx.actor {
+        line.styled(Style::Dim, " by ").plain(&who(actor));
+    }
+}
+
+/// `ann (psql): DELETE FROM …`
+fn who(actor: &Actor<'_>) -> String {
+    let mut text = match (&actor.session_user, actor.annotation) {
+        (Some(user), _) => shown(user),
+        (None, annotation) => clipped(&shown(annotation.map_or("?", RawValue::get))),
+    };
+    if let Some(application) = actor.application_name.as_ref().filter(|name| !name.is_empty()) {
+        let _ = write!(text, " ({})", shown(application));
+    }
+    if let Some(query) = &actor.query {
+        let _ = write!(text, ": {}", clipped(&query.split_whitespace().map(shown).collect::<Vec<_>>().join(" ")));
+    }
+    text
 }
 
 fn totals(totals: &Totals<'_>) -> String {

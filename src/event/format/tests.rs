@@ -100,6 +100,22 @@ fn a_terminal_is_given_nothing_to_obey() {
 }
 
 #[test]
+fn a_commit_says_who_and_by_which_statement() {
+    let line = |actor: &str| {
+        let commit = format!(
+            r#"{{"type":"commit","id":"k3.0-10.2","tx":{{"id":"k3-0-10","xid":771,"lsn":"0/10","time":"2026-11-22T14:02:11.204113Z",
+               "ordinal":2,"changes":1,"actor":{actor}}},"tables":[]}}"#
+        );
+        let Output::Lines(line) = Formatter::new(Format::Pretty, false).format(&commit).unwrap() else { panic!("no line") };
+        line.split_once("1 change").unwrap().1.to_owned()
+    };
+    let told = r#"{"session_user":"an\"n","application_name":"psql","query":"delete\n  from \u001b t","source":"trigger"}"#;
+    assert_eq!(line(told), r#" by an"n (psql): delete from \u{1b} t"#);
+    assert_eq!(line(r#"{"session_user":null,"source":"annotation","annotation":{"user":"paul"}}"#), r#" by {"user":"paul"}"#);
+    assert_eq!(line("null"), "");
+}
+
+#[test]
 fn formats_are_known_by_name() {
     for format in Format::ALL {
         assert_eq!(format.as_str().parse(), Ok(format));

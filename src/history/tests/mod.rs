@@ -32,7 +32,7 @@ fn transaction(builder: &mut BlockBuilder, lsn: u64, ordinals: std::ops::RangeIn
         let place = Place { commit_lsn: Lsn(lsn), ordinal };
         let xid = Some(Xid(u32::try_from(lsn).unwrap()));
         let time = Timestamp(i64::try_from(lsn).unwrap() * 1_000_000);
-        let plain = NewEvent { kind: Kind::Commit, place, table: None, operation: None, xid, time };
+        let plain = NewEvent { kind: Kind::Commit, place, table: None, operation: None, actor: None, xid, time };
         let json = |out: &mut Vec<u8>, new: String| {
             let id = EventId { epoch: epoch.clone(), place };
             out.extend_from_slice(format!(r#"{{"id":"{id}","new":{new},"fill":"{}"}}"#, "x".repeat(width)).as_bytes());

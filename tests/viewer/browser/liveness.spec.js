@@ -186,7 +186,7 @@ test('another database under the same address blocks the page', async () => {
   addUser();
   await viewer.card(/User/);
   world.postgres.sql('CREATE DATABASE lookalike');
-  world.postgres.sql('CREATE TABLE secret (id int); INSERT INTO secret VALUES (42); CREATE PUBLICATION pgvigil FOR TABLE secret', 'lookalike');
+  world.postgres.sql('CREATE TABLE secret (id int); INSERT INTO secret VALUES (42); CREATE PUBLICATION pgvigil FOR TABLE secret', { database: 'lookalike' });
   await world.pgvigil.kill();
   await world.pgvigil.start(world.postgres.url('lookalike'));
   await viewer.becomes('wrong_database', 30_000);

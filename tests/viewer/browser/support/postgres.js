@@ -32,7 +32,8 @@ export function freePort() {
 }
 
 export class Postgres {
-  static async start() {
+  /** @param {Record<string, string|number>} [more]  settings beside the usual ones */
+  static async start(more = {}) {
     const bin = programs();
     const folder = mkdtempSync(path.join(os.tmpdir(), 'pgvigil-viewer-'));
     if (account.uid) chownSync(folder, account.uid, account.gid);
@@ -40,7 +41,7 @@ export class Postgres {
     const options = { ...account, cwd: folder };
     execFileSync(path.join(bin, 'initdb'), ['-D', data, '-U', 'postgres', '-A', 'trust', '--no-sync', '-E', 'UTF8', '--locale=C'], { ...options, stdio: 'pipe' });
     const port = await freePort();
-    const settings = { listen_addresses: '127.0.0.1', port, unix_socket_directories: '', wal_level: 'logical', fsync: 'off', max_replication_slots: 8 };
+    const settings = { listen_addresses: '127.0.0.1', port, unix_socket_directories: '', wal_level: 'logical', fsync: 'off', max_replication_slots: 8, ...more };
     const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
     const server = spawn(path.join(bin, 'postgres'), ['-D', data, ...flags], { ...options, stdio: 'ignore' });
     const postgres = new Postgres(bin, folder, port, server);
@@ -63,14 +64,19 @@ export class Postgres {
     }
   }
 
-  url(database = 'postgres') {
-    return `postgres://postgres@127.0.0.1:${this.port}/${database}`;
+  url(database = 'postgres', role = 'postgres') {
+    return `postgres://${role}@127.0.0.1:${this.port}/${database}`;
   }
 
   /** Runs SQL by psql and gives what it prints, unaligned. @param {string} text */
-  sql(text, database = 'postgres') {
-    const args = ['-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-d', this.url(database), '-f', '-'];
+  sql(text, { database = 'postgres', role = 'postgres' } = {}) {
+    const args = ['-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-d', this.url(database, role), '-f', '-'];
     return execFileSync(path.join(this.bin, 'psql'), args, { input: text, encoding: 'utf8', stdio: 'pipe' }).trim();
+  }
+
+  /** A psql that stays open; what is written to it runs at once, and `end` closes it. @param {string} role */
+  session(role = 'postgres') {
+    return spawn(path.join(this.bin, 'psql'), ['-X', '-q', '-d', this.url('postgres', role)], { stdio: ['pipe', 'ignore', 'ignore'] }).stdin;
   }
 
   async stop() {

@@ -28,14 +28,19 @@ export const SCHEMA = `
   INSERT INTO "User" SELECT i, 'user' || i || '@example.org' FROM generate_series(1, 22) i;
   INSERT INTO "GameRequest" SELECT i FROM generate_series(1, 1000) i;
   INSERT INTO "Log" SELECT i, date '2026-06-01' + i FROM generate_series(1, 300) i;
-  CREATE PUBLICATION pgvigil FOR ALL TABLES;
 `;
 
-/** @param {{origins?: string[]}} [options] */
-export async function startWorld({ origins = [] } = {}) {
-  const postgres = await Postgres.start();
-  postgres.sql(SCHEMA);
-  const pgvigil = new Pgvigil(await freePort(), origins);
+/**
+ * `setup`: the database is prepared by `pgvigil setup`, so that it tells who deletes; else it has a publication and nothing more.
+ *
+ * @param {{origins?: string[], schema?: string, setup?: boolean, settings?: Record<string, string|number>, options?: string[]}} [options]
+ */
+export async function startWorld({ origins = [], schema = SCHEMA, setup = false, settings = {}, options = [] } = {}) {
+  const postgres = await Postgres.start(settings);
+  postgres.sql(schema);
+  const pgvigil = new Pgvigil(await freePort(), origins, options);
+  if (setup) pgvigil.run(['setup', '--apply', '--all-tables'], postgres.url());
+  else postgres.sql('CREATE PUBLICATION pgvigil FOR ALL TABLES');
   await pgvigil.start(postgres.url());
   const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ARGUMENTS });
   return {

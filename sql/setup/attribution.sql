@@ -1,0 +1,65 @@
+-- Attribution: which connection and which statement changed rows, told in the stream itself, within the transaction that did it.
+--
+-- A message has the prefix `pgvigil.actor` and is one JSON object, in the encoding of the database:
+--
+--   {"xid": "771", "operations": "delete,truncate", "pid": 4711, "session_user": "ann", "current_user": "app",
+--    "application_name": "psql", "client_addr": "192.0.2.7", "query": "DELETE FROM ..."}
+--
+-- It comes after the first changes of its transaction, and once more when the statement, the role or the application's name becomes
+-- another, 16 times at most: the last one has no statement, and is of all that follow. A savepoint that is rolled back takes its messages
+-- with it, and the note of them. "operations" are those that fire the triggers: of any other change the statement is not known.
+-- "current_user" is the role that the session has taken on with SET ROLE, if any; "client_addr" is null on a Unix socket.
+--
+-- Who wants to hide from this can: it explains accidents, and is no audit. Whoever may call pg_logical_emit_message can also write such a
+-- message, about itself.
+--
+-- The function takes no lock, reads no table, and builds no SQL. It does nothing that could fail, rather than catch what fails: that
+-- would cost a sub-transaction, and a transaction id, each time. So it converts nothing, and runs with the rights of its owner, who can
+-- call pg_logical_emit_message when the user cannot. The owner is whoever ran setup: a superuser, or the owner of the tables.
+
+CREATE OR REPLACE FUNCTION pgvigil.tell_actor() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  operations CONSTANT text := '{operations}';
+  query_length CONSTANT integer := {query_length};
+  -- None, if nothing has been changed yet.
+  this_xid CONSTANT text := pg_current_xact_id_if_assigned()::text;
+  -- The same for all that one message of the client makes happen, be it ever so much.
+  moment CONSTANT text := this_xid || '@' || extract(epoch FROM statement_timestamp())::text || ' ';
+  -- What was told: the moment, and a mark for each message of the transaction.
+  told CONSTANT text := current_setting('pgvigil.told', true);
+  marks text := '';
+  query text;
+  told_as text;
+BEGIN
+  IF moment IS NULL OR starts_with(told, moment) THEN
+    RETURN NULL;
+  END IF;
+  IF split_part(told, '@', 1) = this_xid THEN
+    marks := substring(told FROM '[|]*$');
+    IF length(marks) >= 16 THEN
+      RETURN NULL;
+    END IF;
+  END IF;
+  query := CASE WHEN query_length > 0 THEN left(current_query(), query_length) END;
+  told_as := concat_ws(' ', current_setting('role'), current_setting('application_name'), query);
+  IF marks <> '' AND told_as = current_setting('pgvigil.told_as', true) THEN
+    RETURN NULL;
+  END IF;
+  marks := marks || '|';
+  -- Both are undone with the message, should this be rolled back to a savepoint.
+  PERFORM set_config('pgvigil.told', moment || marks, true),
+          set_config('pgvigil.told_as', told_as, true);
+  -- A right that an owner who is no superuser could have lost (pg_logical_emit_message of a text, whatever its other arguments).
+  IF has_function_privilege(3577::oid, 'EXECUTE') THEN
+    PERFORM pg_logical_emit_message(true, 'pgvigil.actor', json_build_object(
+      'xid', this_xid, 'operations', operations, 'pid', pg_backend_pid(),
+      'session_user', session_user, 'current_user', coalesce(nullif(current_setting('role'), 'none'), session_user),
+      'application_name', current_setting('application_name'), 'client_addr', host(inet_client_addr()),
+      'query', CASE WHEN length(marks) < 16 THEN query END)::text);
+  END IF;
+  RETURN NULL;
+END $$;
+ALTER FUNCTION pgvigil.tell_actor() OWNER TO CURRENT_USER;
+REVOKE ALL ON FUNCTION pgvigil.tell_actor() FROM PUBLIC;
+COMMENT ON FUNCTION pgvigil.tell_actor() IS 'Tells pgvigil who changes rows, and by which statement.';

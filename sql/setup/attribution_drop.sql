@@ -1,0 +1,3 @@
+-- Who changes the rows of these tables is not told any more.
+SET LOCAL lock_timeout = '500ms';
+{triggers}

@@ -1,0 +1,73 @@
+//! Messages that are to be known before their transaction is read, copied aside as they come.
+//!
+//! Anyone can send any number of them, so few are kept, and none that is large. The rest is still in the log.
+
+use crate::lsn::Xid;
+
+/// Notes of one prefix that are kept for a transaction.
+const MOST: usize = 32;
+/// Bytes of a message that is noted.
+const LARGEST: usize = 64 << 10;
+/// Bytes that are kept for a transaction.
+const BYTES: usize = 512 << 10;
+
+/// A message that was noted.
+#[derive(Debug)]
+pub struct Note {
+    /// Its place in the transaction, as [`position`](super::Transaction::position) counts: how many messages came before it.
+    pub at: u64,
+    /// One of those that the assembler was told to note.
+    pub prefix: &'static [u8],
+    /// What it says.
+    pub content: Box<[u8]>,
+    subxid: Xid,
+}
+
+/// The notes of one unfinished transaction, in order.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    kept: Vec<Note>,
+}
+
+impl Notes {
+    pub(super) fn take(&mut self, at: u64, subxid: Xid, prefix: &'static [u8], content: &[u8]) {
+        let bytes: usize = self.kept.iter().map(|note| note.content.len()).sum();
+        let alike = self.kept.iter().filter(|note| note.prefix == prefix).count();
+        if content.len() <= LARGEST && alike < MOST && bytes + content.len() <= BYTES {
+            self.kept.push(Note { at, prefix, content: content.into(), subxid });
+        }
+    }
+
+    pub(super) fn roll_back(&mut self, subxid: Xid) {
+        self.kept.retain(|note| note.subxid != subxid);
+    }
+
+    pub(super) fn as_slice(&self) -> &[Note] {
+        &self.kept
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_are_kept_of_each_prefix_and_none_that_is_large() {
+        let mut notes = Notes::default();
+        for at in 0..1000 {
+            notes.take(at, Xid(1), b"a", b"one of many");
+        }
+        notes.take(1000, Xid(2), b"b", &[0; LARGEST + 1]);
+        notes.take(1001, Xid(2), b"b", b"after all of them");
+        assert_eq!(notes.as_slice().len(), MOST + 1);
+        assert_eq!(notes.as_slice().last().map(|note| (note.at, &*note.content)), Some((1001, &b"after all of them"[..])));
+        // What is rolled back makes room.
+        notes.roll_back(Xid(1));
+        notes.take(1002, Xid(3), b"a", b"another");
+        assert_eq!(notes.as_slice().iter().map(|note| note.at).collect::<Vec<_>>(), [1001, 1002]);
+        for at in 0..1000 {
+            notes.take(at, Xid(4), b"c", &[0; LARGEST]);
+        }
+        assert!(notes.as_slice().iter().map(|note| note.content.len()).sum::<usize>() <= BYTES);
+    }
+}

@@ -1,0 +1,257 @@
+//! Who did a transaction: read from what the triggers of `setup` tell in the stream, and from what applications say of themselves.
+//!
+//! | prefix | from | content |
+//! |---|---|---|
+//! | `pgvigil.actor` | `sql/setup/attribution.sql` | who is connected, and the statement |
+//! | `pgvigil.ddl` | `sql/setup/ddl_messages.sql` | the same, of a statement that altered something |
+//! | `pgvigil.annotation`, `sequin:transaction_annotations.set`, `_bemi` | an application | any JSON object |
+//! | `sequin:transaction_annotations.clear` | an application | from here on there is none |
+//!
+//! **Which changes.** A trigger fires behind its statement, so its message is about the changes between the message before it and
+//! itself, and the last one also about all that follow. An annotation is about what follows it, and the first one about all before it too.
+//! The statement is only told of operations that fire the triggers: who did the others is known, by which statement is not.
+//!
+//! **Whoever may write a message can lie about itself**, and [`Source`] says what a name rests on. So nothing here decides anything: a
+//! message that is not as it should be is no actor but still a `message` event; one that names another transaction is not of a trigger;
+//! and what is copied into every change is cut short.
+
+#[cfg(test)]
+mod tests;
+mod told;
+
+use std::num::NonZero;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::block::{Operation, Operations};
+use super::ddl::DdlMessage;
+use crate::encoding::Encoding;
+use crate::lsn::Xid;
+use told::{Told, annotation};
+
+const TRIGGER: &[u8] = b"pgvigil.actor";
+const ANNOTATIONS: [&[u8]; 3] = [b"pgvigil.annotation", b"sequin:transaction_annotations.set", b"_bemi"];
+const CLEAR: &[u8] = b"sequin:transaction_annotations.clear";
+
+/// Prefixes of the messages that say who does a transaction.
+pub const PREFIXES: &[&[u8]] = &[TRIGGER, DdlMessage::PREFIX, ANNOTATIONS[0], ANNOTATIONS[1], ANNOTATIONS[2], CLEAR];
+
+/// Bytes of an annotation that every change of the transaction carries; a larger one is on the commit alone.
+const ANNOTATION_OF_A_CHANGE: usize = 512;
+/// Characters of the statement that every change carries; the commit has all that was told.
+const QUERY_OF_A_CHANGE: usize = 160;
+
+/// What the name of an actor rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// Told by the triggers of `setup`.
+    Trigger,
+    /// Told by the application, of itself.
+    Annotation,
+}
+
+/// Who did something, as far as it was told.
+#[derive(Clone, Debug, Serialize)]
+pub struct Actor {
+    /// Who logged in.
+    pub session_user: Option<String>,
+    /// The role that it had taken on.
+    pub current_user: Option<String>,
+    /// What the client calls itself.
+    pub application_name: Option<String>,
+    /// Where it connected from; none on a Unix socket.
+    pub client_addr: Option<String>,
+    /// The server's process for it.
+    pub pid: Option<u32>,
+    /// The statement, as far as it was told.
+    pub query: Option<String>,
+    /// What all this rests on.
+    pub source: Source,
+    /// What the application says of itself: a JSON object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub annotation: Option<Box<RawValue>>,
+}
+
+/// The names that an actor is found by, with `actor=`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names(Box<[Box<str>]>);
+
+impl Names {
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|name| &**name)
+    }
+
+    /// Bytes on the heap.
+    pub(super) fn size(&self) -> usize {
+        size_of_val(&*self.0) + self.iter().map(str::len).sum::<usize>()
+    }
+}
+
+/// Which of a block's actors ([`Block::actors`](super::Block::actors)), counted from 1.
+pub type ActorIndex = NonZero<u16>;
+
+/// Who did each part of a transaction.
+#[derive(Debug, Default)]
+pub struct Attribution {
+    /// Each with the place of its last message. Nobody may be known of one.
+    stretches: Box<[(u64, Option<Stretch>)]>,
+    /// The names of all.
+    names: Option<Arc<Names>>,
+}
+
+/// A part of a transaction that one actor did, ready to be written.
+#[derive(Debug)]
+pub(super) struct Stretch {
+    actor: Actor,
+    /// Operations whose statement is known.
+    operations: Operations,
+    /// `,"actor":{…}` of a change, with and without its statement.
+    with_query: Vec<u8>,
+    without_query: Vec<u8>,
+    names: Arc<Names>,
+}
+
+impl Attribution {
+    /// Of a transaction, from its messages of [`PREFIXES`]: the place, the prefix and the content of each, in order.
+    pub fn read<'a>(xid: Xid, messages: impl Iterator<Item = (u64, &'a [u8], &'a [u8])>, encoding: &Encoding) -> Self {
+        let (mut told, mut annotations) = (Vec::new(), Vec::new());
+        for (at, prefix, content) in messages {
+            let (text, _) = encoding.decode(content);
+            match prefix {
+                TRIGGER => told.extend(Told::of_trigger(&text).filter(|told| told.is_of(xid)).map(|told| (at, told))),
+                DdlMessage::PREFIX => told.extend(Told::of_ddl(content).filter(|told| told.is_of(xid)).map(|told| (at, told))),
+                CLEAR => annotations.push((at, None)),
+                _ => annotations.extend(annotation(&text).map(|annotation| (at, Some(annotation)))),
+            }
+        }
+        Self::join(&told, &annotations)
+    }
+
+    fn join(told: &[(u64, Told)], annotations: &[(u64, Option<Box<RawValue>>)]) -> Self {
+        let places = told.iter().map(|(at, _)| *at).rev().skip(1).chain(annotations.iter().skip(1).map(|(at, _)| *at));
+        let mut ends: Vec<u64> = places.chain([u64::MAX]).collect();
+        ends.sort_unstable();
+        let mut stretches = Vec::with_capacity(ends.len());
+        let mut start = 0;
+        for until in ends {
+            let told = told.iter().find(|(at, _)| *at >= until).or(told.last());
+            let annotation = annotations.iter().rfind(|(at, _)| *at <= start).or(annotations.first());
+            let annotation = annotation.and_then(|(_, annotation)| annotation.clone());
+            stretches.push((until, Stretch::new(told.map(|(_, told)| told), annotation)));
+            start = until;
+        }
+        let known: Vec<&Stretch> = stretches.iter().filter_map(|(_, stretch)| stretch.as_ref()).collect();
+        let names = match &*known {
+            [] => None,
+            [only] => Some(Arc::clone(&only.names)),
+            several => Some(Arc::new(Names::new(several.iter().flat_map(|stretch| stretch.names.0.iter().cloned())))),
+        };
+        Self { stretches: stretches.into(), names }
+    }
+
+    /// Who did it, or, where that changed on the way, who did the first of it.
+    pub fn actor(&self) -> Option<&Actor> {
+        self.stretches.iter().find_map(|(_, stretch)| Some(&stretch.as_ref()?.actor))
+    }
+
+    /// The names of all who did a part of it; `None` if nobody is known.
+    pub(super) fn names(&self) -> Option<&Arc<Names>> {
+        self.names.as_ref()
+    }
+
+    /// Which stretch the message at `position` belongs to, which is not before the stretch `from`.
+    #[inline]
+    pub(super) fn stretch_at(&self, position: u64, from: usize) -> usize {
+        let rest = self.stretches.get(from..).unwrap_or_default();
+        from + rest.iter().take_while(|(until, _)| *until < position).count()
+    }
+
+    #[inline]
+    pub(super) fn stretch(&self, index: usize) -> Option<&Stretch> {
+        self.stretches.get(index)?.1.as_ref()
+    }
+}
+
+impl Stretch {
+    fn new(told: Option<&Told>, annotation: Option<Box<RawValue>>) -> Option<Self> {
+        let source = if told.is_some() { Source::Trigger } else { Source::Annotation };
+        if told.is_none() && annotation.is_none() {
+            return None;
+        }
+        let text = |field: fn(&Told) -> &Option<String>| told.and_then(|told| field(told).clone());
+        let actor = Actor {
+            session_user: text(|told| &told.session_user),
+            current_user: text(|told| &told.current_user),
+            application_name: text(|told| &told.application_name),
+            client_addr: told.and_then(|told| Some(told.client_addr?.to_string())),
+            pid: told.and_then(|told| told.pid),
+            query: text(|told| &told.query),
+            source,
+            annotation,
+        };
+        let names = Arc::new(Names::of(&actor));
+        let operations = told.map_or_else(Operations::default, |told| told.operations);
+        let brief = |query: Option<String>| {
+            let annotation = actor.annotation.clone().filter(|annotation| annotation.get().len() <= ANNOTATION_OF_A_CHANGE);
+            let mut json = b",\"actor\":".to_vec();
+            json.extend(serde_json::to_vec(&Actor { query, annotation, ..actor.clone() }).unwrap_or_default());
+            json
+        };
+        let (with_query, without_query) = (brief(actor.query.as_deref().map(cut)), brief(None));
+        Some(Stretch { actor, operations, with_query, without_query, names })
+    }
+
+    /// Its actor in the JSON of an event, behind a comma; with its statement if that is known to have done `operation`.
+    #[inline]
+    pub(super) fn json(&self, operation: Option<Operation>) -> &[u8] {
+        if operation.is_some_and(|operation| self.operations.contains(operation)) {
+            &self.with_query
+        } else {
+            &self.without_query
+        }
+    }
+
+    pub(super) fn names(&self) -> &Arc<Names> {
+        &self.names
+    }
+}
+
+impl Names {
+    pub(super) fn new(names: impl Iterator<Item = Box<str>>) -> Self {
+        let mut names: Vec<Box<str>> = names.filter(|name| !name.is_empty()).collect();
+        names.sort_unstable();
+        names.dedup();
+        Self(names.into())
+    }
+
+    /// Of an annotation, every text that is a value of the object itself.
+    fn of(actor: &Actor) -> Self {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Value {
+            Text(Box<str>),
+            Other(serde::de::IgnoredAny),
+        }
+        let Actor { session_user, current_user, application_name, client_addr, annotation, .. } = actor;
+        let said: std::collections::BTreeMap<String, Value> =
+            annotation.as_ref().and_then(|annotation| serde_json::from_str(annotation.get()).ok()).unwrap_or_default();
+        let said = said.into_values().filter_map(|value| match value {
+            Value::Text(text) => Some(text),
+            Value::Other(_) => None,
+        });
+        let told = [session_user, current_user, application_name, client_addr].into_iter().flatten();
+        Names::new(told.map(|name| name.as_str().into()).chain(said))
+    }
+}
+
+/// The start of a statement.
+fn cut(query: &str) -> String {
+    match query.char_indices().nth(QUERY_OF_A_CHANGE) {
+        Some((end, _)) => format!("{}…", query.get(..end).unwrap_or_default()),
+        None => query.to_owned(),
+    }
+}

@@ -1,0 +1,143 @@
+//! What is made of the messages, those that nobody should have written among them.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::told::{ANNOTATION, NAME};
+use super::*;
+
+const XID: Xid = Xid(771);
+
+fn told(query: &str) -> String {
+    json!({"xid": "4294968067", "operations": "delete,truncate", "pid": 4711, "session_user": "ann", "current_user": "app",
+           "application_name": "psql", "client_addr": "192.0.2.7", "query": query})
+    .to_string()
+}
+
+fn read(messages: &[(u64, &str, &str)]) -> Attribution {
+    let messages = messages.iter().map(|(at, prefix, content)| (*at, prefix.as_bytes(), content.as_bytes()));
+    Attribution::read(XID, messages, &Encoding::Utf8)
+}
+
+/// What a change at this place carries.
+fn at(attribution: &Attribution, position: u64, operation: Operation) -> Value {
+    match attribution.stretch(attribution.stretch_at(position, 0)) {
+        None => Value::Null,
+        Some(stretch) => {
+            let json = std::str::from_utf8(stretch.json(Some(operation))).unwrap();
+            serde_json::from_str(json.strip_prefix(",\"actor\":").unwrap()).unwrap()
+        }
+    }
+}
+
+fn whole(attribution: &Attribution) -> Value {
+    json!(attribution.actor())
+}
+
+#[test]
+fn a_trigger_tells_of_what_came_before_it_and_the_last_one_of_the_rest() {
+    let attribution = read(&[(2, "pgvigil.actor", &told("first")), (5, "pgvigil.actor", &told("second"))]);
+    let queries: Vec<_> = (0..8).map(|place| at(&attribution, place, Operation::Delete)["query"].clone()).collect();
+    assert_eq!(queries, ["first", "first", "first", "second", "second", "second", "second", "second"]);
+    let expected = json!({"session_user": "ann", "current_user": "app", "application_name": "psql", "client_addr": "192.0.2.7",
+                          "pid": 4711, "query": "first", "source": "trigger"});
+    assert_eq!(whole(&attribution), expected);
+    // No trigger fires for an insert, so which statement made it was not told.
+    assert_eq!(at(&attribution, 0, Operation::Insert), {
+        let mut without = expected.clone();
+        without["query"] = Value::Null;
+        without
+    });
+}
+
+#[test]
+fn an_annotation_tells_of_what_comes_after_it_and_the_first_one_of_all_before() {
+    let attribution = read(&[(2, "_bemi", r#"{"user": 1}"#), (4, "pgvigil.annotation", r#"{"user": 2}"#)]);
+    let users: Vec<_> = (0..7).map(|place| at(&attribution, place, Operation::Delete)["annotation"]["user"].clone()).collect();
+    assert_eq!(users, [1, 1, 1, 1, 1, 2, 2]);
+    assert_eq!(whole(&attribution)["source"], "annotation");
+    let cleared =
+        read(&[(1, "sequin:transaction_annotations.set", r#"{"a": 1}"#), (3, "sequin:transaction_annotations.clear", "")]);
+    assert_eq!(at(&cleared, 3, Operation::Insert)["annotation"], json!({"a": 1}));
+    assert_eq!(at(&cleared, 4, Operation::Insert), Value::Null);
+}
+
+#[test]
+fn a_trigger_says_who_and_an_annotation_what_else() {
+    let attribution = read(&[(0, "_bemi", r#"{"user": "paul", "session_user": "root"}"#), (3, "pgvigil.actor", &told("x"))]);
+    let actor = whole(&attribution);
+    assert_eq!((&actor["source"], &actor["session_user"]), (&json!("trigger"), &json!("ann")));
+    assert_eq!(actor["annotation"], json!({"user": "paul", "session_user": "root"}));
+    let names: Vec<_> = attribution.names().unwrap().iter().collect();
+    assert_eq!(names, ["192.0.2.7", "ann", "app", "paul", "psql", "root"]);
+}
+
+#[test]
+fn ddl_tells_who_too() {
+    let ddl =
+        json!({"event": "dropped", "sql": "drop table t", "actor": {"xid": "771", "session_user": "ann", "current_user": "ann"}});
+    let attribution = read(&[(3, "pgvigil.ddl", &ddl.to_string())]);
+    assert_eq!(whole(&attribution)["query"], "drop table t");
+    assert_eq!(at(&attribution, 0, Operation::Delete)["query"], Value::Null);
+}
+
+#[test]
+fn what_is_not_as_it_should_be_is_nobody() {
+    let long = "x".repeat(NAME + 1);
+    let with = |field: &str, value: Value| {
+        let mut told: Value = serde_json::from_str(&told("x")).unwrap();
+        told[field] = value;
+        told.to_string()
+    };
+    for content in [
+        String::new(),
+        "null".into(),
+        "{}".into(),
+        "{\"xid\": \"771\"".into(),
+        with("xid", json!("772")),
+        with("xid", json!(771)),
+        with("xid", json!("-771")),
+        with("session_user", json!(null)),
+        with("session_user", json!(["ann"])),
+        with("session_user", json!(long)),
+        with("application_name", json!(long)),
+        with("client_addr", json!("<script>")),
+        with("pid", json!(-1)),
+        "[".repeat(100_000),
+        format!("{{\"a\":{}", "[".repeat(60_000)),
+    ] {
+        assert!(read(&[(0, "pgvigil.actor", &content)]).actor().is_none(), "{content:.80}");
+    }
+    let deep = format!("{{\"a\":{}{}}}", "[".repeat(120), "]".repeat(120));
+    for content in ["", "null", "[]", "7", "{\"a\":1e400}", "{\"a\":\"\\ud800\"}", "{} {}", &deep] {
+        assert!(read(&[(0, "_bemi", content)]).actor().is_none(), "{content}");
+    }
+    assert!(read(&[(0, "_bemi", &json!({"a": "x".repeat(ANNOTATION)}).to_string())]).actor().is_none());
+}
+
+#[test]
+fn what_every_change_carries_is_short() {
+    let annotation = json!({"a": "x".repeat(ANNOTATION - 100)}).to_string();
+    let attribution = read(&[(0, "_bemi", &annotation), (9, "pgvigil.actor", &told(&"ž\u{1}".repeat(5_000)))]);
+    assert_eq!(whole(&attribution)["query"].as_str().map(|query| query.chars().count()), Some(10_000));
+    let stretch = attribution.stretch(0).unwrap();
+    assert!(stretch.json(Some(Operation::Delete)).len() < 1500 && whole(&attribution)["annotation"].is_object());
+    assert_eq!(at(&attribution, 0, Operation::Delete)["query"], format!("{}…", "ž\u{1}".repeat(QUERY_OF_A_CHANGE / 2)));
+}
+
+#[test]
+fn bytes_that_mean_nothing_are_replaced() {
+    let content = told("delete \u{FFFF}").replace('\u{FFFF}', "\u{1}\u{1}");
+    let content: Vec<u8> = content.into_bytes().into_iter().map(|byte| if byte == 1 { 0xFF } else { byte }).collect();
+    let attribution = Attribution::read(XID, [(0, TRIGGER, &*content)].into_iter(), &Encoding::SqlAscii);
+    assert_eq!(attribution.actor().map(|actor| actor.session_user.as_deref()), Some(Some("ann")));
+}
+
+proptest! {
+    #[test]
+    fn any_messages_are_read(messages in prop::collection::vec((0..PREFIXES.len(), ".{0,40}"), 0..6)) {
+        let messages = (0..).zip(&messages).map(|(at, (prefix, content))| (at, PREFIXES[*prefix], content.as_bytes()));
+        let attribution = Attribution::read(XID, messages, &Encoding::Utf8);
+        prop_assert!(attribution.actor().is_none_or(|actor| actor.source == Source::Annotation));
+    }
+}

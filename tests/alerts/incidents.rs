@@ -1,0 +1,138 @@
+//! What is raised, on every version of PostgreSQL.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+
+use crate::scene::{Scene, app};
+use crate::support::{DDL_MESSAGES, PATIENCE, Proxy, a_major, on_every_major, wait_for};
+
+on_every_major!(users_that_are_gone_are_told_everywhere, dropped_and_truncated_tables_are_told);
+
+async fn users_that_are_gone_are_told_everywhere(major: u32) -> Result<()> {
+    let scene = Scene::new(major, "", r#"ALTER TABLE "User" REPLICA IDENTITY FULL"#).await?;
+    let mut stream = scene.pgvigil.websocket("kinds=alert").await?;
+    let mut of_games = scene.pgvigil.websocket("kinds=alert,commit&table=public.game").await?;
+    scene.database.run(r#"DELETE FROM "User""#).await?;
+
+    let alert = stream.next_of("alert").await?;
+    assert_eq!(
+        (&alert["rule"], &alert["severity"], &alert["state"], &alert["schema"], &alert["table"]),
+        (&json!("count_zero"), &json!("critical"), &json!("firing"), &json!("public"), &json!("User"))
+    );
+    assert_eq!((&alert["from"], &alert["to"], &alert["deleted"]), (&json!(22), &json!(0), &json!(22)));
+    let said = alert["text"].as_str().context("a text")?;
+    assert!(said.starts_with("User fell from 22 to 0: 22 rows deleted in one transaction"), "{said}");
+    assert_eq!(alert["undo"]["restores"], true);
+    let link = alert["link"].as_str().and_then(|link| link.strip_prefix(scene.pgvigil.origin())).context("a link to here")?;
+    let transaction = scene.pgvigil.json(link).await?;
+    assert_eq!(transaction["events"].as_array().map(Vec::len), Some(23));
+
+    // To whoever comes later it is told as well, and by every other way.
+    let mut later = scene.pgvigil.event_source("kinds=alert").await?;
+    later.until("the alert that fires", |object| object["id"] == alert["id"]).await?;
+    assert_eq!(scene.fires("count_zero").await?["id"], alert["id"]);
+    let metrics = scene.pgvigil.get("/metrics").await?.text().await?;
+    assert!(metrics.contains(r#"pgvigil_alerts{rule="count_zero",severity="critical"} 1"#), "{metrics}");
+    assert!(metrics.contains("pgvigil_alerts_evaluating 1"), "{metrics}");
+    let logged = scene.pgvigil.stderr();
+    assert!(logged.contains("User fell from 22 to 0"), "{logged}");
+    assert!(!logged.contains("confidential"), "a value was logged");
+
+    scene
+        .database
+        .run(r#"INSERT INTO "User" SELECT id, 'back' FROM generate_series(1, 22) id; DELETE FROM game WHERE id = 1"#)
+        .await?;
+    let resolved = stream.next_of("alert").await?;
+    assert_eq!((&resolved["id"], &resolved["state"]), (&alert["id"], &json!("resolved")));
+    assert_eq!(scene.was_resolved("count_zero").await?["id"], alert["id"]);
+    assert!(scene.active().await?.is_empty());
+    // Who asked for another table was told of none of this.
+    let told = of_games.until("a commit", |object| object["type"] == "commit").await?;
+    ensure!(told.iter().all(|object| object["type"] != "alert"), "{told:?}");
+    Ok(())
+}
+
+async fn dropped_and_truncated_tables_are_told(major: u32) -> Result<()> {
+    let rules = "defaults = true\n[[rule]]\nkind = \"protected_table\"\ntables = [\"game\"]\n";
+    let scene = Scene::new(major, rules, DDL_MESSAGES).await?;
+    scene.database.run("TRUNCATE game").await?;
+    let alert = scene.fires("protected_table").await?;
+    assert_eq!((&alert["text"], &alert["undo"]["restores"]), (&json!("game was truncated"), &json!(false)));
+
+    scene.database.run(r#"DROP TABLE "User""#).await?;
+    let alert = scene.fires("table_dropped").await?;
+    assert_eq!(alert["text"], "User was dropped, with the 22 rows that it had when it was last counted");
+    assert!(alert["tx"]["xid"].is_u64(), "the message of the transaction tells which it was: {alert}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_partitioned_table_is_judged_as_a_whole() -> Result<()> {
+    let before = "CREATE TABLE log (at int, PRIMARY KEY (at)) PARTITION BY RANGE (at);
+        CREATE TABLE log_1 PARTITION OF log FOR VALUES FROM (0) TO (100);
+        CREATE TABLE log_2 PARTITION OF log FOR VALUES FROM (100) TO (200);
+        INSERT INTO log SELECT generate_series(50, 149)";
+    let scene = Scene::new(a_major(), "[[rule]]\nkind = \"count_zero\"\n", before).await?;
+    scene.pgvigil.wait_for_count("public.log", 100).await?;
+    // One partition is emptied into the other.
+    scene.database.run("UPDATE log SET at = at + 100 WHERE at < 100").await?;
+    scene.pgvigil.wait_for_count("public.log_1", 0).await?;
+    scene.database.run("DELETE FROM log").await?;
+    let alert = scene.fires("count_zero").await?;
+    assert_eq!((&alert["table"], &alert["from"], &alert["deleted"]), (&json!("log"), &json!(100), &json!(100)));
+    assert_eq!(scene.active().await?, ["count_zero"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_changed_while_nobody_watched_is_told_and_is_no_fall() -> Result<()> {
+    let (cluster, database) = app(a_major(), "").await?;
+    let mut proxy = Proxy::start(cluster.port()).await?;
+    let url = proxy.url(&cluster.url("app"));
+    let rules = "defaults = true\n[[rule]]\nkind = \"not_live\"\nfor = \"1s\"\n";
+    let scene = Scene::of(cluster, database, &url, rules, &[]).await?;
+
+    // The start may have taken longer than the rule allows.
+    wait_for("nothing to fire", PATIENCE, async || Ok(scene.active().await?.is_empty().then_some(()))).await?;
+
+    proxy.refuse().await;
+    proxy.reset();
+    let blind = scene.fires("not_live").await?;
+    assert_eq!(blind["cannot_evaluate"], json!(["count_zero", "count_drop"]));
+    assert_eq!(scene.pgvigil.json("/api/v1/alerts").await?["evaluating"], false);
+    scene.database.run(r#"DELETE FROM "User" WHERE id > 2"#).await?;
+    proxy.accept().await?;
+
+    let alert = scene.fires("changed_unwatched").await?;
+    assert_eq!((&alert["from"], &alert["to"], &alert["tx"]), (&json!(22), &json!(2), &json!(null)));
+    assert!(alert["text"].as_str().context("a text")?.ends_with("it changed while nobody watched"), "{alert}");
+    scene.was_resolved("not_live").await?;
+    assert_eq!(scene.active().await?, ["changed_unwatched"], "{}", scene.pgvigil.stderr());
+
+    // From here on it is watched again.
+    scene.database.run("DELETE FROM game").await?;
+    scene.pgvigil.wait_for_count("public.game", 0).await?;
+    assert_eq!(scene.active().await?, ["changed_unwatched"], "five rows are not many");
+    Ok(())
+}
+
+#[tokio::test]
+async fn heavy_a_storm_of_deletes_holds_nothing_back() -> Result<()> {
+    let before = "CREATE TABLE big (id int PRIMARY KEY); INSERT INTO big SELECT generate_series(1, 20000)";
+    let rules = "[[rule]]\nkind = \"protected_table\"\ntables = [\"big\"]\n";
+    let scene = Scene::new(a_major(), rules, before).await?;
+    let mut stream = scene.pgvigil.websocket("kinds=alert").await?;
+    let one_by_one = "DO $$ BEGIN FOR i IN 1..20000 LOOP DELETE FROM big WHERE id = i; COMMIT; END LOOP; END $$";
+    scene.database.run(one_by_one).await?;
+    scene.pgvigil.wait_for_count("public.big", 0).await?;
+    wait_for("all of them to be counted", PATIENCE, async || {
+        let alert = scene.fires("protected_table").await?;
+        ensure!(alert["times"] == 20_000, "{alert}");
+        Ok(Some(()))
+    })
+    .await?;
+    let told = stream.until("the last", |object| object["times"] == 20_000).await?;
+    ensure!(told.len() < 600, "{} updates", told.len());
+    ensure!(scene.pgvigil.stderr().matches("alert:").count() == 1, "{}", scene.pgvigil.stderr());
+    Ok(())
+}

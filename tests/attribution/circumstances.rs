@@ -1,0 +1,246 @@
+//! The circumstances under which rows are changed.
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+
+use crate::scene::{Scene, set_up, url_of};
+use crate::support::{self, Database, Pgvigil, a_major};
+
+support::on_every_major!(whoever_deletes_is_told, tables_to_come_are_seen_to);
+
+async fn whoever_deletes_is_told(major: u32) -> Result<()> {
+    let mut scene = Scene::set(major, "").await?;
+    // Not even the right to write messages is needed, nor is any on the schema.
+    scene
+        .database
+        .run(
+            "DO $$ DECLARE f regprocedure; BEGIN FOR f IN SELECT oid FROM pg_proc WHERE proname = 'pg_logical_emit_message' \
+             LOOP EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', f); END LOOP; END $$",
+        )
+        .await?;
+    ensure!(!scene.ann.value::<bool>("SELECT has_schema_privilege('pgvigil', 'USAGE')").await?);
+
+    let told = scene.is_told("DELETE FROM item WHERE id = 1", "DELETE FROM item WHERE id = 1").await?;
+    let pid: i32 = scene.ann.value("SELECT pg_backend_pid()").await?;
+    let expected = json!({"session_user": "ann", "current_user": "ann", "application_name": "the shop", "client_addr": "127.0.0.1",
+                          "pid": pid, "query": "DELETE FROM item WHERE id = 1", "source": "trigger"});
+    ensure!(Scene::commit(&told)?["tx"]["actor"] == expected, "{told:#?}");
+    ensure!(Scene::changes(&told, "delete")?.len() == 2, "the cascade, into another's table: {told:#?}");
+
+    // What came before in the transaction is by the same connection, by whichever statement.
+    scene.ann.run("BEGIN").await?;
+    scene.ann.run("INSERT INTO item VALUES (1001)").await?;
+    scene.ann.run("DELETE FROM item WHERE id = 1001").await?;
+    scene.ann.run("UPDATE item SET note = 'new' WHERE id = 2").await?;
+    scene.is_told("COMMIT", "DELETE FROM item WHERE id = 1001").await?;
+
+    for level in ["REPEATABLE READ", "SERIALIZABLE"] {
+        scene.ann.run(&format!("BEGIN ISOLATION LEVEL {level}")).await?;
+        scene.ann.run("DELETE FROM item WHERE id IN (SELECT min(id) FROM item)").await?;
+        scene.is_told("COMMIT", "DELETE FROM item WHERE id IN (SELECT min(id) FROM item)").await?;
+    }
+
+    // A message goes with its savepoint, and so does the note that it was sent.
+    for statement in
+        ["BEGIN", "DELETE FROM item WHERE id = 10", "SAVEPOINT a", "DELETE FROM item WHERE id = 11", "ROLLBACK TO a", "COMMIT"]
+    {
+        scene.ann.run(statement).await?;
+    }
+    Scene::is_by(&scene.told().await?, "ann", "DELETE FROM item WHERE id = 10")?;
+    for statement in ["BEGIN", "SAVEPOINT a", "DELETE FROM item WHERE id = 11", "ROLLBACK TO a", "DELETE FROM item WHERE id = 12"]
+    {
+        scene.ann.run(statement).await?;
+    }
+    scene.is_told("COMMIT", "DELETE FROM item WHERE id = 12").await?;
+    let caught = "DO $$ BEGIN BEGIN DELETE FROM item WHERE id = 13; RAISE 'no'; EXCEPTION WHEN OTHERS THEN NULL; END; \
+                  DELETE FROM item WHERE id = 14; END $$";
+    let told = scene.is_told(caught, caught).await?;
+    ensure!(Scene::changes(&told, "delete")?.len() == 2, "{told:#?}");
+
+    for statement in ["BEGIN", "DELETE FROM item WHERE id = 15", "PREPARE TRANSACTION 'one'"] {
+        scene.ann.run(statement).await?;
+    }
+    scene.is_told("COMMIT PREPARED 'one'", "DELETE FROM item WHERE id = 15").await?;
+
+    for statement in ["SET ROLE clerk", "DELETE FROM item WHERE id = 16", "RESET ROLE"] {
+        scene.ann.run(statement).await?;
+    }
+    let told = scene.told().await?;
+    Scene::is_by(&told, "ann", "DELETE FROM item WHERE id = 16")?;
+    ensure!(Scene::commit(&told)?["tx"]["actor"]["current_user"] == "clerk", "{told:#?}");
+
+    scene.is_told("DELETE FROM tree WHERE id = 1", "DELETE FROM tree WHERE id = 1").await?;
+    scene.is_told("DELETE FROM branch WHERE id = 2", "DELETE FROM branch WHERE id = 2").await?;
+    scene.is_told("DELETE FROM leaf WHERE id = 3", "DELETE FROM leaf WHERE id = 3").await?;
+    scene.is_told("TRUNCATE leaf", "TRUNCATE leaf").await?;
+
+    // Nothing was changed: nothing is told.
+    ensure!(scene.by_ann("DELETE FROM item WHERE id = -1").await?.is_empty());
+    scene.ann.run("BEGIN READ ONLY; SELECT count(*) FROM item; COMMIT").await?;
+
+    let replica = "SET session_replication_role = replica";
+    scene.database.run(replica).await?;
+    scene.database.run("DELETE FROM part WHERE id = 20").await?;
+    let told = scene.told().await?;
+    scene.database.run("RESET session_replication_role").await?;
+    Scene::is_by(&told, "postgres", "DELETE FROM part WHERE id = 20")?;
+
+    // A text of some megabytes, a session that has settings of these names, and one that hides what is called as in ours.
+    let long = format!("DELETE /*{}*/ FROM item WHERE id = 21", "x".repeat(8 << 20));
+    let told = scene.by_ann(&long).await?;
+    ensure!(Scene::commit(&told)?["tx"]["actor"]["query"] == long[..500], "{told:#?}");
+    ensure!(Scene::changes(&told, "delete")?[0]["tx"]["actor"]["query"] == format!("{}…", &long[..160]), "{told:#?}");
+    for statement in
+        ["SET pgvigil.told = 'anything at all'; SET pgvigil.told_as = ''", "CREATE SCHEMA IF NOT EXISTS of_ann AUTHORIZATION ann"]
+    {
+        let who = if statement.starts_with("CREATE") { &scene.database } else { &scene.ann };
+        who.run(statement).await?;
+    }
+    scene
+        .ann
+        .run(
+            "SET search_path = of_ann, pg_catalog, public; SET standard_conforming_strings = off; SET plan_cache_mode = force_generic_plan; \
+             CREATE FUNCTION split_part(text, text, int) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'hidden'; END $$",
+        )
+        .await?;
+    scene.told().await?;
+    scene.is_told("DELETE FROM item WHERE id = 22", "DELETE FROM item WHERE id = 22").await?;
+    Ok(())
+}
+
+async fn tables_to_come_are_seen_to(major: u32) -> Result<()> {
+    let mut scene = Scene::set(major, "").await?;
+    let owner = Database::connect(&url_of(&scene.cluster, "app", "postgres")).await?;
+    owner
+        .run(
+            "CREATE TABLE made PARTITION OF tree FOR VALUES FROM (10) TO (20); \
+             CREATE TABLE attached (id int PRIMARY KEY); ALTER TABLE tree ATTACH PARTITION attached FOR VALUES FROM (20) TO (30); \
+             CREATE TABLE bough (id int PRIMARY KEY) PARTITION BY RANGE (id); \
+             CREATE TABLE twig PARTITION OF bough DEFAULT; \
+             ALTER TABLE tree ATTACH PARTITION bough FOR VALUES FROM (30) TO (40); \
+             CREATE TABLE unwatched (id int PRIMARY KEY); \
+             INSERT INTO tree SELECT generate_series(10, 39)",
+        )
+        .await?;
+    scene.told().await?;
+    for (table, id) in [("made", 10), ("attached", 20), ("bough", 30), ("twig", 31), ("tree", 11)] {
+        let delete = format!("DELETE FROM {table} WHERE id = {id}");
+        scene.is_told(&delete, &delete).await?;
+    }
+    ensure!(scene.database.value::<i64>("SELECT count(*) FROM pg_trigger WHERE tgrelid = 'unwatched'::regclass").await? == 0);
+    ensure!(
+        scene
+            .database
+            .value::<i64>("SELECT count(*) FROM pg_trigger WHERE tgname = 'pgvigil_actor' AND tgenabled <> 'A'")
+            .await?
+            == 0
+    );
+    // Who made or dropped a table is told too.
+    owner.run("SET application_name = 'psql'; DROP TABLE unwatched").await?;
+    let told = scene.told().await?;
+    let actor = &Scene::commit(&told)?["tx"]["actor"];
+    ensure!(actor["session_user"] == "postgres" && actor["application_name"] == "psql", "{told:#?}");
+    ensure!(told.iter().any(|event| event["type"] == "ddl" && event["tx"]["actor"]["session_user"] == "postgres"), "{told:#?}");
+    Ok(())
+}
+
+/// Each change has the statement that it was made by, as long as they can be told.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_statements_are_told_apart() -> Result<()> {
+    let mut scene = Scene::set(a_major(), "").await?;
+    for count in [3, 40] {
+        scene.ann.run("BEGIN").await?;
+        let from = if count == 3 { 1 } else { 10 };
+        for id in from..from + count {
+            scene.ann.run(&format!("DELETE FROM item WHERE id = {id}")).await?;
+        }
+        let told = scene.by_ann("COMMIT").await?;
+        let messages = told.iter().filter(|event| event["type"] == "message").count();
+        ensure!(messages == usize::try_from(count.min(16))?, "{messages} messages");
+        for (nth, change) in Scene::changes(&told, "delete")?.into_iter().filter(|change| change["table"] == "item").enumerate() {
+            let expected =
+                if nth < 15 { json!(format!("DELETE FROM item WHERE id = {}", change["key"]["id"])) } else { json!(null) };
+            ensure!(change["tx"]["actor"]["query"] == expected, "{nth}: {change}");
+        }
+    }
+    // The same statement, prepared once, is told once.
+    scene.ann.run("BEGIN").await?;
+    let delete = scene.ann.client().prepare("DELETE FROM item WHERE id = $1").await?;
+    for id in 60..80 {
+        scene.ann.client().execute(&delete, &[&id]).await?;
+    }
+    let told = scene.is_told("COMMIT", "DELETE FROM item WHERE id = $1").await?;
+    ensure!(told.iter().filter(|event| event["type"] == "message").count() == 1, "{told:#?}");
+    Ok(())
+}
+
+/// A transaction larger than memory, streamed while it runs, in parts of which a savepoint was rolled back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_streamed_transaction_is_told_like_any_other() -> Result<()> {
+    let mut scene = Scene::set(a_major(), "").await?;
+    scene.ann.run("INSERT INTO item SELECT i, repeat('x', 100) FROM generate_series(1000, 9000) i").await?;
+    scene.told().await?;
+    for statement in [
+        "BEGIN",
+        "SAVEPOINT a",
+        "DELETE FROM item WHERE id BETWEEN 1000 AND 4000",
+        "ROLLBACK TO a",
+        "DELETE FROM item WHERE id BETWEEN 1000 AND 5000",
+        "SAVEPOINT b",
+        "DELETE FROM item WHERE id BETWEEN 5001 AND 8000",
+        "ROLLBACK TO b",
+    ] {
+        scene.ann.run(statement).await?;
+    }
+    let told = scene.is_told("COMMIT", "DELETE FROM item WHERE id BETWEEN 1000 AND 5000").await?;
+    ensure!(Scene::changes(&told, "delete")?.len() == 4001);
+    Ok(())
+}
+
+/// Who is looked for is found: in the history and in the stream.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_actor_is_found_by_its_names() -> Result<()> {
+    let mut scene = Scene::set(a_major(), "").await?;
+    scene.by_ann("DELETE FROM item WHERE id = 1").await?;
+    scene.database.run("DELETE FROM item WHERE id = 2").await?;
+    scene.told().await?;
+    for (asked, ids) in [
+        ("actor=ann", vec![1]),
+        ("actor=the%20shop", vec![1]),
+        ("actor=postgres", vec![2]),
+        ("actor=nobody", vec![]),
+        ("actor=nobody,ann&actor=postgres", vec![2, 1]),
+    ] {
+        let page = scene.pgvigil.json(&format!("/api/v1/events?table=item&kinds=change&op=delete&{asked}")).await?;
+        let found: Vec<_> = page["events"].as_array().into_iter().flatten().map(|event| event["key"]["id"].clone()).collect();
+        ensure!(json!(found) == json!(ids), "{asked}: {page:#}");
+    }
+    let mut socket = scene.pgvigil.websocket("kinds=change,commit&actor=ann&from=oldest").await?;
+    let first = socket.until("a change", |event| event["type"] == "change").await?;
+    ensure!(first.last().is_some_and(|event| event["key"]["id"] == 1), "{first:#?}");
+    let commit = socket.next_of("commit").await?;
+    ensure!(commit["tx"]["actor"]["session_user"] == "ann", "{commit}");
+    Ok(())
+}
+
+/// In a database that says nothing about its bytes a text may be cut within a letter; in one of another encoding it is converted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_in_any_encoding_is_told() -> Result<()> {
+    let scene = Scene::set(a_major(), "").await?;
+    for (encoding, query) in [("SQL_ASCII", "DELETE /* \u{FFFD}"), ("LATIN1", "DELETE /* é")] {
+        let maintenance = Database::connect(&scene.cluster.url("postgres")).await?;
+        maintenance.run(&format!("CREATE DATABASE \"{encoding}\" ENCODING '{encoding}' TEMPLATE template0 LOCALE 'C'")).await?;
+        let mut other = Database::connect(&scene.cluster.url(encoding)).await?;
+        other.run("CREATE TABLE item (id int PRIMARY KEY); INSERT INTO item VALUES (1), (2); GRANT ALL ON item TO ann").await?;
+        set_up(&mut other, "--attribute-query 11").await.1?;
+        let pgvigil = Pgvigil::serve(&scene.cluster.url(encoding), &[]).await?;
+        pgvigil.wait_for_count("public.item", 2).await?;
+        let ann = Database::connect(&url_of(&scene.cluster, encoding, "ann")).await?;
+        let mut socket = pgvigil.websocket("kinds=commit").await?;
+        ann.run("DELETE /* é */ FROM item WHERE id = 1").await?;
+        let commit = socket.next_of("commit").await?;
+        let actor = &commit["tx"]["actor"];
+        ensure!(actor["session_user"] == "ann" && actor["query"] == query, "{encoding}: {commit}");
+    }
+    Ok(())
+}
