@@ -50,7 +50,7 @@ async fn a_forged_message_changes_nothing_but_its_own_text() -> Result<()> {
         }
         contents.push((prefix, "[".repeat(200_000)));
         contents.push((prefix, format!("{{\"a\": {}{}}}", "[".repeat(20_000), "]".repeat(20_000))));
-        contents.push((prefix, json!({"a": "x".repeat(1 << 20)}).to_string()));
+        contents.push((prefix, json!({"a": "x".repeat(100_000)}).to_string()));
     }
     for (id, (prefix, content)) in (1..).zip(&contents) {
         scene.ann.run("BEGIN").await?;
