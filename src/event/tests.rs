@@ -258,6 +258,8 @@ proptest! {
     /// Whatever a row holds, its event is JSON on one line, with every column in its place.
     #[test]
     fn any_row_becomes_json(values in prop::collection::vec(value(), 3), unsent in 0usize..5, cut in 0usize..5, names in prop::array::uniform3("[^\0]{1,8}")) {
+        let [a, b, c] = &names;
+        prop_assume!(a != b && b != c && a != c);
         let types = [INT4, TEXT, JSONB];
         let columns: Vec<_> = names.iter().zip(types).map(|(name, oid)| (true, name.as_str(), oid)).collect();
         let relation = relation(ReplicaIdentity::Default, &columns, &Encoding::Utf8);
@@ -277,9 +279,9 @@ proptest! {
         prop_assert!(event.is_ok(), "{}", lines[0]);
         let event = event.unwrap();
         for (index, (name, value)) in names.iter().zip(&values).enumerate() {
-            prop_assert_eq!(event["new"].get(name).is_some() || names[..].iter().filter(|n| *n == name).count() > 1, index != unsent && index != cut);
+            prop_assert_eq!(event["new"].get(name).is_some(), index != unsent && index != cut);
             if *value == Value::Null {
-                prop_assert!(event["new"][name].is_null() || names[..].iter().filter(|n| *n == name).count() > 1);
+                prop_assert!(event["new"][name].is_null());
             }
         }
         prop_assert!(received::Event::read(&lines[0]).is_ok());
