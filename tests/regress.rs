@@ -137,6 +137,7 @@ async fn follow(major: u32, tells_ddl: bool, files: &[String]) -> Result<()> {
     database.run("COPY (SELECT) TO PROGRAM 'mkdir -p regress/results regress/testtablespace'").await?;
     if tells_ddl {
         database.run(support::DDL_MESSAGES).await?;
+        database.run(&support::attribution()).await?;
     }
     database.run(IDENTITY).await?;
     database.run("CREATE PUBLICATION pgvigil FOR ALL TABLES").await?;
@@ -154,6 +155,13 @@ async fn follow(major: u32, tells_ddl: bool, files: &[String]) -> Result<()> {
         }
     }
     println!("PostgreSQL {major}: {} files in {:?}", files.len(), started.elapsed());
+    // Whatever failed on the way, it was not what setup makes: an error there has its name in the context.
+    let log = cluster.log();
+    let ours: Vec<&str> = log.lines().filter(|line| line.contains("function pgvigil.") || line.contains("pgvigil: ")).collect();
+    ensure!(ours.is_empty(), "{ours:#?}");
+    let attributed: i64 =
+        database.value("SELECT count(*) FROM pg_trigger WHERE tgname = 'pgvigil_actor' AND tgenabled = 'A'").await?;
+    ensure!(!tells_ddl || attributed > 100, "{attributed} tables are attributed");
     for watched in &watched {
         let agreement = watched.agrees(&database, Duration::from_secs(60)).await?;
         println!("PostgreSQL {major}: {agreement:?}, {} changes, after {:?}", watched.witness.changes(), started.elapsed());

@@ -187,13 +187,12 @@ impl Alert {
     /// The page of the transaction.
     pub fn link(&self, links: &Links) -> Option<String> {
         let transaction = self.transaction.as_ref()?;
-        Some(format!("{}/api/v1/transactions/{}", links.origin, transaction.id))
+        Some(format!("{}/?tx={}", links.origin, transaction.id))
     }
 
     fn document(&self, links: &Links, actor: impl Fn(&Actor) -> Actor) -> Bytes {
         let subject = self.subject.as_ref();
-        let link = self.link(links);
-        let undo = self.undo.as_ref().zip(link.as_ref());
+        let undo = self.undo.as_ref().zip(self.transaction.as_deref());
         let document = Document {
             r#type: "alert",
             id: &self.id,
@@ -214,12 +213,12 @@ impl Alert {
             last: rfc3339_unix(self.last),
             resolved_at: self.resolved_at.map(rfc3339_unix),
             times: self.times,
-            undo: undo.map(|(undo, link)| UndoDocument {
-                link: format!("{link}/undo"),
+            undo: undo.map(|(undo, transaction)| UndoDocument {
+                link: format!("{}/api/v1/transactions/{}/undo", links.origin, transaction.id),
                 restores: undo.restores,
                 reason: undo.reason,
             }),
-            link,
+            link: self.link(links),
             cannot_evaluate: &self.blind,
         };
         serde_json::to_vec(&document).unwrap_or_default().into()

@@ -126,6 +126,17 @@ impl Condition {
         }
     }
 
+    /// Whether a fall of a table from so many rows to so many is one that it looks for.
+    pub(super) fn is_broken_by(&self, from: i64, to: i64) -> bool {
+        match *self {
+            Self::CountZero { from_rows, .. } => to == 0 && from >= from_rows,
+            Self::CountDrop { percent, from_rows, .. } | Self::ChangedUnwatched { percent, from_rows, .. } => {
+                from >= from_rows && i128::from(from - to) * 100 > i128::from(from) * i128::from(percent)
+            }
+            _ => false,
+        }
+    }
+
     /// How far back it looks at a table's count.
     pub(super) fn looks_back(&self) -> Option<Duration> {
         match self {

@@ -78,6 +78,10 @@ pub struct WatchArgs {
     /// Where others reach the page: what the links of alerts begin with. Without it, the address that is listened on
     #[arg(long, env = "PGVIGIL_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
     pub public_url: Option<String>,
+
+    /// The rules of alerts without a file, where they are others than usual.
+    #[arg(skip)]
+    pub usual_rules: Option<&'static str>,
 }
 
 impl WatchArgs {
@@ -125,7 +129,11 @@ fn allow_files(connections: usize) {
 
 impl WatchArgs {
     fn rules(&self) -> Result<Rules, Failure> {
-        self.alerts.as_deref().map_or_else(|| Rules::usual().map_err(Failure::other), alerts::read)
+        match (&self.alerts, self.usual_rules) {
+            (Some(file), _) => alerts::read(file),
+            (None, Some(text)) => Rules::parse(text, |_| None).map_err(Failure::other),
+            (None, None) => Rules::usual().map_err(Failure::other),
+        }
     }
 
     /// What the links of alerts begin with.

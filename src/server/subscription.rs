@@ -160,10 +160,13 @@ impl Subscription {
                 }
             }
         }
-        if self.alerts.has_changed().unwrap_or(false) && self.filter.wants(StreamKind::Alert) {
+        if self.alerts.has_changed().unwrap_or(false) {
+            // Taken note of also by those who are not told: what is left unseen would wake them again at once.
             let bulletin = self.alerts.borrow_and_update();
-            alerts::news(&bulletin, self.alerted, &self.filter).for_each(|alert| batch.push(alert));
-            self.alerted = Some(bulletin.revision);
+            if self.filter.wants(StreamKind::Alert) {
+                alerts::news(&bulletin, self.alerted, &self.filter).for_each(|alert| batch.push(alert));
+                self.alerted = Some(bulletin.revision);
+            }
         }
         if self.beat.has_changed().unwrap_or(false) {
             let status = self.beat.borrow_and_update();
@@ -232,7 +235,7 @@ impl Following {
                     self.told = Told::Nothing { since: self.reader.position() };
                 }
                 // The counts that it was to stop at may be due now.
-                Read::Nothing if until < head && self.reader.position() >= until => {}
+                Read::Nothing if self.ahead.as_ref().is_some_and(|counts| self.reader.position() >= counts.after_block) => {}
                 Read::Nothing => break,
             }
             self.note_epoch();

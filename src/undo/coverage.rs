@@ -79,8 +79,8 @@ pub enum Reason {
     OldRowIncomplete,
     /// The value has bytes that mean nothing in the server's encoding.
     InvalidText,
-    /// The value is longer than `--max-value`.
-    TooLong,
+    /// The value is too long to be kept.
+    ValueCut,
     /// Nothing tells which row it is.
     RowNotNamed,
     /// `GENERATED ALWAYS AS IDENTITY`, and changed: SQL cannot set it back.
@@ -100,7 +100,7 @@ impl Reason {
                 "the log tells old rows by their key only; with REPLICA IDENTITY FULL it would tell them whole, from then on"
             }
             Self::InvalidText => "has bytes that mean nothing in the encoding of the database",
-            Self::TooLong => "longer than --max-value, so it was not kept",
+            Self::ValueCut => "too long to be kept; --max-value says how long a value may be",
             Self::RowNotNamed => "no key that is still there names the row, and not all of it is known",
             Self::IdentityAlways => "GENERATED ALWAYS AS IDENTITY: SQL cannot set it",
             Self::UniqueInACircle => "rows exchanged values that must be unique, which cannot be undone row by row",

@@ -142,7 +142,7 @@ impl<'p, 'a> Planner<'p, 'a, '_> {
         for (place, column) in unknown {
             let reason = match old.get(place) {
                 Some(Value::Invalid) => Reason::InvalidText,
-                Some(Value::Cut) => Reason::TooLong,
+                Some(Value::Cut) => Reason::ValueCut,
                 _ if !row.complete => Reason::OldRowIncomplete,
                 // It was not there when the row was told: what it would have got then is not known, what it gets now is.
                 _ if column.may_be_left_out => continue,
@@ -161,7 +161,7 @@ impl<'p, 'a> Planner<'p, 'a, '_> {
             let reason = match (old.get(place), new.get(place)) {
                 (Some(Value::Invalid), _) | (_, Some(Value::Invalid)) => Reason::InvalidText,
                 (Some(Value::Cut), Some(Value::Unknown)) => continue,
-                (Some(Value::Cut), _) | (_, Some(Value::Cut)) => Reason::TooLong,
+                (Some(Value::Cut), _) | (_, Some(Value::Cut)) => Reason::ValueCut,
                 // Never sent, so never changed; or not there yet when the old row was told.
                 (Some(Value::Unknown), Some(Value::Unknown)) => continue,
                 (Some(Value::Unknown), _) if row.complete => continue,

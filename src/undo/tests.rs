@@ -165,7 +165,7 @@ fn a_value_that_was_cut_is_missed_unless_it_is_what_it_was() {
         let coverage = undone(&[event], &shop(), &Options::default()).coverage;
         coverage.tables[0].missing.first().map(|missing| (missing.reason, missing.columns.clone()))
     };
-    let of_n = Some((Reason::TooLong, vec!["n".to_owned()]));
+    let of_n = Some((Reason::ValueCut, vec!["n".to_owned()]));
     let delete = event(1, "delete", USER, r#"{"id":1}"#, "null");
     assert_eq!(missing(cut(delete, r#""unchanged":[],"cut":{"old":{"n":9},"new":{}}"#)), of_n);
     // Two values may be as long as each other, and not be the same.

@@ -16,7 +16,7 @@ pub(super) enum Value<'a> {
     Unknown,
     /// It was sent, but not all of its bytes meant something.
     Invalid,
-    /// It is longer than pgvigil keeps.
+    /// It was sent, and was too long to be kept.
     Cut,
     /// SQL NULL.
     Null,

@@ -72,7 +72,7 @@ async fn slack_takes_its_own_shape_and_no_secret_is_told() -> Result<()> {
     let told = message.json()?;
     let text = told["text"].as_str().context("a text")?;
     assert!(text.starts_with("*critical* · app · count_zero: User fell from 22 to 0: 22 rows deleted"), "{text}");
-    assert!(text.contains("/api/v1/transactions/"), "{text}");
+    assert!(text.contains("/?tx="), "{text}");
     let health = scene.webhook("slack", "it was refused", |webhook| webhook["failed"] == 1).await?;
     assert_eq!((&health["failing"], &health["last_failure"]["given_up"]), (&json!(true), &json!(true)));
     assert_eq!(health["last_failure"]["error"], "refused with 404; is the address the right one?");

@@ -10,7 +10,7 @@ use futures_util::SinkExt;
 
 use crate::bystander::Bystander;
 use crate::scene::{TABLES, app};
-use crate::support::{Database, Direction, Flow, PATIENCE, Pgvigil, Proxy, UPGRADE, a_major, cluster, wait_for};
+use crate::support::{Database, Direction, Flow, PATIENCE, Pgvigil, Proxy, Resources, UPGRADE, a_major, cluster, wait_for};
 
 /// A history that a few seconds of changes go through.
 const SMALL: [&str; 2] = ["--history-memory", "8MiB"];
@@ -159,5 +159,29 @@ async fn errors_of_one_are_told_to_that_one_alone() -> Result<()> {
     wrong.until("the end", |_| false).await.err().context("it goes on after nonsense")?;
     wait_for("the others' changes", PATIENCE, async || Ok((bystander.times("change") == 2).then_some(()))).await?;
     ensure!(bystander.heard(&["error", "gap"]).is_empty(), "it was told of another's mistakes");
+    Ok(())
+}
+
+/// Whatever a client has asked to be told, and not to be told: where nothing happens, nothing is done for it.
+#[tokio::test]
+async fn idle_ones_cost_no_time() -> Result<()> {
+    let cluster = cluster(a_major()).await?;
+    app(&cluster).await?;
+    let pgvigil = Pgvigil::serve(&cluster.url("app"), &[]).await?;
+    pgvigil.wait_for_count("public.item", 1000).await?;
+    let mut clients = Vec::new();
+    for kinds in ["change", "counts", "commit,ddl", "alert", "status", "running", "message", "change,counts,status"] {
+        let mut client = pgvigil.websocket(&format!("kinds={kinds}")).await?;
+        client.next_of("hello").await?;
+        clients.push(client);
+    }
+    let mut clock = pgvigil.websocket("kinds=status").await?;
+    let before = Resources::of(pgvigil.pid()?)?.cpu;
+    for _beat in 0..4 {
+        clock.next_of("status").await?;
+    }
+    let used = Resources::of(pgvigil.pid()?)?.cpu - before;
+    // One task that does not rest has all of a CPU, or on a busy machine a good part of it: 3 s here.
+    ensure!(used < Duration::from_millis(600), "{used:?} of CPU time in 3 s of idleness");
     Ok(())
 }

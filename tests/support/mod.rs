@@ -24,7 +24,7 @@ pub(crate) use process::{Pgvigil, signal};
 pub(crate) use proxy::{Direction, Flow, Proxy};
 #[cfg(target_os = "linux")]
 pub(crate) use resources::Resources;
-pub(crate) use stage::{DDL_MESSAGES, Stage, play_all};
+pub(crate) use stage::{DDL_MESSAGES, Stage, attribution, play_all};
 pub(crate) use stream::{EventSource, ServerSentEvent, UPGRADE, WebSocket};
 pub(crate) use wait::{PATIENCE, wait_for};
 pub(crate) use watched::{Agreement, Table, Watched, tables};

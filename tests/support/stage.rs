@@ -14,6 +14,17 @@ use super::watched::{Agreement, Watched};
 pub(crate) const DDL_MESSAGES: &str =
     concat!(include_str!("../../sql/setup/schema.sql"), include_str!("../../sql/setup/ddl_messages.sql"));
 
+/// What `setup` has the database tell of who does it, here of every operation, on every table to come. Goes behind [`DDL_MESSAGES`].
+pub(crate) fn attribution() -> String {
+    let sql = concat!(include_str!("../../sql/setup/attribution.sql"), include_str!("../../sql/setup/attribution_to_come.sql"));
+    let places = [
+        ("{operations}", "insert,update,delete,truncate"),
+        ("{events}", "INSERT OR UPDATE OR DELETE OR TRUNCATE"),
+        ("{query_length}", "500"),
+    ];
+    places.into_iter().fold(sql.to_owned(), |sql, (place, value)| sql.replace(place, value))
+}
+
 /// A database, and a session in it.
 pub(crate) struct Stage {
     url: String,

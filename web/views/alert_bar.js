@@ -22,13 +22,13 @@ export function createAlertBar(on) {
   part('alert-acknowledge').addEventListener('click', () => drawn && on.acknowledge(drawn.id));
 
   /** @param {State} state @param {Freshness} freshness */
-  return function draw({ alerts }, { numbers }) {
+  return function draw({ alerts, connection }, { numbers }) {
     const [worst = null, ...others] = numbers === 'blocked' ? [] : pressing(alerts);
-    const current = numbers === 'plain' || numbers === 'behind';
+    // What was said before the page lost pgvigil may be over by now.
+    const current = connection.status !== null;
     set(part('alert-bar'), { hidden: worst === null, 'data-severity': worst?.severity, 'data-current': current });
     set(part('alert-more'), { hidden: others.length === 0 });
     setText(part('alert-more'), `+${count(others.length)} more`);
-    // What was said before the page lost pgvigil may be over by now.
     set(part('alert-old'), { hidden: current });
     if (worst === drawn) return;
     drawn = worst;

@@ -24,8 +24,8 @@ export function createAlerts(on) {
   part('alerts-close').addEventListener('click', on.close);
 
   /** @param {State} state @param {Freshness} freshness */
-  return function draw({ alerts }, freshness) {
-    drawCaution(alerts, freshness);
+  return function draw({ alerts, connection }, freshness) {
+    drawCaution(alerts, connection, freshness);
     if (alerts === last) return;
     last = alerts;
     const active = firing(alerts);
@@ -55,11 +55,17 @@ export function createAlerts(on) {
   };
 }
 
-/** What keeps the rules from seeing, or this page from knowing. @param {State['alerts']} alerts @param {Freshness} freshness */
-function drawCaution({ evaluating }, { numbers }) {
-  const current = numbers === 'plain' || numbers === 'behind';
-  const blind = 'Cannot evaluate: rules about counts are blind until the counts are known again.';
-  const text = !current ? 'This page is not live: the alerts are those that it last heard of.' : evaluating === false ? blind : '';
+/**
+ * What keeps the rules from seeing, or this page from knowing.
+ *
+ * @param {State['alerts']} alerts
+ * @param {State['connection']} connection
+ * @param {Freshness} freshness
+ */
+function drawCaution({ evaluating }, { status }, { numbers }) {
+  const known = numbers === 'plain' || numbers === 'behind';
+  const blind = !known || evaluating === false ? 'Cannot evaluate: rules about counts are blind until the counts are known again.' : '';
+  const text = status ? blind : 'This page has lost pgvigil: the alerts are those that it last heard of.';
   set(part('alerts-caution'), { hidden: text === '' });
   setText(part('alerts-caution'), text);
 }

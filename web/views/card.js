@@ -91,7 +91,7 @@ function summaryNodes({ commit }) {
       after !== null && after !== undefined && inserts + deletes + (truncates ?? 0) > 0 && h('span', 'after', ` → ${count(after)}`),
     ),
   );
-  if (tables.length > SUMMARY_TABLES) nodes.push(h('span', 'touched', `+${tables.length - SUMMARY_TABLES} tables`));
+  if (tables.length > SUMMARY_TABLES) nodes.push(h('span', 'touched', `+${plural(tables.length - SUMMARY_TABLES, 'table')}`));
   return nodes;
 }
 

@@ -42,7 +42,7 @@ export function changeNode(event, table, brief) {
   const key = keyOf(change, table);
   const schema = event.schema === 'public' ? '' : `${event.schema}.`;
   const subject = h('span', 'subject', h('span', 'schema', schema), h('b', {}, event.table), ...keyNodes(key, brief));
-  return h('li', 'row', operationNode(event.op), subject, h('span', 'what', ...whatNodes({ ...change, key }, table, brief)));
+  return h('li', 'row', operationNode(event.op), subject, h('span', 'what', ...whatNodes({ ...change, key }, table, brief).flatMap((node) => [node, ' '])));
 }
 
 /**

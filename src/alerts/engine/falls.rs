@@ -9,6 +9,7 @@
 //! ```
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::table::{Count, Last};
 use super::{Cause, Engine};
@@ -130,9 +131,14 @@ impl Engine {
             let fallen_to = |from, ago, good, clear, usual_after| {
                 known.fallen(from, after, ago, why, Clearing::Count { good, clear, usual_after: Some(usual_after) })
             };
+            // What this transaction did by itself is said before what it only completed.
+            let highest = match rule.condition.is_broken_by(before, after) {
+                true => Some((before, Duration::ZERO)),
+                false => highest,
+            };
             match (&rule.condition, highest) {
-                (Condition::CountZero { from_rows, resolve_after, .. }, Some((from, ago)))
-                    if after == 0 && from >= *from_rows =>
+                (condition @ Condition::CountZero { resolve_after, .. }, Some((from, ago)))
+                    if condition.is_broken_by(from, after) =>
                 {
                     is_empty = true;
                     let from = engine.board.from(key).map_or(from, |known| known.max(from));
@@ -140,14 +146,13 @@ impl Engine {
                 }
                 // What is empty is said to be that, and not also to have fallen.
                 (Condition::CountDrop { .. }, _) if is_empty => {}
-                (Condition::CountDrop { percent, from_rows, resolve_after, .. }, Some((from, ago))) => {
-                    let fallen = from >= *from_rows && i128::from(from - after) * 100 > i128::from(from) * i128::from(*percent);
-                    if fallen {
-                        let from = engine.board.from(key).map_or(from, |known| known.max(from));
-                        let good = from - part(from, *percent);
-                        let clear = from - part(from, *percent) / 2;
-                        engine.board.report(key, rule, fallen_to(from, ago, good, clear, *resolve_after), now);
-                    }
+                (condition @ Condition::CountDrop { percent, resolve_after, .. }, Some((from, ago)))
+                    if condition.is_broken_by(from, after) =>
+                {
+                    let from = engine.board.from(key).map_or(from, |known| known.max(from));
+                    let good = from - part(from, *percent);
+                    let clear = from - part(from, *percent) / 2;
+                    engine.board.report(key, rule, fallen_to(from, ago, good, clear, *resolve_after), now);
                 }
                 (Condition::CountFloor { min }, _) if after < *min => {
                     engine.board.report(key, rule, known.below(Some(before), after, *min, why), now);
@@ -165,9 +170,8 @@ impl Engine {
     /// A table has other rows than when they were last known.
     fn changed(&mut self, oid: u32, last: Last, rows: i64, why: Option<&Cause>, now: Moment) {
         self.each_rule(oid, |engine, index, rule, known| {
-            let Condition::ChangedUnwatched { percent, from_rows, resolve_after } = rule.condition else { return };
-            let fallen = i128::from(last.rows - rows) * 100 > i128::from(last.rows) * i128::from(percent);
-            if last.rows >= from_rows && fallen {
+            let Condition::ChangedUnwatched { resolve_after, .. } = rule.condition else { return };
+            if rule.condition.is_broken_by(last.rows, rows) {
                 let text = text::changed_unwatched(known.called(), last.rows, rows, now.since(last.at), last.watched);
                 let report = Report::new(text, Clearing::Quiet(resolve_after));
                 let (from, to) = (Some(last.rows), Some(rows));

@@ -26,7 +26,7 @@ fn the_users_are_gone() {
     assert_eq!((&told["schema"], &told["table"], &told["oid"]), (&json!("public"), &json!("User"), &json!(1)));
     assert_eq!((&told["from"], &told["to"], &told["deleted"], &told["times"]), (&json!(22), &json!(0), &json!(22), &json!(1)));
     assert_eq!((&told["tx"]["id"], &told["actor"]["session_user"]), (&json!("1-0-1"), &json!("alice")));
-    assert_eq!(told["link"], "http://127.0.0.1:7777/api/v1/transactions/1-0-1");
+    assert_eq!(told["link"], "http://127.0.0.1:7777/?tx=1-0-1");
     assert_eq!(
         told["undo"],
         json!({"link": "http://127.0.0.1:7777/api/v1/transactions/1-0-1/undo", "restores": true, "reason": null})
@@ -55,6 +55,15 @@ fn rows_that_go_one_by_one_are_gone_too() {
     let alert = scene.alert();
     assert_eq!(alert.text, "User fell from 22 to 0 within 42 s: the last of it 1 row deleted in one transaction by alice (psql)");
     assert_eq!((alert.from, alert.to, scene.raised()), (Some(22), Some(0), 1));
+}
+
+#[test]
+fn what_one_transaction_did_is_told_before_what_others_did_earlier() {
+    let mut scene = Scene::live(ZERO, &[user(41)]);
+    scene.delete(2, 39);
+    scene.pass(5);
+    scene.delete(39, 0);
+    assert_eq!(scene.alert().text, "User fell from 39 to 0: 39 rows deleted in one transaction by alice (psql)");
 }
 
 #[test]

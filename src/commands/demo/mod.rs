@@ -42,7 +42,8 @@ pub struct DemoArgs {
 const DATABASE: &str = "arcade";
 
 /// Plays and watches until cancelled.
-pub async fn run(args: DemoArgs, cancel: CancellationToken) -> Result<(), Failure> {
+pub async fn run(mut args: DemoArgs, cancel: CancellationToken) -> Result<(), Failure> {
+    args.watch.usual_rules = Some(include_str!("alerts.toml"));
     let bound = args.watch.bind().await?;
     let binaries = Binaries::find(args.pg_bin.as_deref()).map_err(|error| no_programs(&error))?;
     let starting = Cluster::start(&binaries, cluster::Options::default());

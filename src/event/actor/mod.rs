@@ -128,7 +128,8 @@ impl Attribution {
                 _ => annotations.extend(annotation(&text).map(|annotation| (at, Some(annotation)))),
             }
         }
-        Self::join(&told, &annotations)
+        // As with most transactions.
+        if told.is_empty() && annotations.is_empty() { Self::default() } else { Self::join(&told, &annotations) }
     }
 
     fn join(told: &[(u64, Told)], annotations: &[(u64, Option<Box<RawValue>>)]) -> Self {

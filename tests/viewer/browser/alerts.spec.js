@@ -7,6 +7,7 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 
 import { SHOP } from './support/incident.js';
+import { looker } from './support/looks.js';
 import { freePort } from './support/postgres.js';
 import { until } from './support/wait.js';
 import { startWorld } from './support/world.js';
@@ -48,17 +49,20 @@ test('a webhook that fails is shown, with what went wrong', async () => {
   await until('the alert', async () => /Cart.*deleted/.test(await viewer.page.innerText('#alert-bar')));
   await viewer.page.click('#alerts-button');
   await until('the failure', async () => /FAILING\s*nobody[\s\S]*Last failure \d\d:\d\d:\d\d: \S/i.test(await viewer.page.innerText('#webhooks')), 25_000);
+  await looker(viewer, { width: 1440, colorScheme: 'light' })('webhooks');
   await viewer.close();
 });
 
 test('while the watch is not live, it is said that rules cannot be evaluated', async () => {
-  const viewer = await world.open();
+  const size = { width: 360, height: 740, colorScheme: /** @type {const} */ ('dark'), touch: true };
+  const viewer = await world.open(size);
   await viewer.becomes('live');
-  await viewer.page.click('#alerts-button');
+  await viewer.page.tap('#tab-alerts');
   // The server goes, pgvigil stays.
   world.postgres.server.kill('SIGQUIT');
   await viewer.becomes('disconnected', 30_000);
   await until('the alert', async () => /has not been live[\s\S]*Cannot evaluate [\s\S]*enough users/.test(await viewer.page.innerText('#alerts-active')));
-  assert.match(await viewer.page.innerText('#alerts-caution'), /This page is not live/);
+  assert.match(await viewer.page.innerText('#alerts-caution'), /^Cannot evaluate: rules about counts are blind/);
+  await looker(viewer, size)('blind');
   await viewer.close();
 });

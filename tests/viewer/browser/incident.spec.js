@@ -245,6 +245,7 @@ test('the page is lost while an alert holds: the alert is as last heard', async 
   world.pgvigil.signal('SIGSTOP');
   await viewer.becomes('disconnected');
   assert.match(await viewer.text('alert-bar'), /as last heard/);
+  assert.match(await viewer.page.textContent('#alerts-caution') ?? '', /has lost pgvigil/);
   assert.match(await viewer.page.title(), /^✕ disconnected · ▲/);
   world.pgvigil.signal('SIGCONT');
   await viewer.becomes('live', 30_000);

@@ -73,6 +73,11 @@ test('no name, value or number is so long that it widens the page', async (t) =>
     await viewer.fits();
     await viewer.page.locator('.card-toggle').first().click();
     await viewer.fits();
+    await viewer.page.keyboard.press('g');
+    await viewer.page.keyboard.press('d');
+    await viewer.page.locator('.verdict:not(.waiting)').waitFor();
+    await viewer.page.locator('.falls').waitFor();
+    await viewer.fits();
     await viewer.close();
   }
 });

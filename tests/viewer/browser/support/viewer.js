@@ -82,7 +82,7 @@ export class Viewer {
   /** The page and its parts are not wider than their room. */
   async fits() {
     const wide = await this.page.evaluate(() =>
-      [document.documentElement, ...document.querySelectorAll('.scroll, .panel-head, .header, .trouble, .tabs')]
+      [document.documentElement, ...document.querySelectorAll('.scroll, .panel-head, .header, .alert-bar, .trouble, .tabs')]
         .filter((element) => element.scrollWidth > element.clientWidth + 1)
         .map((element) => `${element.tagName}#${element.id}.${element.className}: ${element.scrollWidth} in ${element.clientWidth}`),
     );
