@@ -144,8 +144,12 @@ impl Session<'_> {
                     let Some(drained) = cancel.run_until_cancelled(self.drain(stream)).await else { return Ok(()) };
                     drained?;
                 }
-                // It ends only with this, or when it fails in a way that it should not.
-                sight = sights.recv() => self.sight(sight.ok_or(PipelineError::Unobserved)?)?,
+                sight = sights.recv() => match sight {
+                    Some(sight) => self.sight(sight)?,
+                    // The observer ends when all does, or when it fails in a way that it should not.
+                    None if cancel.is_cancelled() => return Ok(()),
+                    None => return Err(PipelineError::Unobserved),
+                },
                 Some(report) = reports.recv() => self.report(report),
                 () = tokio::time::sleep_until(publish_at.unwrap_or_else(Instant::now)), if publish_at.is_some() => self.publish(),
                 () = sleep_until(announce_at) => self.announce(),
