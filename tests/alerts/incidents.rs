@@ -1,6 +1,7 @@
 //! What is raised, on every version of PostgreSQL.
 
 use anyhow::{Context, Result, ensure};
+use pgvigil::commands::setup::{SetupOptions, setup};
 use serde_json::json;
 
 use crate::scene::{Scene, app};
@@ -63,6 +64,28 @@ async fn dropped_and_truncated_tables_are_told(major: u32) -> Result<()> {
     let alert = scene.fires("table_dropped").await?;
     assert_eq!(alert["text"], "User was dropped, with the 22 rows that it had when it was last counted");
     assert!(alert["tx"]["xid"].is_u64(), "the message of the transaction tells which it was: {alert}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_it_was_is_told_where_it_is_attributed() -> Result<()> {
+    let (cluster, mut database) = app(a_major(), "DROP PUBLICATION pgvigil").await?;
+    let options = SetupOptions { apply: true, all_tables: true, ..SetupOptions::for_publication("pgvigil") };
+    setup(database.client(), &options, &mut Vec::new()).await?;
+    let rules = "[[rule]]\nkind = \"count_zero\"\n\
+        [[rule]]\nkind = \"mass_delete\"\nrows = 1\nexcept_actors = [\"archiver\"]\n\
+        [[rule]]\nname = \"by the archiver\"\nkind = \"mass_delete\"\nrows = 1\nactors = [\"archiver\"]\n";
+    let url = cluster.url("app");
+    let scene = Scene::of(cluster, database, &url, rules, &[]).await?;
+    scene.database.run("SET application_name = 'archiver'").await?;
+    scene.database.run(r#"DELETE FROM "User" WHERE email LIKE 'confidential%'"#).await?;
+    let alert = scene.fires("count_zero").await?;
+    let said = alert["text"].as_str().context("a text")?;
+    assert!(said.ends_with("22 rows deleted in one transaction by postgres (archiver)"), "{said}");
+    assert_eq!(alert["actor"]["application_name"], "archiver");
+    scene.fires("by the archiver").await?;
+    assert!(!scene.active().await?.contains(&"mass_delete".to_owned()));
+    assert!(!scene.pgvigil.stderr().contains("confidential"), "the statement was logged");
     Ok(())
 }
 
