@@ -258,13 +258,8 @@ proptest! {
     /// Whatever a row holds, its event is JSON on one line, with every column in its place.
     #[test]
     fn any_row_becomes_json(values in prop::collection::vec(value(), 3), unsent in 0usize..5, cut in 0usize..5, names in prop::array::uniform3("[^\0]{1,8}")) {
-<<<<<<< HEAD
         // No table has two columns of one name.
         prop_assume!(names[0] != names[1] && names[0] != names[2] && names[1] != names[2]);
-=======
-        let [a, b, c] = &names;
-        prop_assume!(a != b && b != c && a != c);
->>>>>>> undo2
         let types = [INT4, TEXT, JSONB];
         let columns: Vec<_> = names.iter().zip(types).map(|(name, oid)| (true, name.as_str(), oid)).collect();
         let relation = relation(ReplicaIdentity::Default, &columns, &Encoding::Utf8);

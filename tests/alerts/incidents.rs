@@ -25,7 +25,8 @@ async fn users_that_are_gone_are_told_everywhere(major: u32) -> Result<()> {
     assert!(said.starts_with("User fell from 22 to 0: 22 rows deleted in one transaction"), "{said}");
     assert_eq!(alert["undo"]["restores"], true);
     let link = alert["link"].as_str().and_then(|link| link.strip_prefix(scene.pgvigil.origin())).context("a link to here")?;
-    let transaction = scene.pgvigil.json(link).await?;
+    let tx = link.strip_prefix("/?tx=").context("to the page of a transaction")?;
+    let transaction = scene.pgvigil.json(&format!("/api/v1/transactions/{tx}")).await?;
     assert_eq!(transaction["events"].as_array().map(Vec::len), Some(23));
 
     // To whoever comes later it is told as well, and by every other way.
