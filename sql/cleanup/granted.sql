@@ -8,6 +8,7 @@ UNION ALL
 SELECT 'SCHEMA', NULL, n.nspname::text
   FROM pg_namespace n
  WHERE EXISTS (SELECT FROM aclexplode(n.nspacl) a WHERE a.grantee = $1::text::regrole)
+   AND n.nspname <> 'pgvigil'      -- goes as a whole
 UNION ALL
 SELECT 'DATABASE', NULL, d.datname::text
   FROM pg_database d

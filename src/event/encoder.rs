@@ -95,6 +95,8 @@ struct Transaction {
     attribution: Attribution,
     /// Which of its stretches the next events belong to.
     stretch: usize,
+    /// Which of them did something first. A message that nothing belongs to, as a forged one would be, is not who did it.
+    first: Option<usize>,
 }
 
 impl Encoder {
@@ -113,6 +115,7 @@ impl Encoder {
         transaction.changes = 0;
         transaction.attribution = Attribution::default();
         transaction.stretch = 0;
+        transaction.first = None;
         let any = EventId { epoch: epoch.clone(), place: transaction.place }.to_string();
         let id = TransactionId { epoch: epoch.clone(), commit_lsn: *commit_lsn };
         transaction.id.clear();
@@ -184,7 +187,7 @@ impl Encoder {
             json::integer(out, transaction.changes);
             out.extend_from_slice(b",\"actor\":");
             // Writing text and numbers to memory does not fail.
-            out.extend(serde_json::to_vec(&transaction.attribution.actor()).unwrap_or_default());
+            out.extend(serde_json::to_vec(&transaction.attribution.actor(transaction.first)).unwrap_or_default());
             out.extend_from_slice(b"},\"tables\":[");
             for (index, totals) in totals.iter().enumerate() {
                 if index > 0 {
@@ -251,6 +254,7 @@ impl Encoder {
 
     fn next_change(&mut self, block: &mut BlockBuilder, relation: &Relation, operation: Operation) -> NewEvent {
         self.transaction.changes += 1;
+        self.transaction.first.get_or_insert(self.transaction.stretch);
         let (table, actor) = (block.table(relation.table()), self.actor(block));
         NewEvent { operation: Some(operation), actor, ..self.transaction.next(Kind::Change, Some(table)) }
     }

@@ -118,7 +118,7 @@ impl Applier {
     /// The transactions that are streamed while they run, and who does each, as far as it was told.
     pub(super) fn running(&self) -> impl Iterator<Item = (Running<'_>, Option<Actor>)> {
         self.assembler.running().map(|running| {
-            let actor = attribution(running.xid, running.notes, &self.encoding).actor().cloned();
+            let actor = attribution(running.xid, running.notes, &self.encoding).actor(None).cloned();
             (running, actor)
         })
     }

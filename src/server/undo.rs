@@ -56,7 +56,11 @@ async fn answer(app: &App, asked: Undo, headers: &HeaderMap) -> Result<Response,
         Some(id) => {
             let asked = id.clone();
             subject.title = format!("transaction {id}");
-            subject.warnings.extend(whole(look(app, move |history| history.transaction(&asked)).await?)?);
+            subject.lost = whole(look(app, move |history| history.transaction(&asked)).await?)?;
+            if subject.lost > 0 {
+                let known = format!("The history does not keep the first {} changes of this transaction any more.", subject.lost);
+                subject.warnings.push(known);
+            }
             let Lsn(lsn) = id.commit_lsn;
             (Some(Bound::Lsn(id.commit_lsn)), Some(Bound::Lsn(Lsn(lsn.saturating_add(1)))))
         }
@@ -109,13 +113,11 @@ async fn answer(app: &App, asked: Undo, headers: &HeaderMap) -> Result<Response,
     Ok(([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-store")], body).into_response())
 }
 
-/// What is to be said if not all of the transaction is kept.
-fn whole(lookup: TransactionLookup) -> Result<Option<String>, Problem> {
+/// How many of its events are not kept any more.
+fn whole(lookup: TransactionLookup) -> Result<u64, Problem> {
     match lookup {
-        TransactionLookup::Whole(_) => Ok(None),
-        TransactionLookup::PartlyKept { first_ordinal, .. } => {
-            Ok(Some(format!("The history keeps this transaction only from its event {first_ordinal} on.")))
-        }
+        TransactionLookup::Whole(_) => Ok(0),
+        TransactionLookup::PartlyKept { first_ordinal, .. } => Ok(first_ordinal.saturating_sub(1)),
         TransactionLookup::Arriving => Err(Kind::NotYetThere.because("Ask again in a moment.")),
         TransactionLookup::NoLongerKept => {
             Err(Kind::NoLongerKept.because("Give pgvigil more memory with --history-memory to reach further back."))

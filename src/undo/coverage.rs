@@ -173,14 +173,14 @@ impl Tally {
 }
 
 impl Coverage {
-    pub(super) fn new(tables: Vec<TableCoverage>, warnings: Vec<String>) -> Self {
+    pub(super) fn new(tables: Vec<TableCoverage>, warnings: Vec<String>, lost: u64) -> Self {
         let truncated = |table: &TableCoverage| {
             let of_truncate = table.missing.iter().filter(|missing| missing.reason == Reason::Truncated);
             of_truncate.filter_map(|missing| missing.rows).sum::<u64>()
         };
         Coverage {
-            complete: warnings.is_empty() && tables.iter().all(|table| table.missing.is_empty()),
-            rows: tables.iter().map(|table| table.rows() + truncated(table)).sum(),
+            complete: lost == 0 && warnings.is_empty() && tables.iter().all(|table| table.missing.is_empty()),
+            rows: lost + tables.iter().map(|table| table.rows() + truncated(table)).sum::<u64>(),
             restorable: tables.iter().map(|table| table.restorable).sum(),
             tables,
             warnings,

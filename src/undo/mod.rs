@@ -56,6 +56,8 @@ pub struct Subject {
     pub title: String,
     /// What is not known of it: gaps, above all.
     pub warnings: Vec<String>,
+    /// Changes that are known to have been made and are not kept any more.
+    pub lost: u64,
 }
 
 /// Reverses changes, which are given oldest first and without anything missing between them.
@@ -71,6 +73,6 @@ pub fn undo<'a>(changes: &'a [Change<'a>], schema: &Schema, options: &Options, s
         }
     }
     let tables = tallies.into_iter().zip(&effects).map(|(tally, effect)| tally.finish(effect)).collect();
-    let coverage = Coverage::new(tables, subject.warnings);
+    let coverage = Coverage::new(tables, subject.warnings, subject.lost);
     Undo { sql: script::script(&steps, schema, &coverage, &subject.title), coverage }
 }

@@ -55,7 +55,7 @@ fn event(ordinal: usize, op: &str, table: Oid, old: &str, new: &str) -> String {
 
 fn undone(events: &[String], schema: &Schema, options: &Options) -> Undo {
     let changes = changes(events);
-    undo(&changes, schema, options, Subject { title: "a test".to_owned(), warnings: Vec::new() })
+    undo(&changes, schema, options, Subject { title: "a test".to_owned(), warnings: Vec::new(), lost: 0 })
 }
 
 fn changes(events: &[String]) -> Vec<Change<'_>> {

@@ -84,7 +84,7 @@ async fn a_forged_message_changes_nothing_but_its_own_text() -> Result<()> {
         .await?;
     scene.ann.run("DELETE FROM item WHERE id = 61").await?;
     let told = scene.is_told("COMMIT", "DELETE FROM item WHERE id = 61").await?;
-    ensure!(Scene::commit(&told)?["tx"]["actor"]["annotation"] == json!({"n": 1}));
+    ensure!(Scene::commit(&told)?["tx"]["actor"]["annotation"]["n"].is_number());
 
     scene.ann.run("BEGIN").await?;
     let lie = format!(
@@ -97,9 +97,17 @@ async fn a_forged_message_changes_nothing_but_its_own_text() -> Result<()> {
     let actor = &Scene::commit(&told)?["tx"]["actor"];
     ensure!(actor["session_user"] == "postgres" && actor["source"] == "trigger", "{actor}");
 
+    // But where it did what is told of, that is told.
+    scene.ann.run("BEGIN").await?;
+    scene.ann.run(&lie).await?;
+    scene.ann.run("DELETE FROM item WHERE id = 62").await?;
+    let told = scene.is_told("COMMIT", "DELETE FROM item WHERE id = 62").await?;
+    let actor = &Scene::commit(&told)?["tx"]["actor"];
+    ensure!(actor["session_user"] == "ann" && actor["source"] == "trigger", "{actor}");
+
     // Outside of any transaction there is nobody to speak of.
     scene.ann.run(&format!("SELECT pg_logical_emit_message(false, 'pgvigil.actor', '{}')", forged("1"))).await?;
     let told = scene.told().await?;
     ensure!(told.iter().all(|event| event["type"] == "message" && event["tx"] == Value::Null), "{told:#?}");
-    scene.pgvigil.wait_for_count("public.item", 100 - i64::try_from(contents.len())? - 2 + 1).await
+    scene.pgvigil.wait_for_count("public.item", 100 - i64::try_from(contents.len())? - 3 + 1).await
 }

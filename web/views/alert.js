@@ -33,11 +33,13 @@ export function shortNodes(alert) {
 
 /** What happened, when, and by whom, as parts of one line. @param {Alert} alert @returns {(Node|string)[]} */
 export function evidence(alert) {
-  const { deleted, tx, actor, times = 1 } = alert;
+  const { deleted, from, to, tx, actor, times = 1 } = alert;
+  // A truncate may have taken the most of them.
+  const explained = from == null || to == null || from - to <= (deleted ?? 0);
   // Where the sentence of the alert is shown, it says that already.
   const brief = shortText(alert) !== alert.text;
   const parts = [
-    brief && deleted ? `${plural(deleted, 'row')} deleted in 1 tx` : null,
+    brief && deleted && explained ? `${plural(deleted, 'row')} deleted in 1 tx` : null,
     h('time', { datetime: lastOf(alert) }, tx ? timeOfDay(tx.time).slice(0, 8) : wall(new Date(lastOf(alert)))),
     times > 1 ? `${count(times)} times` : null,
     brief && whoNode(actor),

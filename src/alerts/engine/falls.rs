@@ -142,7 +142,9 @@ impl Engine {
                 {
                     is_empty = true;
                     let from = engine.board.from(key).map_or(from, |known| known.max(from));
-                    engine.board.report(key, rule, fallen_to(from, ago, 1, (from / 10).max(1), *resolve_after), now);
+                    // Those who come meanwhile do not bring back what is gone.
+                    let half = (from / 2).max(1);
+                    engine.board.report(key, rule, fallen_to(from, ago, half, half, *resolve_after), now);
                 }
                 // What is empty is said to be that, and not also to have fallen.
                 (Condition::CountDrop { .. }, _) if is_empty => {}

@@ -38,10 +38,13 @@ fn a_table_that_is_filled_again_is_well() {
     scene.delete(22, 0);
     scene.count(&[user(1)], false);
     assert_eq!(scene.fires(), ["count_zero"], "one row is no margin");
+    scene.count(&[user(10)], false);
+    scene.pass(120);
+    assert_eq!(scene.fires(), ["count_zero"], "nor are those who came meanwhile");
     scene.count(&[user(22)], false);
     assert!(scene.fires().is_empty());
     let resolved = scene.bulletin().alerts.last().cloned().unwrap();
-    assert_eq!((resolved.state, resolved.resolved_at), (State::Resolved, Some(NOON)));
+    assert_eq!((resolved.state, resolved.resolved_at), (State::Resolved, Some(NOON + 120_000_000)));
 }
 
 #[test]

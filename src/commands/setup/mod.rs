@@ -167,7 +167,7 @@ pub async fn run(args: SetupArgs, out: &mut dyn Write) -> Result<(), Failure> {
 /// Prints the SQL to `out` and, if the options say so, runs it.
 pub async fn setup(client: &mut Client, options: &SetupOptions, out: &mut dyn Write) -> Result<(), SetupError> {
     let looking = script::look(client).await?;
-    let Plan { mut script, obstacle, next } = Plan::make(looking.client(), options).await?;
+    let Plan { mut script, obstacle, next, .. } = Plan::make(looking.client(), options).await?;
     looking.rollback().await?;
     match obstacle {
         // SQL that was refused is not shown as if it were to be run.

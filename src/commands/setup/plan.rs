@@ -19,6 +19,8 @@ pub(super) struct Plan {
     pub(super) obstacle: Option<SetupError>,
     /// What is left for a person to do, once it was run.
     pub(super) next: Script,
+    /// Its script makes the schema `pgvigil`.
+    makes_schema: bool,
 }
 
 /// Who is connected, and to what.
@@ -70,7 +72,7 @@ impl Plan {
 
         let attribution = Attribution::choose(client, options, &selection).await?;
 
-        let mut plan = Plan { script: Script::default(), obstacle: None, next: Script::default() };
+        let mut plan = Plan { script: Script::default(), obstacle: None, next: Script::default(), makes_schema: false };
         plan.introduce(&server);
         plan.explain_left_out(&selection, options);
         plan.schema(&selection, &server, &attribution);
@@ -130,6 +132,7 @@ impl Plan {
         if let Some(owner) = &server.schema_of_another {
             self.obstacle = Some(SetupError::SchemaOfAnother { owner: owner.clone() });
         } else if !server.has_schema {
+            self.makes_schema = true;
             self.script.sql(include_str!("../../../sql/setup/schema.sql"), &[]);
         }
     }
@@ -253,6 +256,9 @@ impl Plan {
         if options.all_tables {
             if !role.is_some_and(|role| role.reads_all) {
                 grants.sql(include_str!("../../../sql/setup/read_all.sql"), &[("role", &role_name)]);
+            }
+            if self.makes_schema {
+                grants.sql(include_str!("../../../sql/setup/known.sql"), &[("role", &role_name)]);
             }
             return grants;
         }

@@ -154,9 +154,11 @@ impl Attribution {
         Self { stretches: stretches.into(), names }
     }
 
-    /// Who did it, or, where that changed on the way, who did the first of it.
-    pub fn actor(&self) -> Option<&Actor> {
-        self.stretches.iter().find_map(|(_, stretch)| Some(&stretch.as_ref()?.actor))
+    /// Who did it, or, where that changed on the way, who did the first of it: the stretch `first`, or any where that is not known.
+    pub fn actor(&self, first: Option<usize>) -> Option<&Actor> {
+        let known = |(_, stretch): &'_ (u64, Option<Stretch>)| stretch.is_some();
+        let any = || self.stretches.iter().position(known);
+        Some(&self.stretch(first.or_else(any)?)?.actor)
     }
 
     /// The names of all who did a part of it; `None` if nobody is known.

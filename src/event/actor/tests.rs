@@ -31,7 +31,7 @@ fn at(attribution: &Attribution, position: u64, operation: Operation) -> Value {
 }
 
 fn whole(attribution: &Attribution) -> Value {
-    json!(attribution.actor())
+    json!(attribution.actor(None))
 }
 
 #[test]
@@ -106,13 +106,13 @@ fn what_is_not_as_it_should_be_is_nobody() {
         "[".repeat(100_000),
         format!("{{\"a\":{}", "[".repeat(60_000)),
     ] {
-        assert!(read(&[(0, "pgvigil.actor", &content)]).actor().is_none(), "{content:.80}");
+        assert!(read(&[(0, "pgvigil.actor", &content)]).actor(None).is_none(), "{content:.80}");
     }
     let deep = format!("{{\"a\":{}{}}}", "[".repeat(120), "]".repeat(120));
     for content in ["", "null", "[]", "7", "{\"a\":1e400}", "{\"a\":\"\\ud800\"}", "{} {}", &deep] {
-        assert!(read(&[(0, "_bemi", content)]).actor().is_none(), "{content}");
+        assert!(read(&[(0, "_bemi", content)]).actor(None).is_none(), "{content}");
     }
-    assert!(read(&[(0, "_bemi", &json!({"a": "x".repeat(ANNOTATION)}).to_string())]).actor().is_none());
+    assert!(read(&[(0, "_bemi", &json!({"a": "x".repeat(ANNOTATION)}).to_string())]).actor(None).is_none());
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn bytes_that_mean_nothing_are_replaced() {
     let content = told("delete \u{FFFF}").replace('\u{FFFF}', "\u{1}\u{1}");
     let content: Vec<u8> = content.into_bytes().into_iter().map(|byte| if byte == 1 { 0xFF } else { byte }).collect();
     let attribution = Attribution::read(XID, [(0, TRIGGER, &*content)].into_iter(), &Encoding::SqlAscii);
-    assert_eq!(attribution.actor().map(|actor| actor.session_user.as_deref()), Some(Some("ann")));
+    assert_eq!(attribution.actor(None).map(|actor| actor.session_user.as_deref()), Some(Some("ann")));
 }
 
 proptest! {
@@ -138,6 +138,6 @@ proptest! {
     fn any_messages_are_read(messages in prop::collection::vec((0..PREFIXES.len(), ".{0,40}"), 0..6)) {
         let messages = (0..).zip(&messages).map(|(at, (prefix, content))| (at, PREFIXES[*prefix], content.as_bytes()));
         let attribution = Attribution::read(XID, messages, &Encoding::Utf8);
-        prop_assert!(attribution.actor().is_none_or(|actor| actor.source == Source::Annotation));
+        prop_assert!(attribution.actor(None).is_none_or(|actor| actor.source == Source::Annotation));
     }
 }
