@@ -82,14 +82,13 @@ enum Told {
 impl Subscription {
     pub(super) fn open(app: Arc<App>, terms: Terms) -> Self {
         let filter = app.sources.history.intern(terms.filter);
-        let (mut beat, counts, mut alerts) = (app.beat.clone(), app.sources.counts.clone(), app.sources.alerts.clone());
+        let (mut beat, counts, alerts) = (app.beat.clone(), app.sources.counts.clone(), app.sources.alerts.clone());
         // To a client that has just come, the latest status is news.
         beat.mark_changed();
         let mut running = app.sources.running.clone();
         if !running.borrow_and_update().transactions.is_empty() {
             running.mark_changed();
         }
-        alerts.mark_changed();
         let stage = Stage::Waiting(terms.from.unwrap_or(Start::Live));
         Self { app, filter, stage, beat, counts, running, alerts, alerted: None }
     }
@@ -109,7 +108,7 @@ impl Subscription {
                         beat.ok()?;
                         self.beat.mark_changed();
                     }
-                    Ok(()) = self.alerts.changed() => self.alerts.mark_changed(),
+                    Ok(()) = self.alerts.changed() => {}
                 }
                 continue;
             };
@@ -120,7 +119,7 @@ impl Subscription {
                 }
                 // Once nobody counts any more, only events and beats are left to wait for.
                 Ok(()) = self.counts.changed() => {}
-                Ok(()) = self.alerts.changed() => self.alerts.mark_changed(),
+                Ok(()) = self.alerts.changed() => {}
                 () = reader.ready() => {}
             }
         }
@@ -130,7 +129,6 @@ impl Subscription {
     pub(super) fn change(&mut self, terms: Terms) -> Batch {
         self.filter = self.app.sources.history.intern(terms.filter);
         self.alerted = None;
-        self.alerts.mark_changed();
         match (&mut self.stage, terms.from) {
             (Stage::Waiting(waiting), from) => *waiting = from.unwrap_or(Start::Live),
             (Stage::Following(following), None) => following.told = Told::Nothing { since: 0 },
@@ -160,13 +158,11 @@ impl Subscription {
                 }
             }
         }
-        if self.alerts.has_changed().unwrap_or(false) {
-            // Taken note of also by those who are not told: what is left unseen would wake them again at once.
-            let bulletin = self.alerts.borrow_and_update();
-            if self.filter.wants(StreamKind::Alert) {
-                alerts::news(&bulletin, self.alerted, &self.filter).for_each(|alert| batch.push(alert));
-                self.alerted = Some(bulletin.revision);
-            }
+        // Seen also by those who are not told: what is left unseen would wake them again at once.
+        let bulletin = self.alerts.borrow_and_update();
+        if self.alerted != Some(bulletin.revision) && self.filter.wants(StreamKind::Alert) {
+            alerts::news(&bulletin, self.alerted, &self.filter).for_each(|alert| batch.push(alert));
+            self.alerted = Some(bulletin.revision);
         }
         if self.beat.has_changed().unwrap_or(false) {
             let status = self.beat.borrow_and_update();
