@@ -92,7 +92,7 @@ test('an acknowledgement hides it on this page only, also after a reload', async
   await until('the alerts are known', async () => /Alerts, [2-9] active/.test(await viewer.page.getAttribute('#alerts-button', 'aria-label') ?? ''));
   assert.equal(await viewer.page.isVisible('#alert-bar'), false);
   await viewer.page.click('#alerts-button');
-  assert.match(await viewer.text('alerts-active'), /acknowledged on this page/);
+  await until('the list says so', async () => /acknowledged on this page/.test(await viewer.text('alerts-active')));
   assert.equal(await other.page.isVisible('#alert-bar'), true);
   await broughtBack();
   await viewer.close();
