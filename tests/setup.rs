@@ -3,39 +3,10 @@
 mod support;
 
 use anyhow::{Context, Result};
-use clap::Parser;
 use pgvigil::catalog;
 use pgvigil::cluster::Cluster;
-use pgvigil::commands::cleanup::{CleanupOptions, cleanup};
-use pgvigil::commands::setup::{SetupError, SetupOptions, setup};
-use support::{Database, a_major, cluster};
-
-#[derive(Parser)]
-struct Setup {
-    #[command(flatten)]
-    options: SetupOptions,
-}
-
-#[derive(Parser)]
-struct Cleanup {
-    #[command(flatten)]
-    options: CleanupOptions,
-}
-
-/// Runs `setup` with these arguments; gives what it printed.
-async fn set_up(database: &mut Database, arguments: &str) -> (String, Result<(), SetupError>) {
-    let Setup { options } = Setup::parse_from(["setup"].into_iter().chain(arguments.split_whitespace()));
-    let mut out = Vec::new();
-    let outcome = setup(database.client(), &options, &mut out).await;
-    (String::from_utf8(out).unwrap(), outcome)
-}
-
-async fn clean_up(database: &mut Database, arguments: &str) -> Result<String> {
-    let Cleanup { options } = Cleanup::parse_from(["cleanup"].into_iter().chain(arguments.split_whitespace()));
-    let mut out = Vec::new();
-    cleanup(database.client(), &options, &mut out).await?;
-    Ok(String::from_utf8(out)?)
-}
+use pgvigil::commands::setup::SetupError;
+use support::{Database, a_major, clean_up, cluster, set_up};
 
 /// Tables with every kind of replica identity, a row in each.
 const TABLES: &str = r#"

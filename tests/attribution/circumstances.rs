@@ -3,8 +3,8 @@
 use anyhow::{Result, ensure};
 use serde_json::json;
 
-use crate::scene::{Scene, set_up, url_of};
-use crate::support::{self, Database, Pgvigil, a_major};
+use crate::scene::{Scene, url_of};
+use crate::support::{self, Database, Pgvigil, a_major, set_up};
 
 support::on_every_major!(whoever_deletes_is_told, tables_to_come_are_seen_to);
 
@@ -232,7 +232,7 @@ async fn a_statement_in_any_encoding_is_told() -> Result<()> {
         maintenance.run(&format!("CREATE DATABASE \"{encoding}\" ENCODING '{encoding}' TEMPLATE template0 LOCALE 'C'")).await?;
         let mut other = Database::connect(&scene.cluster.url(encoding)).await?;
         other.run("CREATE TABLE item (id int PRIMARY KEY); INSERT INTO item VALUES (1), (2); GRANT ALL ON item TO ann").await?;
-        set_up(&mut other, "--attribute-query 11").await.1?;
+        set_up(&mut other, "--apply --attribute-query 11").await.1?;
         let pgvigil = Pgvigil::serve(&scene.cluster.url(encoding), &[]).await?;
         pgvigil.wait_for_count("public.item", 2).await?;
         let ann = Database::connect(&url_of(&scene.cluster, encoding, "ann")).await?;

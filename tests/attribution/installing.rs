@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::scene::{Scene, clean_up, server, set_up, url_of};
-use crate::support::{Database, PATIENCE, a_major, wait_for};
+use crate::scene::{Scene, server, url_of};
+use crate::support::{Database, PATIENCE, a_major, clean_up, set_up, wait_for};
 
 /// The tables with the trigger, and what it fires for.
 async fn attributed(database: &Database) -> Result<Vec<String>> {
@@ -33,10 +33,10 @@ async fn what_is_asked_for_is_what_there_is() -> Result<()> {
     ensure!(all.len() == 6 && all.contains(&"branch: INSERT OR DELETE OR UPDATE OR TRUNCATE".to_owned()), "{all:?}");
 
     // Run again, it stays as it was set up, until something else is said.
-    let (text, outcome) = set_up(database, "").await;
+    let (text, outcome) = set_up(database, "--apply").await;
     outcome?;
     ensure!(text.contains("-- Nothing is missing."), "{text}");
-    set_up(database, "--attribute-query off").await.1?;
+    set_up(database, "--apply --attribute-query off").await.1?;
     ensure!(attributed(database).await? == all);
     let told = scene.by_ann("UPDATE item SET note = 'secret' WHERE id = 700").await?;
     ensure!(Scene::changes(&told, "update")?[0]["tx"]["actor"]["query"].is_null(), "{told:#?}");
@@ -44,21 +44,21 @@ async fn what_is_asked_for_is_what_there_is() -> Result<()> {
     ensure!(!told.iter().any(|event| event["type"] == "message" && event["content"].to_string().contains("secret")), "{told:#?}");
 
     let database = &mut scene.database;
-    set_up(database, "--attribute delete --tables item,leaf").await.1?;
+    set_up(database, "--apply --attribute delete --tables item,leaf").await.1?;
     ensure!(attributed(database).await? == ["branch: DELETE", "item: DELETE", "leaf: DELETE", "tree: DELETE"]);
     database.run("CREATE TABLE made PARTITION OF tree FOR VALUES FROM (50) TO (60)").await?;
     ensure!(attributed(database).await?.contains(&"made: DELETE".to_owned()));
     database.run("ALTER TABLE item ENABLE TRIGGER pgvigil_actor").await?;
-    let (text, outcome) = set_up(database, "--tables item,leaf").await;
+    let (text, outcome) = set_up(database, "--apply --tables item,leaf").await;
     outcome?;
     ensure!(text.contains("CREATE OR REPLACE TRIGGER pgvigil_actor AFTER DELETE ON \"public\".\"item\""), "{text}");
 
-    set_up(database, "--attribute none").await.1?;
+    set_up(database, "--apply --attribute none").await.1?;
     ensure!(attributed(database).await?.is_empty());
     ensure!(database.value::<i64>("SELECT count(*) FROM pg_event_trigger WHERE evtname = 'pgvigil_new'").await? == 0);
-    set_up(database, "--attribute truncate").await.1?;
+    set_up(database, "--apply --attribute truncate").await.1?;
     ensure!(attributed(database).await?.contains(&"item: TRUNCATE".to_owned()));
-    clean_up(database).await?;
+    clean_up(database, "--apply").await?;
     ensure!(attributed(database).await?.is_empty());
     Ok(())
 }
@@ -102,7 +102,7 @@ async fn whoever_is_in_the_way_goes_first() -> Result<()> {
 
     let (mut longest, mut id) = (Duration::ZERO, 0);
     let (text, outcome) = {
-        let install = set_up(&mut database, "");
+        let install = set_up(&mut database, "--apply");
         tokio::pin!(install);
         loop {
             let write = async {
@@ -134,7 +134,7 @@ async fn whoever_is_in_the_way_goes_first() -> Result<()> {
         writer.run("COMMIT").await
     };
     writer.run("ROLLBACK; BEGIN; INSERT INTO busy VALUES (-1)").await?;
-    let ((_, outcome), left) = tokio::join!(set_up(&mut database, ""), leave);
+    let ((_, outcome), left) = tokio::join!(set_up(&mut database, "--apply"), leave);
     left?;
     outcome?;
     ensure!(attributed(&database).await?.len() == 2);
@@ -154,11 +154,11 @@ async fn an_owner_attributes_its_own_tables() -> Result<()> {
         )
         .await?;
     let mut owner = Database::connect(&url_of(&cluster, "app", "owner")).await?;
-    let (text, outcome) = set_up(&mut owner, "").await;
+    let (text, outcome) = set_up(&mut owner, "--apply").await;
     outcome.context(text.clone())?;
     ensure!(text.contains("is not told of tables and partitions that are made from now on"), "{text}");
     ensure!(attributed(&database).await? == ["owned: DELETE OR TRUNCATE"]);
-    let (again, outcome) = set_up(&mut owner, "").await;
+    let (again, outcome) = set_up(&mut owner, "--apply").await;
     outcome?;
     ensure!(again.contains("-- Nothing is missing."), "{again}");
 
@@ -175,14 +175,14 @@ async fn an_owner_attributes_its_own_tables() -> Result<()> {
     ensure!(ann.run("CREATE TRIGGER mine AFTER DELETE ON owned EXECUTE FUNCTION pgvigil.tell_actor()").await.is_err());
 
     // A superuser finds the schema in the hands of another, and puts nothing there.
-    let (_, outcome) = set_up(&mut database, "").await;
+    let (_, outcome) = set_up(&mut database, "--apply").await;
     ensure!(outcome.is_err_and(|error| error.to_string().contains("schema pgvigil belongs to role \"owner\"")));
-    clean_up(&mut owner).await?;
+    clean_up(&mut owner, "--apply").await?;
     ensure!(attributed(&database).await?.is_empty());
 
     // What a superuser has put there is used as it is, where that is allowed.
-    set_up(&mut database, "--tables other").await.1?;
-    let (text, outcome) = set_up(&mut owner, "--publication mine --tables owned").await;
+    set_up(&mut database, "--apply --tables other").await.1?;
+    let (text, outcome) = set_up(&mut owner, "--apply --publication mine --tables owned").await;
     outcome.context(text.clone())?;
     ensure!(text.contains("Who changes rows is not told of every table"), "{text}");
     ann.run("DELETE FROM owned WHERE id = 3").await

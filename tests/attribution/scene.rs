@@ -1,25 +1,10 @@
 //! A database that was set up, an ordinary role that works in it, and someone who listens.
 
 use anyhow::{Context, Result, ensure};
-use clap::Parser;
 use pgvigil::cluster::Cluster;
-use pgvigil::commands::cleanup::{CleanupOptions, cleanup};
-use pgvigil::commands::setup::{SetupError, SetupOptions, setup};
 use serde_json::Value;
 
-use crate::support::{Database, Pgvigil, WebSocket, cluster_with, options};
-
-#[derive(Parser)]
-struct Setup {
-    #[command(flatten)]
-    options: SetupOptions,
-}
-
-#[derive(Parser)]
-struct Cleanup {
-    #[command(flatten)]
-    options: CleanupOptions,
-}
+use crate::support::{Database, Pgvigil, WebSocket, cluster_with, options, set_up};
 
 /// Tables as an application has them. The last belongs to a role of its own.
 const TABLES: &str = r#"
@@ -50,19 +35,6 @@ pub(crate) struct Scene {
     marks: u32,
 }
 
-/// Runs `setup --apply` with more arguments; gives what it printed.
-pub(crate) async fn set_up(database: &mut Database, arguments: &str) -> (String, Result<(), SetupError>) {
-    let Setup { options } = Setup::parse_from(["setup", "--apply"].into_iter().chain(arguments.split_whitespace()));
-    let mut out = Vec::new();
-    let outcome = setup(database.client(), &options, &mut out).await;
-    (String::from_utf8_lossy(&out).into_owned(), outcome)
-}
-
-pub(crate) async fn clean_up(database: &mut Database) -> Result<()> {
-    let Cleanup { options } = Cleanup::parse_from(["cleanup", "--apply"]);
-    Ok(cleanup(database.client(), &options, &mut Vec::new()).await?)
-}
-
 /// A server on which transactions can be prepared.
 pub(crate) async fn server(major: u32) -> Result<Cluster> {
     cluster_with(major, options().set("max_prepared_transactions", "5").set("logical_decoding_work_mem", "64kB")).await
@@ -79,7 +51,7 @@ impl Scene {
         let cluster = server(major).await?;
         let mut database = Database::create(&cluster, "app").await?;
         database.run(TABLES).await?;
-        set_up(&mut database, arguments).await.1?;
+        set_up(&mut database, &format!("--apply {arguments}")).await.1?;
         let ann = Database::connect(&url_of(&cluster, "app", "ann")).await?;
         ann.run("SET application_name = 'the shop'").await?;
         let pgvigil = Pgvigil::serve(&cluster.url("app"), &[]).await?;

@@ -6,6 +6,7 @@
 
 mod audit;
 mod chronicle;
+mod installed;
 mod postgres;
 mod process;
 mod proxy;
@@ -19,6 +20,7 @@ mod witness;
 
 pub(crate) use audit::{Audit, audit};
 pub(crate) use chronicle::{Chronicle, Effect};
+pub(crate) use installed::{clean_up, set_up};
 pub(crate) use postgres::{Database, MAJORS, a_major, binaries, cluster, cluster_with, majors, on_major, options};
 pub(crate) use process::{Pgvigil, signal};
 pub(crate) use proxy::{Direction, Flow, Proxy};
