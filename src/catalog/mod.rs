@@ -7,6 +7,7 @@
 //! No query here waits behind the application. System catalogs are read directly, and not through `pg_publication_tables` or
 //! `pg_relation_size`, which open every table and so would stand in the queue behind an `ALTER TABLE`.
 
+mod altering;
 mod baseline;
 mod coverage;
 mod fingerprint;
@@ -16,6 +17,7 @@ mod running;
 mod schema;
 mod table;
 
+pub use altering::altering;
 pub use baseline::{Baseline, CountError, Progress, count};
 pub use coverage::{Coverage, Publication, Reason};
 pub use fingerprint::{Fingerprint, fingerprint};

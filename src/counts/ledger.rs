@@ -21,6 +21,8 @@ pub struct Ledger {
     position: Lsn,
     /// Exact counts are followed but not shown.
     held: bool,
+    /// Counts are told with the changes themselves.
+    inline: bool,
     xid: Xid,
     touched: Vec<Touched>,
     /// What the last transaction touched.
@@ -123,6 +125,7 @@ impl Ledger {
             counted: FxHashSet::default(),
             position: Lsn::ZERO,
             held: false,
+            inline: true,
             xid: Xid(0),
             touched: Vec::new(),
             committed: Vec::new(),
@@ -140,9 +143,9 @@ impl Ledger {
         }
     }
 
-    /// Its count, when exact.
+    /// Its count where the stream is now, when it is certain already.
     pub fn exact(&self, oid: Oid) -> Option<i64> {
-        self.entries.get(&oid).filter(|_| !self.held)?.exact()
+        self.entries.get(&oid).filter(|_| self.tells())?.exact()
     }
 
     /// What was done to `oid` since the ledger began.
@@ -204,6 +207,16 @@ impl Ledger {
         self.held
     }
 
+    /// Whether changes and commits come with the count after them. Not where the stream is silent about what it leaves out: there a count
+    /// is known to be exact only afterwards.
+    pub fn tell_inline(&mut self, inline: bool) {
+        self.inline = inline;
+    }
+
+    fn tells(&self) -> bool {
+        self.inline && !self.held
+    }
+
     /// There is no table `oid` any more.
     pub fn forget(&mut self, oid: Oid) {
         self.entries.remove(&oid);
@@ -261,6 +274,7 @@ impl Ledger {
     }
 
     pub(super) fn apply(&mut self, oid: Oid, effect: Effect, count: impl FnOnce(&mut Totals)) -> Option<i64> {
+        let tells = self.tells();
         let entry = self.entries.entry(oid).or_default();
         let place = *entry.touched.get_or_insert_with(|| {
             self.touched.push(Touched { oid, totals: Totals::default(), count: None, effect: Effect::default() });
@@ -273,7 +287,7 @@ impl Ledger {
         match &mut entry.count {
             Count::Exact(rows) => {
                 *rows = effect.on(*rows);
-                return entry.exact().filter(|_| !self.held);
+                return entry.exact().filter(|_| tells);
             }
             Count::Counting { snapshot, unseen, .. } if !snapshot.sees(self.xid) => *unseen = unseen.then(effect),
             Count::Counted { snapshot, rows, .. } if !snapshot.sees(self.xid) => *rows = effect.on(*rows),
@@ -284,7 +298,7 @@ impl Ledger {
 
     /// The transaction is complete. Gives what it touched, in the order of first touch; [`Self::reached`] follows.
     pub fn commit(&mut self) -> &[Touched] {
-        let mut touched = std::mem::take(&mut self.touched);
+        let (mut touched, tells) = (std::mem::take(&mut self.touched), self.tells());
         for Touched { oid, totals, count, effect } in &mut touched {
             if let Some(entry) = self.entries.get_mut(oid) {
                 entry.totals = entry.totals.and(*totals);
@@ -293,7 +307,7 @@ impl Ledger {
                     entry.count = Count::Unknown;
                     self.impossible.push(*oid);
                 }
-                *count = entry.exact().filter(|_| !self.held);
+                *count = entry.exact().filter(|_| tells);
             }
             if *effect != Effect::default() {
                 self.recent.push(self.xid, *oid, *effect);

@@ -41,9 +41,10 @@ pub use running::{Running, RunningState, RunningTable, RunningTransaction};
 
 use self::standing::Standing;
 use self::state::Phase;
+use self::tables::Stamp;
 use crate::connection::Target;
 use crate::history::Writer;
-use crate::lsn::{Epoch, Lsn};
+use crate::lsn::Epoch;
 use crate::pgoutput::ValueLimit;
 use crate::replication::Backoff;
 
@@ -183,10 +184,11 @@ impl Pipeline {
     }
 
     /// The counts that were published last hold behind this block too. Nobody is told: it is for those who come.
-    fn still_true(&mut self, after_block: u64, lsn: Lsn, passed: Passed) {
+    fn still_true(&mut self, stamp: &Stamp) {
         self.counts.send_if_modified(|counts| {
-            *counts = Arc::new(counts.still_true(after_block, lsn, passed));
-            false
+            *counts = Arc::new(counts.still_true(stamp));
+            // Where counts come late, someone may wait for them.
+            counts.told_late
         });
     }
 

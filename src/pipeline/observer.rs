@@ -1,20 +1,24 @@
 //! The observer: an ordinary SQL session beside the stream that looks, once a second, at what the stream cannot tell: where the server's
 //! log ends, what our slot holds, whether the publication is still the same; and that reads the catalog when asked or after a while.
 //!
+//! Where nothing in the stream tells of DDL, the pipeline also [asks](Question) whether the catalog is still what it was: then every look
+//! that was begun after the question comes with the answer.
+//!
 //! It reads metadata only, never a row. It sends what it sees to the pipeline and keeps nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, timeout};
+use rustc_hash::FxHashSet;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use super::sessions::{SessionError, Sessions};
 use crate::catalog::{self, Catalog, CatalogError};
 use crate::counts::Snapshot;
-use crate::lsn::Lsn;
+use crate::lsn::{Lsn, Oid};
 
 /// Between two looks.
 const PULSE: Duration = Duration::from_secs(1);
@@ -22,6 +26,10 @@ const PULSE: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_secs(30);
 /// Surveys that are asked for only because a table was described again are this far apart at least.
 const SETTLE: Duration = Duration::from_secs(1);
+/// Questions are answered this long after one another at least,
+const PAUSE: Duration = Duration::from_millis(50);
+/// and so many times as long as an answer took: the server is not to be busy with more than a small part of this.
+const PAUSES: u32 = 20;
 
 /// What was seen.
 #[derive(Debug)]
@@ -30,6 +38,9 @@ pub(super) enum Sight {
     Pulse(Pulse),
     /// The catalog.
     Survey(Catalog),
+    /// To the question of this number, and those before: whatever had changed when it was asked was told by the last survey, but for the
+    /// tables that someone was altering.
+    Answer { question: u64, altering: FxHashSet<Oid> },
     /// The session is lost, and will be tried again.
     Lost(Problem),
 }
@@ -73,6 +84,25 @@ impl Survey {
     }
 }
 
+/// Asks the observer whether the last survey still holds.
+#[derive(Debug, Default)]
+pub(super) struct Question {
+    asked: watch::Sender<u64>,
+}
+
+impl Question {
+    /// The answer will have this number.
+    pub(super) fn ask(&self) -> u64 {
+        self.asked.send_modify(|asked| *asked += 1);
+        *self.asked.borrow()
+    }
+
+    /// For who answers.
+    pub(super) fn heard(&self) -> watch::Receiver<u64> {
+        self.asked.subscribe()
+    }
+}
+
 /// What to look at.
 #[derive(Clone, Debug)]
 pub(super) struct Watch {
@@ -83,10 +113,16 @@ pub(super) struct Watch {
 }
 
 /// Looks until cancelled or nobody listens.
-pub(super) async fn run(watch: Watch, survey: Survey, sights: mpsc::Sender<Sight>, cancel: CancellationToken) {
+pub(super) async fn run(
+    watch: Watch,
+    survey: Survey,
+    mut questions: watch::Receiver<u64>,
+    sights: mpsc::Sender<Sight>,
+    cancel: CancellationToken,
+) {
     let look = async {
         loop {
-            let problem = match look(&watch, &survey, &sights).await {
+            let problem = match look(&watch, &survey, &mut questions, &sights).await {
                 Ok(()) => return, // nobody listens
                 Err(problem) => problem,
             };
@@ -99,16 +135,26 @@ pub(super) async fn run(watch: Watch, survey: Survey, sights: mpsc::Sender<Sight
     cancel.run_until_cancelled(look).await;
 }
 
-async fn look(watch: &Watch, survey: &Survey, sights: &mpsc::Sender<Sight>) -> Result<(), Problem> {
+async fn look(
+    watch: &Watch,
+    survey: &Survey,
+    questions: &mut watch::Receiver<u64>,
+    sights: &mpsc::Sender<Sight>,
+) -> Result<(), Problem> {
     let mut client = watch.sessions.open("pgvigil observer").await?;
     let mut pulse = tokio::time::interval(PULSE);
     pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seen = catalog::fingerprint(&client, &watch.publication).await?;
+    let mut next_answer = Instant::now();
+    // What was asked of the session before may have been lost with it.
+    let mut answer = Some(begin_answer(&client, questions).await?);
     loop {
         let surveyed = Instant::now();
         let catalog = catalog::read(&mut client, &watch.publication).await?;
-        if sights.send(Sight::Survey(catalog)).await.is_err() {
-            return Ok(());
+        for sight in [Some(Sight::Survey(catalog)), answer.take()].into_iter().flatten() {
+            if sights.send(sight).await.is_err() {
+                return Ok(());
+            }
         }
         let mut due = false;
         while !due {
@@ -129,9 +175,32 @@ async fn look(watch: &Watch, survey: &Survey, sights: &mpsc::Sender<Sight>) -> R
                     tokio::time::sleep_until(surveyed + SETTLE).await;
                     due = true;
                 }
+                Ok(()) = questions.changed() => {
+                    tokio::time::sleep_until(next_answer).await;
+                    let begun = Instant::now();
+                    let looked = timeout(SILENCE, async {
+                        let answer = begin_answer(&client, questions).await?;
+                        Ok::<_, Problem>((answer, catalog::fingerprint(&client, &watch.publication).await?))
+                    });
+                    let (told, now) = looked.await.map_err(|_| Problem::Silent)??;
+                    next_answer = Instant::now() + PAUSE.max(begun.elapsed() * PAUSES);
+                    due = now != seen;
+                    seen = now;
+                    if due {
+                        answer = Some(told);
+                    } else if sights.send(told).await.is_err() {
+                        return Ok(());
+                    }
+                }
             }
         }
     }
+}
+
+/// The answer to what has been asked up to here, to be sent once a look that begins now is told.
+async fn begin_answer(client: &Client, questions: &mut watch::Receiver<u64>) -> Result<Sight, Problem> {
+    let question = *questions.borrow_and_update();
+    Ok(Sight::Answer { question, altering: catalog::altering(client).await? })
 }
 
 async fn take_pulse(client: &Client, slot: &str) -> Result<Pulse, Problem> {

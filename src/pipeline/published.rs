@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde::Serialize;
 
+use super::tables::Stamp;
 use crate::catalog::Identity;
 use crate::lsn::{Lsn, Oid};
 
@@ -165,6 +166,9 @@ pub struct Counts {
     pub passed: Passed,
     /// Sum over all watched tables; `None` while any of them is not exact.
     pub total_rows: Option<i64>,
+    /// Nothing in the stream tells of DDL, so they follow the changes by a moment: only then it is certain that the stream had left nothing
+    /// out. Events behind `after_block` may have been there for a while.
+    pub told_late: bool,
     /// The `counts` event with every table, made when first asked for (the server's).
     pub whole_json: OnceLock<Bytes>,
     /// The `counts` event with what changed since version - 1, made when first asked for (the server's).
@@ -213,10 +217,11 @@ impl Counts {
     }
 
     /// The same counts, at a later position.
-    pub(super) fn still_true(&self, after_block: u64, lsn: Lsn, passed: Passed) -> Self {
-        let Counts { version, total_rows, .. } = *self;
+    pub(super) fn still_true(&self, stamp: &Stamp) -> Self {
+        let Counts { version, total_rows, told_late, .. } = *self;
+        let &Stamp { after_block, lsn, passed, time, unix_time } = stamp;
         let (tables, changed, removed) = (Arc::clone(&self.tables), self.changed.clone(), self.removed.clone());
-        Counts { version, after_block, lsn, tables, changed, removed, passed, total_rows, ..Counts::none() }
+        Counts { version, after_block, lsn, time, unix_time, tables, changed, removed, passed, total_rows, told_late, ..Counts::none() }
     }
 
     /// Before anything is known.
@@ -232,6 +237,7 @@ impl Counts {
             removed: Vec::new(),
             passed: Passed::default(),
             total_rows: None,
+            told_late: false,
             whole_json: OnceLock::new(),
             changed_json: OnceLock::new(),
         }

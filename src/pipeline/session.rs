@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -11,12 +11,12 @@ use tokio_util::sync::CancellationToken;
 use super::applier::Applier;
 use super::counting::{Counting, Failure, Job, Report};
 use super::error::PipelineError;
-use super::observer::{self, Sight, Survey, Watch};
+use super::observer::{self, Question, Sight, Survey, Watch};
 use super::opening::Opened;
 use super::running::Announcements;
 use super::sessions::Sessions;
 use super::state::Phase;
-use super::tables::{Change, Tables};
+use super::tables::{Change, Stamp, Tables};
 use super::{Pipeline, unix_micros};
 use crate::catalog::{self, Catalog, CountError};
 use crate::counts::FullXid;
@@ -29,6 +29,8 @@ const PUBLISH: Duration = Duration::from_millis(100);
 const PRUNE: usize = 1 << 14;
 /// Where nothing tells of DDL in the stream, the catalog must have been looked at within this time, or no count is certain.
 const BLIND: Duration = Duration::from_secs(5);
+/// There, counts wait this long for tables that someone may be altering, before these are shown without.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why counts are held back.
 const REGROUPED: &str = "what the publication covers has changed; the catalog is being read";
@@ -42,6 +44,9 @@ struct Session<'a> {
     counting: Counting,
     progress: Progress,
     survey: Survey,
+    question: Question,
+    /// What is to be shown once it is known that the stream had left nothing out.
+    unconfirmed: Option<Unconfirmed>,
     fence: FullXid,
     /// Tables that went out of the log, if only for a moment, and the transaction that did it: in doubt until a look at the catalog sees it.
     doubtful: FxHashMap<Oid, Xid>,
@@ -62,6 +67,14 @@ struct Session<'a> {
     shown_after: u64,
 }
 
+/// Counts as they were prepared, where nothing in the stream tells of DDL.
+struct Unconfirmed {
+    stamp: Stamp,
+    /// The answer to this confirms them.
+    question: u64,
+    since: Instant,
+}
+
 impl Pipeline {
     /// Connects, follows the stream until it ends. `Ok` only when cancelled.
     pub(super) async fn session(&mut self, cancel: &CancellationToken) -> Result<(), PipelineError> {
@@ -79,7 +92,8 @@ impl Pipeline {
             slot,
             reconcile: self.config.reconcile,
         };
-        tokio::spawn(observer::run(watch, survey.clone(), sight_sender, observing));
+        let question = Question::default();
+        tokio::spawn(observer::run(watch, survey.clone(), question.heard(), sight_sender, observing));
         let (counting, mut reports) = Counting::new(sessions, self.config.concurrent_counts);
 
         let tables = Tables::after(self.version);
@@ -90,6 +104,8 @@ impl Pipeline {
             counting,
             progress,
             survey,
+            question,
+            unconfirmed: None,
             fence,
             doubtful: FxHashMap::default(),
             regrouped: Vec::new(),
@@ -134,7 +150,7 @@ impl Session<'_> {
             let ledger = self.applier.ledger();
             self.counting.start(|job| ledger.ask(job.table.oid));
             let blind_at = (!ledger.is_held() && !self.tables.tells_ddl()).then(|| self.looked + BLIND);
-            let publish_at = self.publish_at;
+            let publish_at = self.publish_at.filter(|_| self.unconfirmed.is_none());
             let announce_at = self.announcements.due(self.applier.streams());
             tokio::select! {
                 () = cancel.cancelled() => return Ok(()),
@@ -151,7 +167,7 @@ impl Session<'_> {
                     None => return Err(PipelineError::Unobserved),
                 },
                 Some(report) = reports.recv() => self.report(report),
-                () = tokio::time::sleep_until(publish_at.unwrap_or_else(Instant::now)), if publish_at.is_some() => self.publish(),
+                () = sleep_until(publish_at) => self.publish(),
                 () = sleep_until(announce_at) => self.announce(),
                 () = sleep_until(self.counting.next_due()) => {}
                 () = sleep_until(blind_at), if sights.is_empty() => self.hold(UNSEEN),
@@ -218,6 +234,7 @@ impl Session<'_> {
                 known.found_wrong += 1;
             }
             self.recount(oid, self.fence, "its count fell below zero, so it is counted again");
+            self.tables.withdraw(self.applier.ledger());
         }
         if !noticed.regrouped.is_empty() {
             self.regrouped.extend(noticed.regrouped);
@@ -241,6 +258,7 @@ impl Session<'_> {
     fn hold(&mut self, why: &'static str) {
         self.applier.ledger().hold();
         self.tables.hold(why);
+        self.unconfirmed = None;
         self.survey.ask();
         self.soon();
     }
@@ -258,6 +276,7 @@ impl Session<'_> {
                 }
             }
             Sight::Survey(catalog) => self.surveyed(catalog)?,
+            Sight::Answer { question, altering } => self.answered(question, altering),
             Sight::Lost(problem) if sees => tracing::warn!(%problem, "the observer's connection is lost; trying again"),
             Sight::Lost(problem) => tracing::debug!(%problem, "the observer's connection is still lost"),
         }
@@ -299,6 +318,10 @@ impl Session<'_> {
                 self.recount(oid, fence, "it was unlogged for a while, so it is counted again");
             }
         }
+        let ledger = self.applier.ledger();
+        ledger.tell_inline(self.tables.tells_ddl());
+        // At once: what is in doubt now may be certain again, and another number, when what was written down before is to be shown.
+        self.tables.withdraw(ledger);
         // What was found is certain once the stream has come as far: ask where it stands, rather than wait for the next second.
         self.progress.request_reply();
         self.soon();
@@ -404,10 +427,38 @@ impl Session<'_> {
     fn publish(&mut self) {
         self.publish_at = None;
         self.published = Instant::now();
-        let position = self.pipeline.history.position();
         let passed = self.pipeline.passed.and(self.applier.passed());
         let ledger = self.applier.ledger();
-        if !self.counted && self.tables.anything_counted(ledger) {
+        let stamp = Stamp::new(self.pipeline.history.position(), ledger.position(), passed);
+        self.tables.prepare(ledger);
+        if self.tables.tells_ddl() || ledger.is_held() {
+            self.show(&stamp);
+        } else {
+            // What the stream left out without a word is found by who looks now.
+            self.unconfirmed = Some(Unconfirmed { stamp, question: self.question.ask(), since: self.published });
+        }
+    }
+
+    /// The catalog was looked at since `question` was asked: whatever it told has been taken up. Tables that someone may be `altering` are
+    /// not certain yet.
+    fn answered(&mut self, question: u64, mut altering: FxHashSet<Oid>) {
+        let Some(mut unconfirmed) = self.unconfirmed.take_if(|unconfirmed| unconfirmed.question <= question) else { return };
+        altering.retain(|oid| self.tables.is_known(*oid));
+        if !altering.is_empty() && unconfirmed.since.elapsed() < PATIENCE {
+            unconfirmed.question = self.question.ask();
+            self.unconfirmed = Some(unconfirmed);
+            return;
+        }
+        if !altering.is_empty() {
+            self.soon();
+        }
+        self.tables.being_altered(altering);
+        self.tables.withdraw(self.applier.ledger());
+        self.show(&unconfirmed.stamp);
+    }
+
+    fn show(&mut self, stamp: &Stamp) {
+        if !self.counted && self.tables.anything_counted(self.applier.ledger()) {
             self.counted = true;
             let first_epoch = self.first_epoch;
             self.pipeline.standing.note(|facts| {
@@ -415,10 +466,10 @@ impl Session<'_> {
                 facts.reason = None;
             });
         }
-        self.shown_after = position;
-        match self.tables.publish(ledger, position, passed) {
+        self.shown_after = stamp.after_block;
+        match self.tables.publish(stamp) {
             Some(counts) => self.pipeline.show(counts),
-            None => self.pipeline.still_true(position, ledger.position(), passed),
+            None => self.pipeline.still_true(stamp),
         }
     }
 }

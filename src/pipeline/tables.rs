@@ -3,7 +3,7 @@
 //! A table is entered when the catalog or the stream first names it. Publishing costs as much as what changed, plus one pointer a table.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Instant;
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -24,9 +24,14 @@ pub(super) struct Tables {
     /// In the order in which they are shown.
     order: BTreeMap<(String, String, Oid), ()>,
     tree: Tree,
+    /// Tables of which there may be something new to say.
     dirty: FxHashSet<Oid>,
+    /// Tables of which there is, and of which it was not published yet.
+    changed: FxHashSet<Oid>,
     /// Tables that went since the last publication.
     removed: Vec<u32>,
+    /// Tables that someone may be altering, where only the catalog tells of it. With all that is under them.
+    altering: FxHashSet<Oid>,
     version: u64,
     /// Of the last look at the catalog.
     told_ddl: bool,
@@ -50,13 +55,32 @@ pub(super) struct Known {
     pub(super) truncated_by: Option<Xid>,
     /// How often its count was found to have been wrong.
     pub(super) found_wrong: u64,
-    published: Option<Arc<Table>>,
+    /// What is said of it, with the next publication or since an earlier one.
+    said: Option<Arc<Table>>,
+}
+
+/// Where counts are true.
+#[derive(Clone, Debug)]
+pub(super) struct Stamp {
+    /// Position in the history.
+    pub(super) after_block: u64,
+    pub(super) lsn: Lsn,
+    pub(super) passed: Passed,
+    pub(super) time: Instant,
+    pub(super) unix_time: i64,
+}
+
+impl Stamp {
+    /// Now, where the stream stands at `lsn`.
+    pub(super) fn new(after_block: u64, lsn: Lsn, passed: Passed) -> Self {
+        Self { after_block, lsn, passed, time: Instant::now(), unix_time: super::unix_micros() }
+    }
 }
 
 impl Known {
     fn new(table: Arc<catalog::Table>, named_by: Option<Xid>) -> Self {
-        let (note, progress, verified_at, last_change, truncated_by, published) = (None, None, None, None, None, None);
-        Known { table, named_by, note, progress, verified_at, last_change, truncated_by, found_wrong: 0, published }
+        let (note, progress, verified_at, last_change, truncated_by, said) = (None, None, None, None, None, None);
+        Known { table, named_by, note, progress, verified_at, last_change, truncated_by, found_wrong: 0, said }
     }
 
     /// It turned out that it cannot be counted.
@@ -93,6 +117,11 @@ impl Tables {
         self.known.get(&oid).is_some_and(Known::is_counted)
     }
 
+    /// Whether there is such a table.
+    pub(super) fn is_known(&self, oid: Oid) -> bool {
+        self.known.contains_key(&oid)
+    }
+
     /// Schema and name.
     pub(super) fn name(&self, oid: Oid) -> Option<(String, String)> {
         let table = &self.known.get(&oid)?.table;
@@ -119,6 +148,14 @@ impl Tables {
     /// Every table is published anew.
     pub(super) fn touch_all(&mut self) {
         self.dirty.extend(self.known.keys());
+    }
+
+    /// Someone may be altering these tables, and no others.
+    pub(super) fn being_altered(&mut self, tables: FxHashSet<Oid>) {
+        let now = tables.into_iter().flat_map(|oid| self.tree.under(oid)).collect();
+        let before = std::mem::replace(&mut self.altering, now);
+        let other: Vec<Oid> = before.symmetric_difference(&self.altering).copied().collect();
+        other.into_iter().for_each(|oid| self.mark(oid));
     }
 
     /// The stream tells, by transaction `by`, that a table was made, altered or dropped. The partitions of another may be others then.
@@ -193,6 +230,7 @@ impl Tables {
     fn leave(&mut self, oid: Oid) {
         self.mark(oid);
         self.dirty.remove(&oid);
+        self.changed.remove(&oid);
         if let Some(known) = self.known.remove(&oid) {
             self.removed.push(oid.0);
             self.order.remove(&(known.table.schema.clone(), known.table.name.clone(), oid));
@@ -247,43 +285,49 @@ impl Tables {
         changes
     }
 
-    /// What is published now; `None` when nothing changed since.
-    pub(super) fn publish(&mut self, ledger: &Ledger, after_block: u64, passed: Passed) -> Option<Counts> {
-        let mut changed = Vec::new();
+    /// Writes down what is to be said of the tables where the stream is now.
+    pub(super) fn prepare(&mut self, ledger: &Ledger) {
         for oid in std::mem::take(&mut self.dirty) {
-            let Some(table) = self.known.get(&oid).map(|known| self.describe(known, ledger)) else { continue };
-            if let Some(known) = self.known.get_mut(&oid).filter(|known| known.published.as_deref() != Some(&table)) {
-                let table = Arc::new(table);
-                known.published = Some(Arc::clone(&table));
-                changed.push(table);
+            if let Some(now) = self.known.get(&oid).map(|known| self.describe(known, ledger)) {
+                self.say(oid, now);
             }
         }
-        let removed = std::mem::take(&mut self.removed);
-        if changed.is_empty() && removed.is_empty() {
+    }
+
+    /// Takes back the counts of tables that have come into doubt since they were written down.
+    pub(super) fn withdraw(&mut self, ledger: &Ledger) {
+        let doubtful = |oid: &Oid| Some((*oid, self.describe(self.known.get(oid)?, ledger)));
+        let doubtful: Vec<_> = self.dirty.iter().filter_map(doubtful).filter(|(_, now)| now.count.is_none()).collect();
+        doubtful.into_iter().for_each(|(oid, now)| self.say(oid, now));
+    }
+
+    fn say(&mut self, oid: Oid, now: Table) {
+        if let Some(known) = self.known.get_mut(&oid).filter(|known| known.said.as_deref() != Some(&now)) {
+            known.said = Some(Arc::new(now));
+            self.changed.insert(oid);
+        }
+    }
+
+    /// What was written down, as it is published; `None` when nothing changed since.
+    pub(super) fn publish(&mut self, stamp: &Stamp) -> Option<Counts> {
+        let said = |oid: &Oid| self.known.get(oid)?.said.clone();
+        let changed: Vec<_> = self.changed.iter().filter_map(said).collect();
+        if changed.is_empty() && self.removed.is_empty() {
             return None;
         }
-        self.version += 1;
-        let tables: Arc<[_]> = self.order.keys().filter_map(|(_, _, oid)| self.known.get(oid)?.published.clone()).collect();
+        let tables: Arc<[_]> = self.order.keys().filter_map(|(_, _, oid)| said(oid)).collect();
         // Leaves hold the rows of a partitioned table; what is not covered is not watched.
         let mut watched = tables.iter().filter(|table| table.count_state != CountState::Uncovered).peekable();
         // Where there are tables but none is watched, nothing is known of their rows; where there is none, there is none of those either.
         let nothing_watched = watched.peek().is_none() && !tables.is_empty();
         let leaves = watched.filter(|table| table.kind != TableKind::PartitionedTable);
         let total_rows = if nothing_watched { None } else { leaves.map(|table| table.count).sum() };
-        Some(Counts {
-            version: self.version,
-            after_block,
-            lsn: ledger.position(),
-            time: Instant::now(),
-            unix_time: super::unix_micros(),
-            tables,
-            changed,
-            removed,
-            passed,
-            total_rows,
-            whole_json: OnceLock::new(),
-            changed_json: OnceLock::new(),
-        })
+        self.version += 1;
+        self.changed.clear();
+        let (version, removed) = (self.version, std::mem::take(&mut self.removed));
+        let &Stamp { after_block, lsn, passed, time, unix_time } = stamp;
+        let told_late = !self.told_ddl;
+        Some(Counts { version, after_block, lsn, time, unix_time, tables, changed, removed, passed, total_rows, told_late, ..Counts::none() })
     }
 
     /// Whether there is anything exact to show, or nothing that could be counted.
@@ -302,6 +346,9 @@ impl Tables {
         let (count, count_state, reason) = match (coverage, kind) {
             (Coverage::Uncovered(reason @ Reason::NotLookedAt), _) => (None, CountState::Counting, Some(reason.to_string())),
             (Coverage::Uncovered(reason), _) => (None, CountState::Uncovered, Some(reason.to_string())),
+            (Coverage::Covered, _) if under.iter().any(|oid| self.altering.contains(oid)) => {
+                (None, CountState::Counting, Some(ALTERED.to_owned()))
+            }
             (Coverage::Covered, Kind::PartitionedTable) if !is_settled => {
                 (None, CountState::Counting, Some(UNSETTLED.to_owned()))
             }
@@ -362,6 +409,7 @@ impl Tables {
     }
 }
 
+const ALTERED: &str = "a transaction that may be altering it has not ended";
 const UNSETTLED: &str = "its partitions have changed; the catalog is being read";
 
 /// A table of which nothing is known but what the stream says. The next survey completes it.
@@ -440,7 +488,8 @@ mod tests {
             let above = [1, 2].map(|oid| table(oid, Kind::PartitionedTable, None));
             tables.survey(seen(above.into_iter().chain([table(3, kind, parent)]).collect()));
             tables.reached(Lsn::ZERO);
-            let counts = tables.publish(&ledger, 0, Passed::default()).unwrap();
+            tables.prepare(&ledger);
+            let counts = tables.publish(&Stamp::new(0, Lsn::ZERO, Passed::default())).unwrap();
             let count = |oid| counts.tables.iter().find(|table| table.oid == oid).unwrap().count;
             assert_eq!([count(1), count(2)], sums, "under {parent:?}");
         }

@@ -11,7 +11,7 @@
 //! - The reader holds its place before `hello` is sent, so nothing is missed that comes after the position which `hello` names.
 //! - Counts are sent when every event up to their position was sent, and before any event behind it. (But for those that a client must
 //!   not wait for: the first ones, and those after a gap or new terms. They may come before older events; their `as_of` says what they
-//!   are true at.)
+//!   are true at. And where counts come late, they come after newer events.)
 //! - After a gap, no counts are sent that are older than the gap.
 //! - What is still running is told between the events, whole each time: it is no part of the history.
 //! - Alerts are state, as the status is: those that fire are sent at once, then each that changes.

@@ -1,7 +1,7 @@
 //! `GET /api/v1/tables`, and the `counts` events of the stream.
 //!
 //! A `counts` event says by `whole` whether it replaces what the client knows or adds to it; one that adds names in `gone` the tables
-//! that are no more. Each is encoded once for all clients, by whoever needs it first.
+//! that are no more. `late` says that changes come without counts: these follow, true at a position that the client may have passed. Each is encoded once for all clients, by whoever needs it first.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,6 +20,7 @@ use crate::pipeline::{self, Counts, Table};
 #[derive(Serialize)]
 struct Tables<'a> {
     as_of: AsOf,
+    late: bool,
     state: pipeline::State,
     total_rows: Option<i64>,
     tables: Vec<&'a Table>,
@@ -40,6 +41,7 @@ struct CountsEvent<'a> {
     r#type: &'static str,
     whole: bool,
     as_of: AsOf,
+    late: bool,
     total_rows: Option<i64>,
     tables: Vec<&'a Table>,
     gone: &'a [u32],
@@ -51,10 +53,12 @@ pub(super) async fn tables(State(app): State<Arc<App>>, uri: Uri) -> Result<Resp
     let status = Arc::clone(&app.sources.status.borrow());
     let counts = Arc::clone(&app.sources.counts.borrow());
     let now = Instant::now();
-    // A proof later than the counts says that they were still true then.
-    let known = status.last_proof.map_or(counts.time, |proof| proof.max(counts.time));
+    // A proof later than the counts says that they were still true then, if nothing has come since.
+    let all_told = !counts.told_late || counts.after_block == app.sources.history.position();
+    let known = status.last_proof.filter(|_| all_told).map_or(counts.time, |proof| proof.max(counts.time));
     Ok(fresh_json(Tables {
         as_of: as_of(&counts, Some(now.saturating_duration_since(known).as_millis())),
+        late: counts.told_late,
         state: status.state_at(now),
         total_rows: counts.total_rows,
         tables: counts.tables.iter().map(|table| &**table).collect(),
@@ -72,7 +76,8 @@ pub(super) fn news(told: Option<u64>, counts: &Counts) -> Bytes {
 
 fn event(counts: &Counts, whole: bool, tables: &[Arc<Table>], gone: &[u32]) -> Bytes {
     let tables = tables.iter().map(|table| &**table).collect();
-    let event = CountsEvent { r#type: "counts", whole, as_of: as_of(counts, None), total_rows: counts.total_rows, tables, gone };
+    let &Counts { total_rows, told_late: late, .. } = counts;
+    let event = CountsEvent { r#type: "counts", whole, as_of: as_of(counts, None), late, total_rows, tables, gone };
     serde_json::to_vec(&event).unwrap_or_default().into()
 }
 

@@ -18,10 +18,10 @@ impl Watchman {
         // The position first: the counts of every block before it can be seen by then.
         let head = self.history.position();
         let until = match self.due(now) {
-            None => head,
+            None => self.as_far_as_counted(head, now),
             Some(counts) if self.reader.position() >= counts.after_block => {
                 self.count(&counts, now);
-                head
+                self.as_far_as_counted(head, now)
             }
             Some(counts) => {
                 let after = counts.after_block;
@@ -49,6 +49,12 @@ impl Watchman {
         {
             self.count(&counts, now);
         }
+    }
+
+    /// Where counts follow the changes by a moment, a transaction is told together with the counts that it led to.
+    fn as_far_as_counted(&self, head: u64, now: Moment) -> u64 {
+        let counts = self.published.counts.borrow();
+        if counts.told_late && self.is_live(now) { counts.after_block.min(head) } else { head }
     }
 
     /// Counts that the engine does not know yet. None while what is published may not be the present.

@@ -94,9 +94,7 @@ async fn away_for_a_moment(cluster: &Cluster, major: u32, name: &str, before: &s
         let watched = settled(&stage).await?;
         for step in steps {
             stage.database.run(step).await?;
-            if tells_ddl {
-                watched.is_not_wrong(&stage.database).await?;
-            }
+            watched.is_not_wrong(&stage.database).await?;
         }
         let rows = stage.database.count("ONLY t").await?;
         watched.pgvigil.wait_for_count("public.t", rows).await?;

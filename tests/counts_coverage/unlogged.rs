@@ -29,14 +29,18 @@ pub(crate) async fn kinds_that_are_never_in_the_stream(cluster: &Cluster, major:
     Ok(())
 }
 
-/// Nothing tells of it at once; the next look at the catalog finds it.
+/// Nothing in the stream tells of it: a look at the catalog does, before any number is told.
 pub(crate) async fn unlogged_for_a_while_without_ddl_messages(cluster: &Cluster, major: u32) -> Result<()> {
     let stage = Stage::set(cluster, major, "unlogged_silent", TABLE).await?;
     let watched = stage.watch().await?;
     stage.agrees(&watched).await?;
+    let steps =
+        ["ALTER TABLE t SET UNLOGGED", "INSERT INTO t VALUES (11)", "ALTER TABLE t SET LOGGED", "INSERT INTO t VALUES (12)"];
+    stage.play(&watched, &steps).await?;
+    stage.agrees(&watched).await?;
     stage.database.run("ALTER TABLE t SET UNLOGGED").await?;
     stage.is_shown_without_number(&watched, "public.t", "uncovered", "unlogged").await?;
-    stage.play(&watched, &["INSERT INTO t VALUES (11)", "ALTER TABLE t SET LOGGED", "INSERT INTO t VALUES (12)"]).await?;
+    stage.play(&watched, &["INSERT INTO t VALUES (13)", "ALTER TABLE t SET LOGGED", "INSERT INTO t VALUES (14)"]).await?;
     stage.agrees(&watched).await?;
     Ok(())
 }
@@ -89,11 +93,12 @@ pub(crate) async fn unlogged_and_back_before_anyone_looks(cluster: &Cluster, maj
         .database
         .run("ALTER TABLE t SET UNLOGGED; INSERT INTO t VALUES (11), (12); ALTER TABLE t SET LOGGED; INSERT INTO t VALUES (13)")
         .await?;
-    // That a wrong number may be told until then is a limit of doing without DDL messages.
+    watched.is_not_wrong(&stage.database).await?;
     watched.pgvigil.wait_for_count("public.t", 13).await?;
     // Installing DDL messages must not make it forget what happened before them.
     stage.database.run("ALTER TABLE t SET UNLOGGED; DELETE FROM t WHERE id > 3; ALTER TABLE t SET LOGGED").await?;
     stage.database.run(DDL_MESSAGES).await?;
+    watched.is_not_wrong(&stage.database).await?;
     watched.pgvigil.wait_for_count("public.t", 3).await?;
     Ok(())
 }

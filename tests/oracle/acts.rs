@@ -21,11 +21,9 @@ pub(crate) enum Whether {
     Within,
     /// Only by itself.
     Alone,
-    /// In a transaction; and only where the database tells of DDL can it be followed to the moment.
-    Told,
 }
 
-use Whether::{Alone, Told, Within};
+use Whether::{Alone, Within};
 
 macro_rules! acts {
     ($($name:literal $weight:literal $since:literal $whether:ident $sql:expr;)+) => {
@@ -75,9 +73,9 @@ acts! {
     "fill what was created" 12 14 Within |rng| format!("INSERT INTO extra_{} SELECT generate_series({1}, {1} + 5)", rng.random_range(0..5), rng.random_range(1..1_000_000));
     "drop" 4 14 Within |rng| format!("DROP TABLE IF EXISTS extra_{}", rng.random_range(0..5));
     "swap" 2 14 Within |rng| { let i = rng.random_range(0..4); format!("ALTER TABLE extra_{i} RENAME TO swap; ALTER TABLE extra_{} RENAME TO extra_{i}; ALTER TABLE swap RENAME TO extra_{0}", i + 1) };
-    "unlogged" 3 14 Told |_| "ALTER TABLE flip SET UNLOGGED".to_owned();
-    "logged" 4 14 Told |_| "ALTER TABLE flip SET LOGGED".to_owned();
-    "flip" 10 14 Told |_| "INSERT INTO flip SELECT FROM generate_series(1, 3)".to_owned();
+    "unlogged" 3 14 Within |_| "ALTER TABLE flip SET UNLOGGED".to_owned();
+    "logged" 4 14 Within |_| "ALTER TABLE flip SET LOGGED".to_owned();
+    "flip" 10 14 Within |_| "INSERT INTO flip SELECT FROM generate_series(1, 3)".to_owned();
     "vacuum full" 3 14 Alone |rng| format!("VACUUM FULL {}", fixed(rng));
     "cluster" 2 14 Alone |_| "CLUSTER plain USING plain_pkey".to_owned();
     "analyze" 2 14 Alone |_| "VACUUM ANALYZE".to_owned();

@@ -36,10 +36,10 @@ enum Done {
 }
 
 impl Writer {
-    pub(crate) async fn new(number: u64, seed: u64, url: &str, major: u32, tells_ddl: bool, tally: Tally) -> Result<Self> {
+    pub(crate) async fn new(number: u64, seed: u64, url: &str, major: u32, tally: Tally) -> Result<Self> {
         let database = Database::connect(url).await?;
         database.run(SETTINGS).await?;
-        let possible = |act: &&Act| act.since <= major && (tells_ddl || act.whether != Whether::Told);
+        let possible = |act: &&Act| act.since <= major;
         Ok(Writer {
             number,
             rng: StdRng::seed_from_u64(seed ^ number),

@@ -309,6 +309,7 @@ fn no_counts() -> Counts {
         removed: Vec::new(),
         passed: Passed::default(),
         total_rows: None,
+        told_late: false,
         whole_json: OnceLock::new(),
         changed_json: OnceLock::new(),
     }

@@ -72,6 +72,8 @@ pub(crate) struct Chronicle {
     as_of: u64,
     /// The table was altered, and so many beats ago; what was told before may be taken back.
     altered: Option<u32>,
+    /// What is told may have been so for a while: before it is told that a number still holds, none is claimed.
+    late: bool,
 }
 
 /// In this many beats of the stream something that is not true any more has been taken back.
@@ -109,6 +111,34 @@ impl Chronicle {
         }
     }
 
+    /// As of a position that may have been passed, there are so many rows; if nothing is said, as many as were told, and what was done
+    /// since.
+    pub(crate) fn told_late(&mut self, rows: Option<i64>, as_of: u64) -> Result<()> {
+        let at = self.place(as_of);
+        let adds_up = last_told(&self.entries[..at]);
+        let Some(told) = rows.or(adds_up) else { return Ok(()) };
+        self.entries.insert(at, Entry::Told { rows: told, lsn: as_of });
+        self.rows = last_told(&self.entries);
+        self.late = true;
+        match adds_up {
+            Some(before) if before != told => bail!("it is said to have {told} rows, but what was told adds up to {before}:\n{self}"),
+            _ => Ok(()),
+        }
+    }
+
+    /// From a position on that may have been passed, it is not known how many there are.
+    pub(crate) fn doubt_late(&mut self, lsn: u64) {
+        let at = self.place(lsn);
+        self.entries.insert(at, Entry::Doubt { lsn });
+        (self.rows, self.late) = (None, true);
+    }
+
+    /// Where what is told as of `lsn` belongs: before a transaction that was committed there, and behind what was told of it before.
+    fn place(&self, lsn: u64) -> usize {
+        let is_before = |entry: &Entry| entry.lsn() < lsn || (entry.lsn() == lsn && !matches!(entry, Entry::Did { .. }));
+        self.entries.partition_point(is_before)
+    }
+
     /// It was altered at `lsn`: whether the number that was told still holds, what comes next will show.
     pub(crate) fn altered(&mut self, lsn: u64) {
         self.entries.push(Entry::Doubt { lsn });
@@ -136,7 +166,8 @@ impl Chronicle {
         // In doubt there may be rows that the stream does not bring: those of a table that is not logged for a while.
         let known = |entry: &&Entry| !matches!(entry, Entry::Did { .. });
         let in_doubt = before.iter().rev().find(known).is_some_and(|entry| matches!(entry, Entry::Doubt { .. }));
-        let told = [last_told(before), first_told(after).filter(|_| !in_doubt)];
+        let is_certain = !self.late || matches!(after.iter().find(known), Some(Entry::Told { .. }));
+        let told = [last_told(before).filter(|_| is_certain), first_told(after).filter(|_| !in_doubt && !self.late)];
         for at_position in told.iter().flatten() {
             let expected = at_position - unseen;
             ensure!(

@@ -100,9 +100,8 @@ impl Watched {
         let here: Lsn = database.value::<String>("SELECT pg_current_wal_insert_lsn()::text").await?.parse()?;
         self.witness.has_heard(mark(database).await?).await?;
         let shown = self.shown(here).await?;
-        // Where nothing tells of DDL, what is whose partition is found out a moment later.
-        let told = "SELECT EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'pgvigil_change')";
-        let sums_are_certain = database.value::<bool>(told).await?;
+        // Counts that were shown by then have been sent.
+        self.witness.has_heard(mark(database).await?).await?;
         let (mut agreement, mut unknown, mut wrong) = (Agreement { tables: 0, rows: 0 }, Vec::new(), String::new());
         database.run("SET lock_timeout = '1s'").await?;
         for table in tables(database).await? {
@@ -111,8 +110,7 @@ impl Watched {
                 unknown.push(table.name);
                 continue;
             };
-            let shown = shown.get(&table.oid).filter(|_| !table.partitioned || sums_are_certain);
-            if let Some(shown) = shown.filter(|shown| **shown != rows) {
+            if let Some(shown) = shown.get(&table.oid).filter(|shown| **shown != rows) {
                 write!(wrong, "\n  {} (oid {}) has {rows} rows, and is shown with {shown}", table.name, table.oid)?;
             }
             match self.witness.rows(table.oid) {
@@ -134,11 +132,15 @@ impl Watched {
         Ok((agreement, unknown))
     }
 
-    /// The exact counts that `GET /api/v1/tables` says are true at this position or behind it; none, if it has not come so far.
+    /// The exact counts that `GET /api/v1/tables` says are true at this position or behind it.
     async fn shown(&self, behind: Lsn) -> Result<BTreeMap<u32, i64>> {
-        let answer = self.pgvigil.json("/api/v1/tables").await?;
-        let as_of: Lsn = answer["as_of"]["lsn"].as_str().context("as_of")?.parse()?;
-        let tables = answer["tables"].as_array().context("tables")?.iter().filter(|_| as_of >= behind);
+        let answer = wait_for("counts as of now", PATIENCE, async || {
+            let answer = self.pgvigil.json("/api/v1/tables").await?;
+            let as_of: Lsn = answer["as_of"]["lsn"].as_str().context("as_of")?.parse()?;
+            Ok((as_of >= behind).then_some(answer))
+        });
+        let answer = answer.await?;
+        let tables = answer["tables"].as_array().context("tables")?.iter();
         let shown = |table: &Value| Some((u32::try_from(table["oid"].as_u64()?).ok()?, table["count"].as_i64()?));
         Ok(tables.filter_map(shown).collect())
     }

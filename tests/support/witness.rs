@@ -1,7 +1,7 @@
 //! Someone who listens to the stream from its beginning, keeps all that is told of every table, and holds it against itself.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -39,6 +39,8 @@ struct Heard {
     doing: BTreeMap<u32, Doing>,
     changes: u64,
     mark: u64,
+    /// Changes come without counts; these follow.
+    late: bool,
     /// What was wrong first.
     fault: Option<String>,
 }
@@ -63,6 +65,8 @@ struct Frame<'a> {
     rows_lost: Option<i64>,
     tx: Option<Tx<'a>>,
     as_of: Option<AsOf<'a>>,
+    #[serde(default)]
+    late: bool,
     #[serde(default)]
     tables: Vec<TableFrame<'a>>,
     #[serde(default)]
@@ -248,6 +252,7 @@ impl Heard {
             chronicle.did(tx.xid, lsn, doing.effect)?;
             match table.count {
                 Some(rows) => chronicle.told(rows, lsn)?,
+                None if self.late => {}
                 None => chronicle.doubt(lsn),
             }
         }
@@ -256,6 +261,7 @@ impl Heard {
 
     fn counts(&mut self, frame: &Frame<'_>) -> Result<()> {
         let as_of = frame.as_of.as_ref().context("as_of")?.lsn.parse::<Lsn>()?.0;
+        self.late = frame.late;
         for table in &frame.tables {
             if table.kind == Some("partitioned_table") {
                 self.partitioned.insert(table.oid, table.count);
@@ -264,13 +270,21 @@ impl Heard {
             let chronicle = self.tables.entry(table.oid).or_default();
             chronicle.name = format!("{}.{}", table.schema, table.name);
             match table.count {
+                Some(rows) if frame.late => chronicle.told_late(Some(rows), as_of)?,
                 Some(rows) => chronicle.told(rows, as_of)?,
+                None if frame.late => chronicle.doubt_late(as_of),
                 None => chronicle.doubt(as_of),
             }
         }
         for oid in &frame.gone {
             self.partitioned.remove(oid);
-            self.tables.entry(*oid).or_default().doubt(as_of);
+            let chronicle = self.tables.entry(*oid).or_default();
+            if frame.late { chronicle.doubt_late(as_of) } else { chronicle.doubt(as_of) }
+        }
+        // Of all that is not named it is said that nothing is new.
+        let named: BTreeSet<u32> = frame.tables.iter().map(|table| table.oid).chain(frame.gone.iter().copied()).collect();
+        for (_, chronicle) in self.tables.iter_mut().filter(|(oid, _)| frame.late && !named.contains(oid)) {
+            chronicle.told_late(None, as_of)?;
         }
         Ok(())
     }
