@@ -159,7 +159,7 @@ async fn rows(held: &Held<'_>, mut progress: impl FnMut(Progress<'_>)) -> Result
         };
         let started = Instant::now();
         let query = format!("SELECT count(*) FROM ONLY {name}{within}");
-        let row = transaction.query_typed_one(&query, &[]).await.map_err(Step::Count.failed())?;
+        let row = transaction.query_typed_one(&query, &[]).await.map_err(Step::Read.failed())?;
         total += row.try_get::<_, i64>(0)?;
         if is_last {
             return Ok(total);

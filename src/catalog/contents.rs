@@ -18,13 +18,14 @@ use tokio_postgres::types::Type;
 
 use super::held::{self, Failure, Held, Step};
 use super::{CountError, Table};
+use crate::lsn::Oid;
 use crate::pgoutput::encode::TupleBuf;
 use crate::pgoutput::{Value, ValueLimit};
 use crate::rows::{Column, Contents, Reading, Reason, Shape};
 
 /// As the replication session has them; and a reading that takes long is given up.
 const SETTINGS: &str = "SET LOCAL datestyle = ISO; SET LOCAL intervalstyle = postgres; SET LOCAL extra_float_digits = 3; \
-    SET LOCAL timezone = UTC; SET LOCAL bytea_output = hex; SET LOCAL statement_timeout = '1s'";
+    SET LOCAL timezone = UTC; SET LOCAL bytea_output = hex; SET LOCAL statement_timeout = '2s'";
 
 /// A file of so many times the size that rows may have in memory is not read: it would take too long to find them in it.
 const BLOAT: u64 = 4;
@@ -81,15 +82,18 @@ async fn attempt(
     let copied = async {
         let mut lines = pin!(held.transaction.copy_out(&copy).await?);
         while let Some(line) = lines.try_next().await? {
-            if contents.size() > limit || !contents.add(published.row(&line).into()) {
-                return Ok(false);
+            if !contents.add(published.row(&line).into()) {
+                return Ok(Err(Reason::NoKey));
+            }
+            if contents.size() > limit {
+                return Ok(Err(too_large()));
             }
         }
-        Ok(contents.size() <= limit)
+        Ok(Ok(()))
     };
     match copied.await {
-        Ok(true) => {}
-        Ok(false) => return Ok(Err(too_large())),
+        Ok(Ok(())) => {}
+        Ok(Err(reason)) => return Ok(Err(reason)),
         Err(error) => return refused(error).map(Err),
     }
     let (snapshot, lsn) = (held.snapshot.clone(), held.lsn);
@@ -138,7 +142,7 @@ impl Published {
             published.any_length.push(row.try_get("any_length")?);
             published.columns.push(Column {
                 name,
-                type_oid: crate::lsn::Oid(row.try_get("type")?),
+                type_oid: Oid(row.try_get("type")?),
                 typmod: row.try_get("typmod")?,
                 in_identity: row.try_get("in_identity")?,
             });
@@ -183,12 +187,15 @@ impl Published {
                 (value, length)
             })
             .collect();
-        let value = |(value, length): &'_ (Option<Vec<u8>>, Option<usize>)| match (value, length) {
-            (_, Some(length)) => Value::Cut(*length),
-            (Some(text), None) => Value::Text(text),
-            (None, None) => Value::Null,
-        };
-        values.iter().map(value).collect()
+        values.iter().map(|(text, length)| value(text.as_deref(), *length)).collect()
+    }
+}
+
+fn value(text: Option<&[u8]>, too_long: Option<usize>) -> Value<'_> {
+    match (text, too_long) {
+        (_, Some(length)) => Value::Cut(length),
+        (Some(text), None) => Value::Text(text),
+        (None, None) => Value::Null,
     }
 }
 
