@@ -35,6 +35,11 @@ impl Row {
         Tuple { count: self.count, bytes: &self.bytes }
     }
 
+    /// Whether every value is there.
+    pub fn is_whole(&self) -> bool {
+        !self.as_tuple().iter().any(|value| matches!(value, Value::Unchanged | Value::Cut(_)))
+    }
+
     /// How many bytes its values take.
     pub fn size(&self) -> usize {
         self.bytes.len()

@@ -92,7 +92,7 @@ struct Entry {
     /// As the stream last described it.
     columns: Arc<[Column]>,
     unseen: Unseen,
-    /// [`Cache::alterations`] when its rows were read.
+    /// [`Cache::alterations`] when its rows were asked for.
     alterations: u64,
     state: State,
 }
@@ -169,6 +169,7 @@ impl Cache {
         let entry = self.entries.entry(oid).or_default();
         if !matches!(entry.state, State::Asked(_)) {
             let log = Log::new(entry.unseen.clone());
+            entry.alterations = self.alterations;
             self.set(oid, State::Asked(log));
         }
     }
@@ -191,7 +192,6 @@ impl Cache {
             return Err(TooOld);
         }
         drop(unseen);
-        entry.alterations = self.alterations;
         if entry.columns == *contents.shape().columns() {
             entry.columns = Arc::clone(contents.shape().columns());
         }
@@ -250,10 +250,12 @@ impl Cache {
         }
     }
 
-    /// The stream tells that `oid` was altered.
-    pub fn altered(&mut self, oid: Oid) {
+    /// The stream tells that a table was altered: `oid`, if it says which.
+    pub fn altered(&mut self, oid: Option<Oid>) {
         self.alterations += 1;
-        self.doubt(oid);
+        if let Some(oid) = oid {
+            self.doubt(oid);
+        }
     }
 
     /// Its rows are not what they seemed: they are to be read again.

@@ -55,6 +55,7 @@ pub async fn run(args: SubjectArgs, cancel: CancellationToken) -> Result<(), Fai
 
 fn follow(target: Target, begin: Begin) -> Config {
     Config {
+        row_cache: None,
         target,
         publication: "pgvigil".to_owned(),
         expect_database: None,
