@@ -74,8 +74,7 @@ impl<'c> Held<'c> {
     pub(super) async fn release(self) -> Result<(), Failure> {
         let Held { transaction, oid, name, relfilenode, .. } = self;
         let still = include_str!("../../sql/catalog/still_same.sql");
-        let parameters: &[(&(dyn ToSql + Sync), Type)] =
-            &[(&oid.0, Type::OID), (&name, Type::TEXT), (&relfilenode.0, Type::OID)];
+        let parameters: &[(&(dyn ToSql + Sync), Type)] = &[(&oid.0, Type::OID), (&name, Type::TEXT), (&relfilenode.0, Type::OID)];
         if !transaction.query_typed_one(still, parameters).await?.try_get(0)? {
             return Err(CountError::Changed { table: name }.into());
         }

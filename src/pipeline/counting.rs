@@ -205,13 +205,7 @@ impl Drop for Counting {
 }
 
 /// Counts one table or reads its rows, reporting on the way, and hands its session back if it is still good.
-async fn work(
-    job: Job,
-    sessions: Sessions,
-    source: Source,
-    session: Option<Client>,
-    reports: mpsc::UnboundedSender<Report>,
-) {
+async fn work(job: Job, sessions: Sessions, source: Source, session: Option<Client>, reports: mpsc::UnboundedSender<Report>) {
     let oid = job.oid();
     let mut session = session;
     let outcome = async {

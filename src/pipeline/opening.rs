@@ -16,8 +16,8 @@ use crate::counts::FullXid;
 use crate::encoding::Encoding;
 use crate::event::{GapReason, actor};
 use crate::lsn::Lsn;
-use crate::rows::Cache;
 use crate::replication::{Progress, Replication, SlotOptions, StartOptions, Stream};
+use crate::rows::Cache;
 
 /// How long the creation of the slot may wait for running transactions to end, before it is tried anew.
 const SLOT_WAIT: Duration = Duration::from_secs(60);

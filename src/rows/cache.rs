@@ -308,6 +308,11 @@ impl Cache {
         agrees
     }
 
+    #[cfg(test)]
+    pub(super) fn weigh(&self) -> usize {
+        self.entries.values().map(Entry::size).sum()
+    }
+
     fn set(&mut self, oid: Oid, state: State) {
         let entry = self.entries.entry(oid).or_default();
         if entry.state.standing() != state.standing() {

@@ -27,7 +27,9 @@ pub enum Reason {
         limit: ByteSize,
     },
     /// An ALTER TABLE would go unseen until it is too late.
-    #[error("nothing in the stream tells of DDL, so it is never certain that a row is still as it was; `pgvigil setup` changes that")]
+    #[error(
+        "nothing in the stream tells of DDL, so it is never certain that a row is still as it was; `pgvigil setup` changes that"
+    )]
     DdlUntold,
     /// Reading them took too long.
     #[error("reading its rows took too long")]
