@@ -96,9 +96,12 @@ async fn attempt(
         Ok(Err(reason)) => return Ok(Err(reason)),
         Err(error) => return refused(error).map(Err),
     }
+    let above =
+        held.transaction.query_typed(include_str!("../../sql/catalog/ancestors.sql"), &[(&held.oid.0, Type::OID)]).await?;
+    let ancestors = above.iter().map(|row| row.try_get(0).map(Oid)).collect::<Result<_, tokio_postgres::Error>>()?;
     let (snapshot, lsn) = (held.snapshot.clone(), held.lsn);
     held.release().await?;
-    Ok(Ok(Reading { snapshot, lsn, contents }))
+    Ok(Ok(Reading { snapshot, lsn, ancestors, contents }))
 }
 
 /// What the server says of the rows themselves will not be otherwise the next time.

@@ -304,7 +304,7 @@ impl Applier {
                     self.ledger.doubt(oid);
                 }
                 if let (Change::Altered(table), Some(cache)) = (&ddl.change, &mut self.cache) {
-                    cache.altered(Some(table.oid));
+                    cache.altered(table.oid, &table.partitions);
                 }
                 if self.may_change_coverage(&ddl) {
                     self.ledger.hold();
@@ -322,7 +322,7 @@ impl Applier {
                     // What it said is not known: it may have been anything.
                     self.ledger.hold();
                     if let Some(cache) = &mut self.cache {
-                        cache.altered(None);
+                        cache.doubt_all();
                     }
                     self.noticed.regrouped.push(xid);
                 }

@@ -29,6 +29,8 @@ pub struct Reading {
     pub snapshot: Snapshot,
     /// Everything that the snapshot sees was committed before this position.
     pub lsn: Lsn,
+    /// The tables that it is a partition of or inherits from, and those above them.
+    pub ancestors: Vec<Oid>,
     /// The rows.
     pub contents: Contents,
 }
@@ -78,8 +80,6 @@ pub struct Cache {
     /// Memory that all entries take.
     bytes: usize,
     xid: Xid,
-    /// Tables were altered so many times. One stands for all that hang on it: its partitions, the tables that inherit from it.
-    alterations: u64,
     dropped: u64,
     /// Tables whose standing is another.
     changed: Vec<Oid>,
@@ -92,8 +92,8 @@ struct Entry {
     /// As the stream last described it.
     columns: Arc<[Column]>,
     unseen: Unseen,
-    /// [`Cache::alterations`] when its rows were asked for.
-    alterations: u64,
+    /// Of its last reading.
+    ancestors: Vec<Oid>,
     state: State,
 }
 
@@ -119,7 +119,6 @@ impl Cache {
             read: Vec::new(),
             bytes: 0,
             xid: Xid(0),
-            alterations: 0,
             dropped: 0,
             changed: Vec::new(),
             doubtful: Vec::new(),
@@ -169,14 +168,13 @@ impl Cache {
         let entry = self.entries.entry(oid).or_default();
         if !matches!(entry.state, State::Asked(_)) {
             let log = Log::new(entry.unseen.clone());
-            entry.alterations = self.alterations;
             self.set(oid, State::Asked(log));
         }
     }
 
     /// The rows of `oid` were read: they are known once [`Self::reached`] passes their position.
     pub fn read(&mut self, oid: Oid, reading: Reading) -> Result<(), TooOld> {
-        let Reading { snapshot, lsn, mut contents } = reading;
+        let Reading { snapshot, lsn, ancestors, mut contents } = reading;
         let Some(entry) = self.entries.get_mut(&oid) else { return Err(TooOld) };
         let State::Asked(log) = &mut entry.state else { return Err(TooOld) };
         if !log.completes(&snapshot) {
@@ -192,6 +190,7 @@ impl Cache {
             return Err(TooOld);
         }
         drop(unseen);
+        entry.ancestors = ancestors;
         if entry.columns == *contents.shape().columns() {
             entry.columns = Arc::clone(contents.shape().columns());
         }
@@ -244,23 +243,29 @@ impl Cache {
             }
             _ => columns,
         };
-        // Described anew for a reason: what was altered may have been this one, by way of another that it is a part of.
-        if entry.alterations != self.alterations {
-            self.doubt(oid);
-        }
     }
 
-    /// The stream tells that a table was altered: `oid`, if it says which.
-    pub fn altered(&mut self, oid: Option<Oid>) {
-        self.alterations += 1;
-        if let Some(oid) = oid {
-            self.doubt(oid);
-        }
+    /// The stream tells that `oid` was altered, which has these partitions now: its rows may be others, and those of all that is under it.
+    pub fn altered(&mut self, oid: Oid, partitions: &[Oid]) {
+        let is_meant = |this: &Oid| *this == oid || partitions.contains(this);
+        // What is above a table whose rows are being read is not known yet.
+        let hit = |(this, entry): (&Oid, &Entry)| {
+            let is_hit = is_meant(this) || entry.ancestors.iter().any(is_meant) || matches!(entry.state, State::Asked(_));
+            is_hit.then_some(*this)
+        };
+        let hit: Vec<Oid> = self.entries.iter().filter_map(hit).collect();
+        hit.into_iter().for_each(|oid| self.doubt(oid));
     }
 
-    /// Its rows are not what they seemed: they are to be read again.
+    /// The stream may have told that anything was altered.
+    pub fn doubt_all(&mut self) {
+        let all: Vec<Oid> = self.entries.keys().copied().collect();
+        all.into_iter().for_each(|oid| self.doubt(oid));
+    }
+
+    /// It is not what it seemed: its rows are to be read again, or to be kept after all.
     pub fn doubt(&mut self, oid: Oid) {
-        if matches!(self.entries.get(&oid), Some(Entry { state: State::Asked(_) | State::Read { .. } | State::Whole(_), .. })) {
+        if self.entries.get(&oid).is_some_and(|entry| !matches!(entry.state, State::Waiting)) {
             self.waits(oid);
             self.doubtful.push(oid);
         }

@@ -264,7 +264,7 @@ proptest! {
                 Act::Snapshot => reading = Some(server.reading()),
                 Act::Read => {
                     if let Some((snapshot, lsn, rows)) = reading.take() {
-                        let _ = cache.read(TABLE, Reading { snapshot, lsn, contents: contents(&rows) });
+                        let _ = cache.read(TABLE, Reading { snapshot, lsn, ancestors: vec![], contents: contents(&rows) });
                     }
                 }
                 Act::Look => looked = Some(server.snapshot()),
@@ -273,7 +273,7 @@ proptest! {
                         cache.prune(&snapshot);
                     }
                 }
-                Act::Altered => cache.altered(None),
+                Act::Altered => cache.altered(TABLE, &[]),
                 Act::Described => cache.described(TABLE, described()),
                 Act::Doubt => {
                     cache.waits(TABLE);
@@ -292,7 +292,7 @@ proptest! {
         }
         cache.ask(TABLE);
         let (snapshot, lsn, rows) = server.reading();
-        prop_assert_eq!(cache.read(TABLE, Reading { snapshot, lsn, contents: contents(&rows) }), Ok(()));
+        prop_assert_eq!(cache.read(TABLE, Reading { snapshot, lsn, ancestors: vec![], contents: contents(&rows) }), Ok(()));
         cache.reached(lsn);
         prop_assert_eq!(cache.standing(TABLE), Some(Standing::Full));
         let id = rows.keys().next().copied().unwrap_or(0);
@@ -314,7 +314,7 @@ fn knowing(limits: Limits, rows: &[(u8, Values)]) -> Cache {
 fn read(cache: &mut Cache, oid: Oid, rows: &[(u8, Values)]) {
     cache.ask(oid);
     let contents = contents(&rows.iter().copied().collect());
-    let reading = Reading { snapshot: "10:10:".parse().unwrap(), lsn: Lsn(5), contents };
+    let reading = Reading { snapshot: "10:10:".parse().unwrap(), lsn: Lsn(5), ancestors: vec![Oid(7), Oid(8)], contents };
     cache.read(oid, reading).unwrap();
     cache.reached(Lsn(5));
     cache.begin(Xid(20));
@@ -345,17 +345,40 @@ fn what_cannot_be_brings_all_into_doubt() {
 }
 
 #[test]
-fn a_table_described_anew_after_ddl_is_in_doubt() {
+fn what_is_altered_is_in_doubt_with_all_that_is_under_it() {
+    for (altered, partitions, stays) in [
+        (TABLE, vec![], false),
+        (Oid(8), vec![], false),
+        // Attached, or what it is a partition of.
+        (Oid(9), vec![Oid(1), TABLE], false),
+        (Oid(9), vec![Oid(7)], false),
+        (Oid(9), vec![Oid(10)], true),
+    ] {
+        let mut cache = knowing(AMPLE, &[(1, (1, 1))]);
+        cache.described(TABLE, described());
+        cache.altered(altered, &partitions);
+        let standing = if stays { Standing::Full } else { Standing::Loading };
+        assert_eq!(cache.standing(TABLE), Some(standing), "{altered}, of {partitions:?}");
+        assert_eq!(cache.take_doubtful().is_empty(), stays);
+    }
     let mut cache = knowing(AMPLE, &[(1, (1, 1))]);
-    cache.described(TABLE, described());
-    assert_eq!(cache.standing(TABLE), Some(Standing::Full), "vacuumed, most likely");
-    cache.altered(Some(Oid(1)));
-    assert_eq!(cache.standing(TABLE), Some(Standing::Full), "another one");
-    cache.described(TABLE, described());
-    assert_eq!(cache.standing(TABLE), Some(Standing::Loading), "it inherits from that");
-    let mut cache = knowing(AMPLE, &[(1, (1, 1))]);
-    cache.altered(Some(TABLE));
-    assert_eq!(cache.standing(TABLE), Some(Standing::Loading));
+    cache.ask(TABLE);
+    cache.altered(Oid(9), &[]);
+    let old = Reading {
+        snapshot: "10:10:".parse().unwrap(),
+        lsn: Lsn(5),
+        ancestors: vec![Oid(9)],
+        contents: contents(&BTreeMap::new()),
+    };
+    assert!(cache.read(TABLE, old).is_err(), "it may be under that");
+}
+
+#[test]
+fn what_could_not_be_kept_may_be_once_it_is_altered() {
+    let mut cache = knowing(AMPLE, &[]);
+    cache.refuse(TABLE, Reason::NoKey);
+    cache.altered(TABLE, &[]);
+    assert_eq!((cache.standing(TABLE), cache.take_doubtful()), (Some(Standing::Loading), vec![TABLE]));
 }
 
 #[test]
@@ -384,8 +407,12 @@ fn more_transactions_than_can_be_told_apart_are_no_mistake() {
         cache.begin(Xid(xid));
         cache.apply(TABLE, Change::Truncate);
     }
-    let reading =
-        |snapshot: &str| Reading { snapshot: snapshot.parse().unwrap(), lsn: Lsn(1), contents: contents(&BTreeMap::new()) };
+    let reading = |snapshot: &str| Reading {
+        snapshot: snapshot.parse().unwrap(),
+        lsn: Lsn(1),
+        ancestors: vec![],
+        contents: contents(&BTreeMap::new()),
+    };
     cache.ask(TABLE);
     assert!(cache.read(TABLE, reading("500:10000:500")).is_err());
     assert!(cache.read(TABLE, reading("10000:10000:")).is_ok());

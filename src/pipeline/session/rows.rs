@@ -95,7 +95,6 @@ impl Session<'_> {
             let standing = self.applier.cache().and_then(|cache| cache.standing(oid));
             let Some(known) = self.tables.touch(oid) else { continue };
             if let Some(Standing::Off(reason)) = &standing
-                && known.row_cache != standing
                 && *reason != Reason::DdlUntold
             {
                 tracing::warn!(table = known.table.sql_name(), %reason, "the rows of a table are not kept");
