@@ -112,7 +112,8 @@ impl Told {
     pub(crate) fn suffices(&self) -> Result<()> {
         for operation in ["update", "delete", "truncate"] {
             let (told, untold) = self.totals.get(operation).copied().unwrap_or_default();
-            ensure!(told > 50 && told > untold, "{self}");
+            // One truncate may take most rows of all, and at the wrong moment.
+            ensure!(told > 50 && (operation == "truncate" || told * 2 > untold), "{self}");
         }
         Ok(())
     }

@@ -55,10 +55,10 @@ pub async fn run(args: SubjectArgs, cancel: CancellationToken) -> Result<(), Fai
 
 fn follow(target: Target, begin: Begin) -> Config {
     Config {
-        row_cache: None,
         target,
         publication: "pgvigil".to_owned(),
         expect_database: None,
+        row_cache: None,
         max_value: ValueLimit::default(),
         max_transaction_memory: 64 << 20,
         spill_dir: std::env::temp_dir(),
