@@ -51,7 +51,7 @@ impl Log {
     }
 
     /// Notes what the next message to be pushed says.
-    pub(super) fn note(&mut self, subxid: Option<Xid>, prefix: &'static [u8], content: &[u8]) {
+    pub(super) fn note(&mut self, subxid: Option<Xid>, prefix: &'static [u8], content: Option<&[u8]>) {
         self.notes.take(self.messages, subxid.unwrap_or_default(), prefix, content);
     }
 
@@ -123,6 +123,10 @@ pub(super) struct Reader {
 impl Reader {
     pub(super) fn into_log(self) -> Log {
         self.log
+    }
+
+    pub(super) fn has_all_notes(&self, prefix: &[u8]) -> bool {
+        self.log.notes.has_all(prefix)
     }
 
     pub(super) fn notes(&self) -> &[Note] {

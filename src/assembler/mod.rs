@@ -233,7 +233,7 @@ impl Assembler {
 
     fn note(&mut self, subxid: Option<Xid>, message: &Logical<'_>) {
         let Some(prefix) = self.noted.iter().find(|prefix| **prefix == message.prefix.0) else { return };
-        let Some(content) = message.content.whole() else { return };
+        let content = message.content.whole();
         match &mut self.state {
             State::Open { log, .. } => log.note(subxid, prefix, content),
             State::Streaming { xid } => self.streamed.entry(*xid).or_default().note(subxid, prefix, content),
@@ -382,6 +382,11 @@ impl Transaction {
     /// What was noted of it ([`Assembler::noting`]) and not rolled back, in order.
     pub fn notes(&self) -> &[Note] {
         self.reader.notes()
+    }
+
+    /// Whether these are all messages of this prefix that the transaction has. Not if they are many, or large.
+    pub fn has_all_notes(&self, prefix: &[u8]) -> bool {
+        self.reader.has_all_notes(prefix)
     }
 
     /// The place where [`Self::next`] reads on: how many messages came before, those that were rolled back among them.

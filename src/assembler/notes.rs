@@ -27,15 +27,26 @@ pub struct Note {
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     kept: Vec<Note>,
+    /// Prefixes of which not all are kept.
+    incomplete: Vec<&'static [u8]>,
 }
 
 impl Notes {
-    pub(super) fn take(&mut self, at: u64, subxid: Xid, prefix: &'static [u8], content: &[u8]) {
+    /// Keeps a message; without its content if that is not here.
+    pub(super) fn take(&mut self, at: u64, subxid: Xid, prefix: &'static [u8], content: Option<&[u8]>) {
         let bytes: usize = self.kept.iter().map(|note| note.content.len()).sum();
         let alike = self.kept.iter().filter(|note| note.prefix == prefix).count();
-        if content.len() <= LARGEST && alike < MOST && bytes + content.len() <= BYTES {
-            self.kept.push(Note { at, prefix, content: content.into(), subxid });
+        let fits = |content: &&[u8]| content.len() <= LARGEST && alike < MOST && bytes + content.len() <= BYTES;
+        match content.filter(fits) {
+            Some(content) => self.kept.push(Note { at, prefix, content: content.into(), subxid }),
+            None if !self.has_all(prefix) => {}
+            None => self.incomplete.push(prefix),
         }
+    }
+
+    /// Whether no message of this prefix was left out.
+    pub(super) fn has_all(&self, prefix: &[u8]) -> bool {
+        !self.incomplete.contains(&prefix)
     }
 
     pub(super) fn roll_back(&mut self, subxid: Xid) {
@@ -55,18 +66,20 @@ mod tests {
     fn few_are_kept_of_each_prefix_and_none_that_is_large() {
         let mut notes = Notes::default();
         for at in 0..1000 {
-            notes.take(at, Xid(1), b"a", b"one of many");
+            notes.take(at, Xid(1), b"a", Some(b"one of many"));
         }
-        notes.take(1000, Xid(2), b"b", &[0; LARGEST + 1]);
-        notes.take(1001, Xid(2), b"b", b"after all of them");
+        notes.take(1000, Xid(2), b"b", Some(&[0; LARGEST + 1]));
+        notes.take(1001, Xid(2), b"b", Some(b"after all of them"));
+        notes.take(1001, Xid(2), b"d", None);
+        assert_eq!([&b"a"[..], b"b", b"c", b"d"].map(|prefix| notes.has_all(prefix)), [false, false, true, false]);
         assert_eq!(notes.as_slice().len(), MOST + 1);
         assert_eq!(notes.as_slice().last().map(|note| (note.at, &*note.content)), Some((1001, &b"after all of them"[..])));
         // What is rolled back makes room.
         notes.roll_back(Xid(1));
-        notes.take(1002, Xid(3), b"a", b"another");
+        notes.take(1002, Xid(3), b"a", Some(b"another"));
         assert_eq!(notes.as_slice().iter().map(|note| note.at).collect::<Vec<_>>(), [1001, 1002]);
         for at in 0..1000 {
-            notes.take(at, Xid(4), b"c", &[0; LARGEST]);
+            notes.take(at, Xid(4), b"c", Some(&[0; LARGEST]));
         }
         assert!(notes.as_slice().iter().map(|note| note.content.len()).sum::<usize>() <= BYTES);
     }

@@ -231,6 +231,7 @@ impl Applier {
         self.ledger.begin(xid);
         if let Some(cache) = &mut self.cache {
             cache.begin(xid);
+            doubt_what_is_altered(cache, &transaction);
         }
         self.applying = true;
         let mut announced = false;
@@ -316,9 +317,6 @@ impl Applier {
                     // From here on, not only from when the pipeline comes to look at it: rows may follow in this very transaction.
                     self.ledger.doubt(oid);
                 }
-                if let (Change::Altered(table), Some(cache)) = (&ddl.change, &mut self.cache) {
-                    cache.altered(table.oid, &table.partitions);
-                }
                 if self.may_change_coverage(&ddl) {
                     self.ledger.hold();
                     self.noticed.regrouped.push(xid);
@@ -334,9 +332,6 @@ impl Applier {
                 if message.prefix.0 == DdlMessage::PREFIX && message.content.whole().is_none() {
                     // What it said is not known: it may have been anything.
                     self.ledger.hold();
-                    if let Some(cache) = &mut self.cache {
-                        cache.doubt_all();
-                    }
                     self.noticed.regrouped.push(xid);
                 }
                 self.encoder.message(&mut self.block, message.prefix.0, message.content);
@@ -390,6 +385,19 @@ fn attribution(xid: Xid, notes: &[Note], encoding: &Encoding) -> Attribution {
 /// What the stream said of a table. It always does before it sends a row of it.
 fn described(relations: &FxHashMap<Oid, Relation>, oid: Oid) -> Result<&Relation, assembler::Error> {
     relations.get(&oid).ok_or(assembler::Error::Undescribed { oid })
+}
+
+/// Of a table that `transaction` alters, no row is known any more, also not before that: the server gives a message the position behind it,
+/// and so may send the change that comes next, if another sub-transaction made it, before the message.
+fn doubt_what_is_altered(cache: &mut Cache, transaction: &Transaction) {
+    if !transaction.has_all_notes(DdlMessage::PREFIX) {
+        cache.doubt_all();
+    }
+    for note in transaction.notes().iter().filter(|note| note.prefix == DdlMessage::PREFIX) {
+        if let Some(Change::Altered(table)) = DdlMessage::parse(&note.content).map(|ddl| ddl.change) {
+            cache.altered(table.oid, &table.partitions);
+        }
+    }
 }
 
 /// What a change of `oid` replaces or takes away, as far as its rows are kept.

@@ -257,7 +257,7 @@ impl Cache {
         hit.into_iter().for_each(|oid| self.doubt(oid));
     }
 
-    /// The stream may have told that anything was altered.
+    /// Anything may have been altered.
     pub fn doubt_all(&mut self) {
         let all: Vec<Oid> = self.entries.keys().copied().collect();
         all.into_iter().for_each(|oid| self.doubt(oid));
