@@ -13,7 +13,7 @@ use super::block::Kept;
 use super::ring::{Cursor, Located};
 use crate::event::Head;
 use crate::event::filter::Filter;
-use crate::lsn::{EventId, Lsn, TransactionId, Xid};
+use crate::lsn::{EventId, Lsn, Place, TransactionId, Xid};
 use crate::pgoutput::Timestamp;
 
 /// Blocks that are taken out at a time, so that nobody waits long for the lock.
@@ -132,6 +132,14 @@ impl History {
             }
         });
         page
+    }
+
+    /// Whether all of a transaction is still kept.
+    pub fn keeps(&self, id: &TransactionId) -> bool {
+        let ring = self.shared.ring();
+        let first = Place { commit_lsn: id.commit_lsn, ordinal: 1 };
+        let Some(Cursor { sequence, index }) = ring.seek(&id.epoch, |place| place < first) else { return false };
+        ring.get(sequence).and_then(|kept| kept.block.heads().get(index)).is_some_and(|head| head.place == first)
     }
 
     /// The events of one transaction.

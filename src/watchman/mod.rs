@@ -3,7 +3,7 @@
 //! Floor 7, beside the server. A task of its own:
 //!
 //! ```text
-//!  history ── a cursor, as every reader has ──▶ commits that removed rows, DDL, gaps ─┐
+//!  history ── a cursor, as every reader has ──▶ what removed rows, DDL, gaps ─────────┐
 //!  Counts ── each behind the block that it belongs to, and only while live ───────────┼─▶ Engine ─┬─▶ Bulletin: stream, API, metrics
 //!  Status ── once a second ───────────────────────────────────────────────────────────┘           ├─▶ log
 //!                                                                                                 └─▶ Mailing ──▶ webhook::Post
@@ -75,7 +75,7 @@ impl Watchman {
         let place = watch::Sender::default();
         let post = |webhook| Post::start(webhook, links.clone(), place.subscribe(), Arc::clone(&posted));
         let posts = rules.webhooks.iter().map(post).collect::<Result<_, _>>()?;
-        let filter = history.intern(Filter::parse([("kinds", "commit,ddl"), ("op", "delete,truncate")])?);
+        let filter = history.intern(Filter::parse([("kinds", "change,commit,ddl"), ("op", "delete,truncate")])?);
         let now = now();
         let mut watchman = Self {
             engine: Engine::new(rules, links, now),
@@ -118,6 +118,8 @@ impl Watchman {
                     let now = now();
                     self.tell_status(now);
                     self.engine.passed(now);
+                    let history = &self.history;
+                    self.engine.forget(|transaction| transaction.id.parse().is_ok_and(|id| history.keeps(&id)));
                     // Quiet hours may have ended, and what a webhook has not been told for a while may be due.
                     self.mail(now);
                 }
