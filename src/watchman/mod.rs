@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Invariants: it holds nothing back, neither the pipeline (it has a cursor and nothing else) nor, by a webhook that hangs, itself. What
-//! it could not look at, since it fell behind further than the history reaches, is itself an alert.
+//! it could not look at, since it fell behind further than the history reaches, is itself an alert; what no webhook took by the end is logged.
 
 mod facts;
 mod look;
@@ -18,6 +18,7 @@ mod look;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use futures_util::future::join_all;
 use tokio::sync::{Notify, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -31,6 +32,8 @@ use crate::webhook::{Post, SetupError};
 
 /// Alerts are published this often at most.
 const PUBLISH: Duration = Duration::from_millis(100);
+/// How long webhooks may take at the end.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A watchman who has not begun.
 pub struct Watchman {
@@ -113,7 +116,7 @@ impl Watchman {
             tokio::task::consume_budget().await;
             let publish_at = (self.engine.revision() > self.bulletin.borrow().revision).then_some(published + PUBLISH);
             tokio::select! {
-                () = cancel.cancelled() => return,
+                () = cancel.cancelled() => return self.end().await,
                 _ = tick.tick() => {
                     let now = now();
                     self.tell_status(now);
@@ -139,6 +142,14 @@ impl Watchman {
                 self.publish(now());
             }
         }
+    }
+
+    /// What is known by now is told, as far as that takes no long time.
+    async fn end(mut self) {
+        let now = now();
+        self.look(now);
+        self.publish(now);
+        join_all(self.posts.into_iter().map(|post| post.close(PATIENCE))).await;
     }
 
     fn tell_status(&mut self, now: Moment) {
