@@ -4,6 +4,8 @@
 //! Where nothing in the stream tells of DDL, the pipeline also [asks](Question) whether the catalog is still what it was: then every look
 //! that was begun after the question comes with the answer.
 //!
+//! And it looks up whose a large transaction is that still runs, where the stream does not tell that yet.
+//!
 //! It reads metadata only, never a row. It sends what it sees to the pipeline and keeps nothing.
 
 use std::sync::Arc;
@@ -18,7 +20,8 @@ use tokio_util::sync::CancellationToken;
 use super::sessions::{SessionError, Sessions};
 use crate::catalog::{self, Catalog, CatalogError};
 use crate::counts::Snapshot;
-use crate::lsn::{Lsn, Oid};
+use crate::event::Actor;
+use crate::lsn::{Lsn, Oid, Xid};
 
 /// Between two looks.
 const PULSE: Duration = Duration::from_secs(1);
@@ -41,6 +44,8 @@ pub(super) enum Sight {
     /// To the question of this number, and those before: whatever had changed when it was asked was told by the last survey, but for the
     /// tables that someone was altering.
     Answer { question: u64, altering: FxHashSet<Oid> },
+    /// Who runs transactions that were asked about, as far as they run still.
+    Running(Vec<(Xid, Actor)>),
     /// The session is lost, and will be tried again.
     Lost(Problem),
 }
@@ -112,17 +117,18 @@ pub(super) struct Watch {
     pub(super) reconcile: Duration,
 }
 
-/// Looks until cancelled or nobody listens.
+/// Looks until cancelled or nobody listens. Of the transactions that are `unknown` it is asked who runs them.
 pub(super) async fn run(
     watch: Watch,
     survey: Survey,
     mut questions: watch::Receiver<u64>,
+    mut unknown: watch::Receiver<Vec<Xid>>,
     sights: mpsc::Sender<Sight>,
     cancel: CancellationToken,
 ) {
     let look = async {
         loop {
-            let problem = match look(&watch, &survey, &mut questions, &sights).await {
+            let problem = match look(&watch, &survey, &mut questions, &mut unknown, &sights).await {
                 Ok(()) => return, // nobody listens
                 Err(problem) => problem,
             };
@@ -139,6 +145,7 @@ async fn look(
     watch: &Watch,
     survey: &Survey,
     questions: &mut watch::Receiver<u64>,
+    unknown: &mut watch::Receiver<Vec<Xid>>,
     sights: &mpsc::Sender<Sight>,
 ) -> Result<(), Problem> {
     let mut client = watch.sessions.open("pgvigil observer").await?;
@@ -174,6 +181,14 @@ async fn look(
                 () = survey.wanted.notified() => {
                     tokio::time::sleep_until(surveyed + SETTLE).await;
                     due = true;
+                }
+                Ok(()) = unknown.changed() => {
+                    let transactions = unknown.borrow_and_update().clone();
+                    let looked = timeout(SILENCE, catalog::sessions(&client, &transactions));
+                    let running = looked.await.map_err(|_| Problem::Silent)??;
+                    if sights.send(Sight::Running(running)).await.is_err() {
+                        return Ok(());
+                    }
                 }
                 Ok(()) = questions.changed() => {
                     tokio::time::sleep_until(next_answer).await;
