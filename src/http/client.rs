@@ -31,7 +31,7 @@ pub enum Error {
         source: io::Error,
     },
     /// Connected, but not to whom it should be.
-    #[error("no TLS with {host}: {source}")]
+    #[error("no TLS with {host}: {source}{}", hint(.source))]
     Tls {
         /// Where to.
         host: String,
@@ -41,6 +41,12 @@ pub enum Error {
     /// The connection failed, or what came was not HTTP.
     #[error("the connection failed: {0}")]
     Http(#[from] hyper::Error),
+}
+
+/// What is most often wrong where the server answers with something that is not TLS.
+fn hint(error: &io::Error) -> &'static str {
+    let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    if matches!(error, Some(rustls::Error::InvalidMessage(_))) { "; is it http:// there?" } else { "" }
 }
 
 /// The operating system trusts nobody.

@@ -72,7 +72,7 @@ async fn slack_takes_its_own_shape_and_no_secret_is_told() -> Result<()> {
     let told = message.json()?;
     let text = told["text"].as_str().context("a text")?;
     assert!(text.starts_with("*critical* · app · count_zero: User fell from 22 to 0: 22 rows deleted"), "{text}");
-    assert!(text.contains("/?tx="), "{text}");
+    assert!(text.contains("/?tx=") && text.contains(" · cannot all be undone: the log holds only the keys"), "{text}");
     let health = scene.webhook("slack", "it was refused", |webhook| webhook["failed"] == 1).await?;
     assert_eq!((&health["failing"], &health["last_failure"]["given_up"]), (&json!(true), &json!(true)));
     assert_eq!(health["last_failure"]["error"], "refused with 404; is the address the right one?");
@@ -124,6 +124,7 @@ async fn one_that_hangs_or_is_gone_delays_no_other() -> Result<()> {
         + &webhook("trickles", &trickling.url("/"), "timeout = \"1s\"")
         // A port of ours that nothing listens on: 1 is reserved.
         + &webhook("gone", "http://127.0.0.1:1/", "")
+        + &webhook("plain", &good.url("/").replace("http:", "https:"), "")
         + &webhook("good", &good.url("/"), "");
     let mut scene = Scene::new(a_major(), &rules, "").await?;
     scene.database.run(DELETE).await?;
@@ -135,6 +136,9 @@ async fn one_that_hangs_or_is_gone_delays_no_other() -> Result<()> {
     let health = scene.webhook("gone", "nobody is there", |webhook| webhook["failing"] == true).await?;
     let error = health["last_failure"]["error"].as_str().context("an error")?;
     assert!(error.starts_with("cannot connect to 127.0.0.1: "), "{error}");
+    let health = scene.webhook("plain", "it speaks no TLS", |webhook| webhook["failing"] == true).await?;
+    let error = health["last_failure"]["error"].as_str().context("an error")?;
+    assert!(error.ends_with("; is it http:// there?"), "{error}");
     // Nor does it hold up the end.
     let stopping = Instant::now();
     scene.pgvigil.stop().await?;
