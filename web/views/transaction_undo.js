@@ -31,18 +31,44 @@ export function undoNodes({ undo, tx }) {
   return [title, ...coverageNodes(coverage), partly || null, ...(nothing ? [] : [...commandNodes(tx), ...sqlNodes(sql)])].filter((node) => node !== null);
 }
 
+/**
+ * What will be found further down, for who cannot see as far.
+ *
+ * @param {Investigation['undo']} undo
+ * @param {() => void} go
+ */
+export function undoJump(undo, go) {
+  if (undo.phase === 'failed') return [];
+  const kind = undo.phase === 'known' ? verdictOf(undo.coverage).kind : 'waiting';
+  const content = undo.phase === 'known' ? verdictNodes(undo.coverage) : [h('span', {}, 'Looking at what can be brought back …')];
+  const button = h('button', { class: `jump ${kind}`, type: 'button' }, ...content, shape('chevron'));
+  button.addEventListener('click', go);
+  return [button];
+}
+
 /** @param {Coverage} coverage */
-function coverageNodes(coverage) {
-  const { complete, rows, restorable, tables, warnings } = coverage;
+function verdictOf({ complete, rows, restorable, tables }) {
   const partial = tables.some(({ missing }) => missing.some((part) => part.partial));
   const kind = complete ? 'whole' : restorable > 0 ? 'part' : 'none';
   const extent = complete ? ', all columns' : partial ? ', some without all columns' : '';
-  const sign = { whole: 'done', part: 'severity-warning', none: 'severity-critical' }[kind];
-  const verdict = rows === 0 && restorable === 0 && !tables.some(({ missing }) => missing.length) ? 'Nothing is left to bring back' : `${count(restorable)} of ${plural(rows, 'row')} can be brought back${extent}`;
+  const text = rows === 0 && restorable === 0 && !tables.some(({ missing }) => missing.length) ? 'Nothing is left to bring back' : `${count(restorable)} of ${plural(rows, 'row')} can be brought back${extent}`;
+  return { kind, text };
+}
+
+/** @param {Coverage} coverage */
+function verdictNodes(coverage) {
+  const { kind, text } = verdictOf(coverage);
+  const sign = { whole: 'done', part: 'severity-warning', none: 'severity-critical' }[kind] ?? 'done';
+  return [shape(sign), h('span', {}, text)];
+}
+
+/** @param {Coverage} coverage */
+function coverageNodes(coverage) {
+  const { tables, warnings } = coverage;
   const reasons = tables.flatMap(({ schema, name, missing }) => missing.map((part) => h('li', {}, h('b', {}, schema === 'public' ? name : `${schema}.${name}`), `: ${missingText(part)}`)));
   const fires = tables.filter(({ triggers }) => triggers.length).map(({ name, triggers }) => h('li', {}, `Triggers of ${name} fire when it runs: ${triggers.join(', ')}`));
   const notes = [...reasons, ...warnings.map((text) => h('li', {}, text)), ...fires];
-  return [h('p', `verdict ${kind}`, shape(sign), h('span', {}, verdict)), ...(notes.length ? [h('ul', 'reasons', ...notes)] : [])];
+  return [h('p', `verdict ${verdictOf(coverage).kind}`, ...verdictNodes(coverage)), ...(notes.length ? [h('ul', 'reasons', ...notes)] : [])];
 }
 
 /** @param {Missing} missing */
