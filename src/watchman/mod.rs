@@ -121,8 +121,7 @@ impl Watchman {
                     let now = now();
                     self.tell_status(now);
                     self.engine.passed(now);
-                    let history = &self.history;
-                    self.engine.forget(|transaction| transaction.id.parse().is_ok_and(|id| history.keeps(&id)));
+                    self.forget();
                     // Quiet hours may have ended, and what a webhook has not been told for a while may be due.
                     self.mail(now);
                 }
@@ -167,7 +166,14 @@ impl Watchman {
         self.published.status.borrow().state_at(now.instant) == pipeline::State::Live
     }
 
+    /// What has left the history cannot be undone any more.
+    fn forget(&mut self) {
+        let history = &self.history;
+        self.engine.forget(|transaction| transaction.id.parse().is_ok_and(|id| history.keeps(&id)));
+    }
+
     fn publish(&mut self, now: Moment) {
+        self.forget();
         for alert in self.engine.take_news() {
             log(&alert);
         }

@@ -2,7 +2,7 @@
 //!
 //! | fact | judged by |
 //! |---|---|
-//! | [`Engine::committed`]: a transaction removed rows | `count_zero`, `count_drop`, `count_floor`, `mass_delete`, `protected_table` |
+//! | [`Engine::took`], [`Engine::committed`]: a transaction removed rows | `count_zero`, `count_drop`, `count_floor`, `mass_delete`, `protected_table` |
 //! | [`Engine::counted`]: counts were published while the watch is live | the first three, `changed_unwatched`, `recount_differs`, `table_dropped` |
 //! | [`Engine::watched`]: how the watch stands | `not_live`, `wal_held` |
 //! | [`Engine::passed`]: time passes | `not_live`, `cannot_evaluate`, and all that time resolves |
