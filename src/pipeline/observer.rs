@@ -9,9 +9,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustc_hash::FxHashSet;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, timeout};
-use rustc_hash::FxHashSet;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 

@@ -221,7 +221,20 @@ impl Counts {
         let Counts { version, total_rows, told_late, .. } = *self;
         let &Stamp { after_block, lsn, passed, time, unix_time } = stamp;
         let (tables, changed, removed) = (Arc::clone(&self.tables), self.changed.clone(), self.removed.clone());
-        Counts { version, after_block, lsn, time, unix_time, tables, changed, removed, passed, total_rows, told_late, ..Counts::none() }
+        Counts {
+            version,
+            after_block,
+            lsn,
+            time,
+            unix_time,
+            tables,
+            changed,
+            removed,
+            passed,
+            total_rows,
+            told_late,
+            ..Counts::none()
+        }
     }
 
     /// Before anything is known.

@@ -121,7 +121,9 @@ impl Chronicle {
         self.rows = last_told(&self.entries);
         self.late = true;
         match adds_up {
-            Some(before) if before != told => bail!("it is said to have {told} rows, but what was told adds up to {before}:\n{self}"),
+            Some(before) if before != told => {
+                bail!("it is said to have {told} rows, but what was told adds up to {before}:\n{self}")
+            }
             _ => Ok(()),
         }
     }
