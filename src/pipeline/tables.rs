@@ -356,12 +356,9 @@ impl Tables {
         let is_settled = under.iter().all(|oid| self.tree.is_settled(*oid));
         let leaves = self.leaves(&under);
         let totals = leaves.iter().map(|leaf| ledger.totals(*leaf)).fold(Totals::default(), Totals::and);
-        let (count, count_state, reason) = match (coverage, kind) {
+        let told = match (coverage, kind) {
             (Coverage::Uncovered(reason @ Reason::NotLookedAt), _) => (None, CountState::Counting, Some(reason.to_string())),
             (Coverage::Uncovered(reason), _) => (None, CountState::Uncovered, Some(reason.to_string())),
-            (Coverage::Covered, _) if under.iter().any(|oid| self.altering.contains(oid)) => {
-                (None, CountState::Counting, Some(ALTERED.to_owned()))
-            }
             // Also the sum of no partition at all.
             (Coverage::Covered, Kind::PartitionedTable) if ledger.is_held() => {
                 (None, CountState::Counting, Some(self.held.to_owned()))
@@ -376,6 +373,11 @@ impl Tables {
                 Standing::Counting => (None, CountState::Counting, known.note.clone()),
                 Standing::Unknown => (None, CountState::Unknown, known.note.clone()),
             },
+        };
+        let being_altered = || under.iter().any(|oid| self.altering.contains(oid));
+        let (count, count_state, reason) = match told {
+            (Some(_), ..) if being_altered() => (None, CountState::Counting, Some(ALTERED.to_owned())),
+            told => told,
         };
         let last_change = leaves.iter().filter_map(|leaf| self.known.get(leaf)?.last_change).max();
         Table {
@@ -482,7 +484,7 @@ mod tests {
         let (mut tables, mut ledger) = (Tables::default(), Ledger::default());
         tables.survey(seen(vec![table(1, Kind::PartitionedTable, None)]));
         tables.reached(Lsn::ZERO);
-        let mut told = |tables: &mut Tables, ledger: &Ledger| {
+        let told = |tables: &mut Tables, ledger: &Ledger| {
             tables.prepare(ledger);
             tables.publish(&Stamp::new(0, Lsn::ZERO, Passed::default())).unwrap().tables[0].count
         };
