@@ -64,7 +64,8 @@ async fn is_announced_and_withdrawn(major: u32) -> Result<()> {
     pgvigil.wait_for_count("public.Order", 8000).await
 }
 
-/// With settings as they are usual, in the eyes of a role that may see nothing of other sessions' doings.
+/// Of a server with its usual settings, which would wait for much more than there is; in the eyes of a role that may see nothing of what
+/// other sessions do.
 async fn whose_it_is_is_seen_while_the_statement_runs(major: u32) -> Result<()> {
     let cluster = cluster(major).await?;
     let database = Database::create(&cluster, "app").await?;
@@ -87,7 +88,6 @@ async fn whose_it_is_is_seen_while_the_statement_runs(major: u32) -> Result<()> 
     let actor = &running["actor"];
     ensure!(actor["source"] == "activity" && actor["session_user"] == "postgres", "{actor}");
     ensure!(actor["application_name"] == "nightly cleanup" && actor["pid"].is_u64() && actor["query"].is_null(), "{actor}");
-    ensure!(running["changes"].as_u64().is_some_and(|changes| changes > 30_000), "4 MB of it are waited for, not 64: {running}");
     database.run("ROLLBACK").await?;
     told(&mut socket, xid, "its end", |transaction| transaction["state"] == "rolled_back").await?;
     Ok(())

@@ -8,12 +8,13 @@
 //!
 //! It reads metadata only, never a row. It sends what it sees to the pipeline and keeps nothing.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::FxHashSet;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, timeout};
+use tokio::time::{Instant, MissedTickBehavior, sleep_until, timeout};
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
@@ -29,10 +30,10 @@ const PULSE: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_secs(30);
 /// Surveys that are asked for only because a table was described again are this far apart at least.
 const SETTLE: Duration = Duration::from_secs(1);
-/// Questions are answered this long after one another at least,
-const PAUSE: Duration = Duration::from_millis(50);
-/// and so many times as long as an answer took: the server is not to be busy with more than a small part of this.
-const PAUSES: u32 = 20;
+/// Questions are answered at this interval at least: so many times as long as an answer took, within bounds, so that the server is busy
+/// with it for a small part of its time only.
+const PAUSES: u32 = 10;
+const PAUSE: RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_millis(500);
 
 /// What was seen.
 #[derive(Debug)]
@@ -152,9 +153,9 @@ async fn look(
     let mut pulse = tokio::time::interval(PULSE);
     pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seen = catalog::fingerprint(&client, &watch.publication).await?;
-    let mut next_answer = Instant::now();
     // What was asked of the session before may have been lost with it.
-    let mut answer = Some(begin_answer(&client, questions).await?);
+    let (mut answered, first) = begin_answer(&client, questions).await?;
+    let (mut answer, mut next_answer) = (Some(first), Instant::now());
     loop {
         let surveyed = Instant::now();
         let catalog = catalog::read(&mut client, &watch.publication).await?;
@@ -178,10 +179,7 @@ async fn look(
                     due = now != seen || surveyed.elapsed() >= watch.reconcile;
                     seen = now;
                 }
-                () = survey.wanted.notified() => {
-                    tokio::time::sleep_until(surveyed + SETTLE).await;
-                    due = true;
-                }
+                () = async { sleep_until(surveyed + SETTLE).await; survey.wanted.notified().await } => due = true,
                 Ok(()) = unknown.changed() => {
                     let transactions = unknown.borrow_and_update().clone();
                     let looked = timeout(SILENCE, catalog::sessions(&client, &transactions));
@@ -190,16 +188,15 @@ async fn look(
                         return Ok(());
                     }
                 }
-                Ok(()) = questions.changed() => {
-                    tokio::time::sleep_until(next_answer).await;
+                () = async { sleep_until(next_answer).await; asked_since(questions, answered).await } => {
                     let begun = Instant::now();
                     let looked = timeout(SILENCE, async {
                         let answer = begin_answer(&client, questions).await?;
                         Ok::<_, Problem>((answer, catalog::fingerprint(&client, &watch.publication).await?))
                     });
-                    let (told, now) = looked.await.map_err(|_| Problem::Silent)??;
-                    next_answer = Instant::now() + PAUSE.max(begun.elapsed() * PAUSES);
-                    due = now != seen;
+                    let ((question, told), now) = looked.await.map_err(|_| Problem::Silent)??;
+                    next_answer = Instant::now() + (begun.elapsed() * PAUSES).clamp(*PAUSE.start(), *PAUSE.end());
+                    (answered, due) = (question, now != seen);
                     seen = now;
                     if due {
                         answer = Some(told);
@@ -212,10 +209,18 @@ async fn look(
     }
 }
 
-/// The answer to what has been asked up to here, to be sent once a look that begins now is told.
-async fn begin_answer(client: &Client, questions: &mut watch::Receiver<u64>) -> Result<Sight, Problem> {
-    let question = *questions.borrow_and_update();
-    Ok(Sight::Answer { question, altering: catalog::altering(client).await? })
+/// Waits for a question after this one.
+async fn asked_since(questions: &mut watch::Receiver<u64>, answered: u64) {
+    if questions.wait_for(|asked| *asked > answered).await.is_err() {
+        // Nobody asks any more.
+        std::future::pending().await
+    }
+}
+
+/// The question asked last, and the answer to it and those before: to be sent once a look that begins now is told.
+async fn begin_answer(client: &Client, questions: &watch::Receiver<u64>) -> Result<(u64, Sight), Problem> {
+    let question = *questions.borrow();
+    Ok((question, Sight::Answer { question, altering: catalog::altering(client).await? }))
 }
 
 async fn take_pulse(client: &Client, slot: &str) -> Result<Pulse, Problem> {

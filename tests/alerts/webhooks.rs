@@ -124,7 +124,6 @@ async fn one_that_hangs_or_is_gone_delays_no_other() -> Result<()> {
         + &webhook("trickles", &trickling.url("/"), "timeout = \"1s\"")
         // A port of ours that nothing listens on: 1 is reserved.
         + &webhook("gone", "http://127.0.0.1:1/", "")
-        + &webhook("plain", &good.url("/").replace("http:", "https:"), "")
         + &webhook("good", &good.url("/"), "");
     let mut scene = Scene::new(a_major(), &rules, "").await?;
     scene.database.run(DELETE).await?;
@@ -136,9 +135,6 @@ async fn one_that_hangs_or_is_gone_delays_no_other() -> Result<()> {
     let health = scene.webhook("gone", "nobody is there", |webhook| webhook["failing"] == true).await?;
     let error = health["last_failure"]["error"].as_str().context("an error")?;
     assert!(error.starts_with("cannot connect to 127.0.0.1: "), "{error}");
-    let health = scene.webhook("plain", "it speaks no TLS", |webhook| webhook["failing"] == true).await?;
-    let error = health["last_failure"]["error"].as_str().context("an error")?;
-    assert!(error.ends_with("; is it http:// there?"), "{error}");
     // Nor does it hold up the end.
     let stopping = Instant::now();
     scene.pgvigil.stop().await?;
@@ -195,9 +191,11 @@ async fn a_receiver_behind_tls_is_one_that_the_system_trusts() -> Result<()> {
     trusted.write_all(certified.cert.pem().as_bytes())?;
     let trusted = trusted.path().to_str().context("a path")?.to_owned();
 
+    let plain = Receiver::start(TAKE).await?;
     let rules = RULE.to_owned()
         + &webhook("named", &format!("https://localhost:{}/", receiver.port), "")
-        + &webhook("misnamed", &format!("https://127.0.0.1:{}/", receiver.port), "");
+        + &webhook("misnamed", &format!("https://127.0.0.1:{}/", receiver.port), "")
+        + &webhook("plain", &plain.url("/").replace("http:", "https:"), "");
     let (cluster, database) = app(a_major(), "").await?;
     let watched = cluster.url("app");
     let scene = Scene::of(cluster, database, &watched, &rules, &[], &[("SSL_CERT_FILE", &trusted)]).await?;
@@ -206,6 +204,9 @@ async fn a_receiver_behind_tls_is_one_that_the_system_trusts() -> Result<()> {
     let health = scene.webhook("misnamed", "it is not trusted", |webhook| webhook["failing"] == true).await?;
     let error = health["last_failure"]["error"].as_str().context("an error")?;
     assert!(error.starts_with("no TLS with 127.0.0.1: invalid peer certificate"), "{error}");
+    let health = scene.webhook("plain", "it speaks no TLS", |webhook| webhook["failing"] == true).await?;
+    let error = health["last_failure"]["error"].as_str().context("an error")?;
+    assert!(error.ends_with("; is it http:// there?"), "{error}");
     assert_eq!(receiver.received().len(), 1);
     Ok(())
 }
