@@ -87,9 +87,9 @@ impl Replication {
         system.ok_or(Error::Channel(ChannelError::Unexpected { expected: "the identity of the system" }))
     }
 
-    /// Has transactions that are larger than [`EARLY`] sent while they run, unless the server sends them even earlier.
+    /// Has transactions of more than 4 MB sent while they run, unless the server sends them even earlier.
     ///
-    /// The server would otherwise gather 64 MB of changes first (`logical_decoding_work_mem`), hundreds of thousands of rows.
+    /// It would otherwise gather 64 MB of changes first (`logical_decoding_work_mem`), hundreds of thousands of rows.
     pub async fn send_early(&mut self) -> Result<(), Error> {
         match self.command(EARLY, || Doing::SendEarly).await {
             // It is a matter of when, not of what.

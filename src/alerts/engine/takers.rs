@@ -105,3 +105,33 @@ impl Takings {
         self.0.iter().map(|part| part.takers.clone()).reduce(Takers::and)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn took(deletes: u64, truncates: u64) -> Takers {
+        let (id, lsn, time) = (format!("1-0-{deletes}"), String::new(), String::new());
+        let transaction = Arc::new(Transaction { id, xid: 1, lsn, time, actor: None });
+        Takers::only(Cause { transaction, deletes, truncates, undo: Undo { restores: None, reason: None } })
+    }
+
+    #[test]
+    fn however_many_there_are_little_is_kept_and_the_greatest_is_known() {
+        let (mut takings, mut now, within) = (Takings::default(), Instant::now(), Duration::from_secs(60));
+        for number in 0..10_000 {
+            now += Duration::from_secs(1);
+            takings.note(took(if number == 77 { 500 } else { 3 }, 0), now, within);
+            assert!(takings.0.len() <= PARTS as usize + 1);
+        }
+        let all = takings.all().unwrap();
+        assert_eq!((all.greatest.deletes, all.others), (500, 9_999));
+        // Only the last parts are told apart.
+        takings.forget_before(now - Duration::from_secs(10));
+        let late = takings.all().unwrap();
+        assert_eq!(late.greatest.deletes, 3);
+        assert!((10..=12).contains(&(late.others + 1)), "{}", late.others);
+        takings.note(took(1, 1), now, within);
+        assert_eq!(takings.all().unwrap().greatest.truncates, 1, "nothing takes more than a truncate");
+    }
+}
