@@ -18,6 +18,7 @@ async fn main() -> anyhow::Result<()> {
         target: Target::resolve(Some(&url), |name| std::env::var(name).ok())?,
         publication: "pgvigil".to_owned(),
         expect_database: None,
+        row_cache: None,
         max_value: ValueLimit::default(),
         max_transaction_memory: 64 << 20,
         spill_dir: std::env::temp_dir(),

@@ -15,6 +15,7 @@ pub mod counts;
 pub mod event;
 // Floor 3
 pub mod alerts;
+pub mod rows;
 pub mod undo;
 // Floor 4
 #[cfg(feature = "full")]

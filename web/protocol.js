@@ -90,6 +90,7 @@
  * @property {{old: Record<string, number>, new: Record<string, number>}} [cut]  columns too long to be kept, and their bytes
  * @property {number|null} count
  * @property {number|null} [rows_lost]
+ * @property {Row[]} [old_rows]              all rows that a truncate took, where they are known
  *
  * @typedef {object} TableTotals
  * @property {string} schema

@@ -9,8 +9,10 @@
 
 mod altering;
 mod baseline;
+mod contents;
 mod coverage;
 mod fingerprint;
+mod held;
 mod identity;
 mod read;
 mod running;
@@ -20,6 +22,7 @@ mod table;
 
 pub use altering::altering;
 pub use baseline::{Baseline, CountError, Progress, count};
+pub use contents::{ReadError, contents};
 pub use coverage::{Coverage, Publication, Reason};
 pub use fingerprint::{Fingerprint, fingerprint};
 pub use identity::{Identity, identity};

@@ -16,6 +16,7 @@ use crate::connection::Target;
 use crate::history;
 use crate::pgoutput::ValueLimit;
 use crate::pipeline::{self, Begin, Pipeline, PipelineError, Published};
+use crate::rows;
 use crate::server::{self, Bound, Origin, Sources};
 use crate::watchman::Watchman;
 
@@ -55,6 +56,15 @@ pub struct WatchArgs {
     #[arg(long, env = "PGVIGIL_MAX_VALUE", default_value = "1MiB", value_parser = max_value, value_name = "BYTES")]
     pub max_value: ByteSize,
 
+    /// Keep the rows of small tables in memory, all together at most so much: a DELETE then tells the whole row also without REPLICA IDENTITY
+    /// FULL, and a TRUNCATE all of them, so that both can be undone. Off without it
+    #[arg(long, env = "PGVIGIL_ROW_CACHE", value_parser = size, value_name = "BYTES")]
+    pub row_cache: Option<ByteSize>,
+
+    /// Memory for the rows of a single table; those of a larger one are not kept
+    #[arg(long, env = "PGVIGIL_ROW_CACHE_TABLE", default_value = "4MiB", value_parser = size, value_name = "BYTES")]
+    pub row_cache_table: ByteSize,
+
     /// Memory for unfinished transactions; what exceeds it goes to a temporary file
     #[arg(long, env = "PGVIGIL_MAX_TRANSACTION_MEMORY", default_value = "64MiB", value_parser = size, value_name = "BYTES")]
     pub max_transaction_memory: ByteSize,
@@ -90,6 +100,7 @@ impl WatchArgs {
             target,
             publication: self.publication.clone(),
             expect_database: self.expect_database.clone(),
+            row_cache: self.row_cache.map(|total| rows::Limits { table: bytes(self.row_cache_table), total: bytes(total) }),
             max_value: ValueLimit(bytes(self.max_value)),
             max_transaction_memory: bytes(self.max_transaction_memory),
             spill_dir: std::env::temp_dir(),

@@ -19,7 +19,7 @@ use super::time::rfc3339;
 use super::value;
 use crate::encoding::Encoding;
 use crate::lsn::{Epoch, EventId, Lsn, Place, TransactionId, Xid};
-use crate::pgoutput::{Content, Old, Timestamp, Tuple};
+use crate::pgoutput::{Content, Old, Row, Timestamp, Tuple};
 
 /// The transaction that the next events belong to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,8 +158,16 @@ impl Encoder {
         });
     }
 
-    /// A table was emptied of `rows_lost` rows, if that is known, and has `count` rows after it.
-    pub fn truncate(&mut self, block: &mut BlockBuilder, relation: &Relation, rows_lost: Option<i64>, count: Option<i64>) {
+    /// A table was emptied of `rows_lost` rows, if that is known, and has `count` rows after it. `old_rows`: all of those, whole, if they
+    /// are known.
+    pub fn truncate(
+        &mut self,
+        block: &mut BlockBuilder,
+        relation: &Relation,
+        rows_lost: Option<i64>,
+        old_rows: Option<&[Row]>,
+        count: Option<i64>,
+    ) {
         let event = self.next_change(block, relation, Operation::Truncate);
         block.push(event, |out| {
             self.change_start(out, relation, Operation::Truncate);
@@ -167,6 +175,9 @@ impl Encoder {
             json::maybe_integer(out, count);
             out.extend_from_slice(b",\"rows_lost\":");
             json::maybe_integer(out, rows_lost);
+            if let Some(rows) = old_rows {
+                self.rows.removed(out, relation, rows);
+            }
             out.push(b'}');
         });
     }

@@ -81,7 +81,7 @@ pub(super) fn every_shape() -> Block {
         encoder.change(block, &whole, Operation::Update, Some(&Old::Full(ann)), Some(&moved), Some(22));
         encoder.change(block, &by_key, Operation::Delete, Some(&Old::Key(key)), None, Some(21));
         encoder.change(block, &whole, Operation::Delete, Some(&Old::Full(ann)), None, None);
-        encoder.truncate(block, &by_key, Some(21), Some(0));
+        encoder.truncate(block, &by_key, Some(21), None, Some(0));
         let ddl = Ddl {
             command: "ALTER TABLE",
             object: Some("public.\"User\""),

@@ -8,7 +8,7 @@ use super::block::Operation;
 use super::relation::{Column, Relation};
 use super::{json, value};
 use crate::encoding::Encoding;
-use crate::pgoutput::{Old, Tuple, Value};
+use crate::pgoutput::{Old, Row, Tuple, Value};
 
 /// Writes the rows of one change after the other.
 #[derive(Debug)]
@@ -73,12 +73,7 @@ impl Rows {
         out.extend_from_slice(if missing { b",\"old_complete\":false" } else { b",\"old_complete\":true" });
         out.extend_from_slice(b",\"unchanged\":");
         names(out, relation, &self.unchanged);
-        if !self.invalid.is_empty() {
-            self.invalid.sort_unstable();
-            self.invalid.dedup();
-            out.extend_from_slice(b",\"invalid\":");
-            names(out, relation, &self.invalid);
-        }
+        self.invalid(out, relation);
         if !self.cut.is_empty() {
             let (old, new) = self.cut.split_at(cut_of_old);
             out.extend_from_slice(b",\"cut\":{\"old\":");
@@ -97,21 +92,60 @@ impl Rows {
         self.inexact.sort_unstable();
         self.inexact.dedup();
         let fill = old.filter(|_| whole);
-        let sides: [(&[u8], _, bool); 2] = [(b",\"exact\":{\"old\":", old, whole), (b",\"new\":", new, true)];
-        for (member, row, whole) in sides {
-            out.extend_from_slice(member);
-            let start = out.len();
-            for &index in &self.inexact {
-                let value = row.and_then(|row| sent(row, index).or_else(|| fill.and_then(|fill| sent(fill, index))));
-                let column = relation.columns().get(index).filter(|column| whole || column.in_identity());
-                if let Some((column, Value::Text(bytes))) = column.zip(value) {
-                    out.extend_from_slice(&column.member);
-                    value::text(out, bytes, &self.encoding);
-                }
-            }
-            close(out, start);
-        }
+        out.extend_from_slice(b",\"exact\":{\"old\":");
+        self.texts(out, relation, old, None, whole);
+        out.extend_from_slice(b",\"new\":");
+        self.texts(out, relation, new, fill, true);
         out.push(b'}');
+    }
+
+    /// PostgreSQL's own text of the values of one row that their JSON does not tell.
+    fn texts(&self, out: &mut Vec<u8>, relation: &Relation, row: Option<&Tuple<'_>>, fill: Option<&Tuple<'_>>, whole: bool) {
+        let start = out.len();
+        for &index in &self.inexact {
+            let value = row.and_then(|row| sent(row, index).or_else(|| fill.and_then(|fill| sent(fill, index))));
+            let column = relation.columns().get(index).filter(|column| whole || column.in_identity());
+            if let Some((column, Value::Text(bytes))) = column.zip(value) {
+                out.extend_from_slice(&column.member);
+                value::text(out, bytes, &self.encoding);
+            }
+        }
+        close(out, start);
+    }
+
+    /// Appends the rows that a truncate removed, all of them whole, and what is to be known of their values.
+    pub(super) fn removed(&mut self, out: &mut Vec<u8>, relation: &Relation, rows: &[Row]) {
+        self.invalid.clear();
+        let (mut texts, mut any_inexact) = (Vec::new(), false);
+        out.extend_from_slice(b",\"old_rows\":[");
+        for (nth, row) in rows.iter().enumerate() {
+            self.inexact.clear();
+            if nth > 0 {
+                out.push(b',');
+                texts.push(b',');
+            }
+            let row = row.as_tuple();
+            self.row(out, relation, &row, None, |_| true);
+            self.texts(&mut texts, relation, Some(&row), None, true);
+            any_inexact |= !self.inexact.is_empty();
+        }
+        out.push(b']');
+        self.invalid(out, relation);
+        if any_inexact {
+            out.extend_from_slice(b",\"exact\":{\"old\":{},\"new\":{},\"old_rows\":[");
+            out.extend_from_slice(&texts);
+            out.extend_from_slice(b"]}");
+        }
+    }
+
+    /// Names the columns with bytes that mean nothing, if there are any.
+    fn invalid(&mut self, out: &mut Vec<u8>, relation: &Relation) {
+        if !self.invalid.is_empty() {
+            self.invalid.sort_unstable();
+            self.invalid.dedup();
+            out.extend_from_slice(b",\"invalid\":");
+            names(out, relation, &self.invalid);
+        }
     }
 
     /// The columns that name the row, from `row`, or, where it leaves a large one out, from `old`: the key has not changed then.

@@ -195,6 +195,29 @@ fn the_text_is_given_beside_a_json_that_does_not_tell_it() {
 }
 
 #[test]
+fn a_truncate_tells_the_rows_that_it_took_where_they_are_known() {
+    let truncated = |rows: Option<&[pgoutput::Row]>| {
+        let events = encoded(Encoding::Utf8, |encoder, block| {
+            encoder.truncate(block, &users(ReplicaIdentity::Default), rows.map(|rows| rows.len() as i64), rows, Some(0));
+        });
+        serde_json::from_str::<serde_json::Value>(&events[0]).unwrap()
+    };
+    assert_eq!(truncated(None).get("old_rows"), None);
+    assert_eq!(truncated(Some(&[]))["old_rows"], json!([]));
+
+    let plain = row(&[text("7"), text("a"), Value::Null]);
+    let event = truncated(Some(&[plain.clone().into()]));
+    assert_eq!(event["old_rows"], json!([{"id": 7, "email": "a", "profile": null}]));
+    assert_eq!((event.get("exact"), event.get("invalid"), &event["rows_lost"]), (None, None, &json!(1)));
+
+    let odd = row(&[text("8"), Value::Text(b"\xFF"), text("null")]);
+    let event = truncated(Some(&[plain.into(), odd.into()]));
+    assert_eq!(event["old_rows"][1], json!({"id": 8, "email": "\u{FFFD}", "profile": null}));
+    assert_eq!(event["exact"], json!({"old": {}, "new": {}, "old_rows": [{}, {"profile": "null"}]}));
+    assert_eq!(event["invalid"], json!(["email"]));
+}
+
+#[test]
 fn names_are_converted_and_escaped() {
     let columns: pgoutput::encode::ColumnsBuf =
         [pgoutput::Column { key: true, name: Text(b"caf\xE9 \"x\""), type_oid: Oid(INT4), typmod: -1 }].into_iter().collect();

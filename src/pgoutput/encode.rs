@@ -1,13 +1,14 @@
 //! [`Message`] → bytes: the exact inverse of [`decode`](super::decode).
 //!
 //! pgvigil itself sends no such message. Tests, the fuzz target and benchmarks do: they build a message from [`TupleBuf`],
-//! [`ColumnsBuf`] and [`OidsBuf`], which own the bytes that a [`Tuple`], [`Columns`] or [`Oids`] borrows.
+//! [`ColumnsBuf`] and [`OidsBuf`], which own the bytes that a [`Tuple`], [`Columns`] or [`Oids`] borrows. Rows that are kept, and that no
+//! message brought as they are, are built in the same way.
 
 use super::message::{
     Begin, Column, Columns, Commit, CommitPrepared, Content, Delete, Insert, Logical, Message, Oids, Old, Origin, Prepare,
     Relation, ReplicaIdentity, StreamAbort, StreamCommit, StreamStart, Text, Timestamp, Truncate, Type, Update,
 };
-use super::tuple::{CUT, Tuple, Value};
+use super::tuple::{CUT, Row, Tuple, Value};
 use crate::lsn::{Lsn, Oid, Xid};
 
 /// The bytes of `message`.
@@ -153,6 +154,12 @@ impl TupleBuf {
     /// The row.
     pub fn as_tuple(&self) -> Tuple<'_> {
         Tuple { count: self.count, bytes: &self.bytes }
+    }
+}
+
+impl From<TupleBuf> for Row {
+    fn from(TupleBuf { count, bytes }: TupleBuf) -> Self {
+        Row { count, bytes: bytes.into() }
     }
 }
 

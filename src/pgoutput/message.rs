@@ -331,6 +331,15 @@ pub struct RollbackPrepared<'a> {
     pub gid: Text<'a>,
 }
 
+impl<'a> Old<'a> {
+    /// The columns, known or not.
+    pub fn tuple(self) -> Tuple<'a> {
+        match self {
+            Old::Key(tuple) | Old::Full(tuple) => tuple,
+        }
+    }
+}
+
 impl<'a> Columns<'a> {
     /// How many there are.
     pub fn len(&self) -> usize {

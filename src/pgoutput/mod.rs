@@ -25,4 +25,4 @@ pub use message::{
 };
 pub use shortener::{Shortener, ValueLimit};
 pub use tag::{Context, Peek, Tag, peek};
-pub use tuple::{Tuple, Value};
+pub use tuple::{Row, Tuple, Value};

@@ -22,6 +22,36 @@ pub enum Value<'a> {
     Cut(usize),
 }
 
+/// A row that outlives the message it came with, in the same bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    pub(super) count: u16,
+    pub(super) bytes: Box<[u8]>,
+}
+
+impl Row {
+    /// To read it.
+    pub fn as_tuple(&self) -> Tuple<'_> {
+        Tuple { count: self.count, bytes: &self.bytes }
+    }
+
+    /// Whether every value is there.
+    pub fn is_whole(&self) -> bool {
+        !self.as_tuple().iter().any(|value| matches!(value, Value::Unchanged | Value::Cut(_)))
+    }
+
+    /// How many bytes its values take.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+impl From<Tuple<'_>> for Row {
+    fn from(tuple: Tuple<'_>) -> Self {
+        Row { count: tuple.count, bytes: tuple.bytes.into() }
+    }
+}
+
 /// The letter of [`Value::Cut`].
 pub(super) const CUT: u8 = b'#';
 

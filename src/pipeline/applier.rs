@@ -1,4 +1,4 @@
-//! From the stream's bytes to blocks of events: assembler → ledger → encoder, one transaction after the other.
+//! From the stream's bytes to blocks of events: assembler → ledger and cache of rows → encoder, one transaction after the other.
 //!
 //! All that one epoch has learnt of the stream lives here and goes with it. A transaction is applied in one piece, once it is committed;
 //! only one too large for a block reaches the history in several, and then its commit is already known.
@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::counting::{Job, Task};
 use super::published::Passed;
 use crate::assembler::{self, Assembler, End, Note, Running, Step, Transaction};
 use crate::catalog::Publication;
@@ -19,7 +20,8 @@ use crate::event::{
 };
 use crate::history::Writer;
 use crate::lsn::{Epoch, Lsn, Oid, Xid};
-use crate::pgoutput::{Logical, Message, Timestamp};
+use crate::pgoutput::{Delete, Logical, Message, Old, Row, Timestamp, Tuple, Update};
+use crate::rows::{self, Cache, Former};
 
 /// A block is handed to the history when it has this much JSON, even within a transaction.
 const BLOCK: usize = 256 << 10;
@@ -28,6 +30,8 @@ const BLOCK: usize = 256 << 10;
 pub(super) struct Applier {
     assembler: Assembler,
     ledger: Ledger,
+    /// Rows of small tables, if they are wanted.
+    cache: Option<Cache>,
     encoding: Encoding,
     relations: FxHashMap<Oid, Relation>,
     domains: Domains,
@@ -62,13 +66,14 @@ pub(super) struct Noticed {
 
 impl Applier {
     /// For a stream that holds everything committed after `start`.
-    pub(super) fn new(epoch: Epoch, start: Lsn, assembler: Assembler, encoding: Encoding) -> Self {
+    pub(super) fn new(epoch: Epoch, start: Lsn, assembler: Assembler, encoding: Encoding, cache: Option<Cache>) -> Self {
         let mut ledger = Ledger::default();
         // The server reads its log from further back, and says so while it does: that is no place of this stream.
         ledger.reached(start);
         Self {
             assembler,
             ledger,
+            cache,
             encoder: Encoder::new(encoding),
             encoding,
             relations: FxHashMap::default(),
@@ -86,6 +91,20 @@ impl Applier {
 
     pub(super) fn ledger(&mut self) -> &mut Ledger {
         &mut self.ledger
+    }
+
+    /// A job is about to take its snapshot: everything that this may not see is kept from here on.
+    pub(super) fn ask(&mut self, job: &Job) {
+        match (job.task, &mut self.cache) {
+            (Task::Count, _) => self.ledger.ask(job.table.oid),
+            (Task::ReadRows(_), Some(cache)) => cache.ask(job.table.oid),
+            (Task::ReadRows(_), None) => {}
+        }
+    }
+
+    /// The rows of small tables, if they are wanted.
+    pub(super) fn cache(&mut self) -> Option<&mut Cache> {
+        self.cache.as_mut()
     }
 
     pub(super) fn passed(&self) -> Passed {
@@ -107,6 +126,9 @@ impl Applier {
 
     pub(super) fn forget(&mut self, oid: Oid) {
         self.ledger.forget(oid);
+        if let Some(cache) = &mut self.cache {
+            cache.forget(oid);
+        }
         self.primary_keys.remove(&oid);
     }
 
@@ -173,6 +195,9 @@ impl Applier {
         for oid in self.ledger.reached(lsn) {
             self.noticed.touched.entry(oid).or_default();
         }
+        if let Some(cache) = &mut self.cache {
+            cache.reached(lsn);
+        }
     }
 
     /// Hands what was applied to the readers.
@@ -191,6 +216,9 @@ impl Applier {
         self.encoder.begin(&TransactionHead { epoch: self.epoch.clone(), xid, commit_lsn, time });
         self.encoder.attribute(attribution(xid, transaction.notes(), &self.encoding));
         self.ledger.begin(xid);
+        if let Some(cache) = &mut self.cache {
+            cache.begin(xid);
+        }
         self.applying = true;
         let mut announced = false;
         loop {
@@ -210,43 +238,47 @@ impl Applier {
 
     /// Applies one change; true when it belongs to what a commit should sum up.
     fn change(&mut self, xid: Xid, message: Message<'_>) -> Result<bool, assembler::Error> {
-        let Self { ledger, encoder, block, relations, passed, .. } = self;
+        let Self { ledger, cache, encoder, block, relations, passed, .. } = self;
         match message {
             Message::Insert(insert) => {
                 passed.inserts += 1;
                 let count = ledger.insert(insert.oid);
+                former(cache, insert.oid, rows::Change::Insert(insert.new));
                 encoder.change(block, described(relations, insert.oid)?, Operation::Insert, None, Some(&insert.new), count);
             }
-            Message::Update(update) => {
+            Message::Update(Update { oid, old, new, .. }) => {
                 passed.updates += 1;
-                let count = ledger.update(update.oid);
-                encoder.change(
-                    block,
-                    described(relations, update.oid)?,
-                    Operation::Update,
-                    update.old.as_ref(),
-                    Some(&update.new),
-                    count,
-                );
+                let count = ledger.update(oid);
+                let former = former(cache, oid, rows::Change::Update { old: old.map(Old::tuple), new });
+                let row = former.row().filter(|_| count.is_some());
+                let old = completed(old, row.as_ref());
+                encoder.change(block, described(relations, oid)?, Operation::Update, old.as_ref(), Some(&new), count);
             }
-            Message::Delete(delete) => {
+            Message::Delete(Delete { oid, old, .. }) => {
                 passed.deletes += 1;
-                let count = ledger.delete(delete.oid);
-                encoder.change(block, described(relations, delete.oid)?, Operation::Delete, Some(&delete.old), None, count);
+                let count = ledger.delete(oid);
+                let row = former(cache, oid, rows::Change::Delete(old.tuple())).row().filter(|_| count.is_some());
+                let old = completed(Some(old), row.as_ref());
+                encoder.change(block, described(relations, oid)?, Operation::Delete, old.as_ref(), None, count);
             }
             Message::Truncate(truncate) => {
                 // One message for all the tables that the statement reached.
                 for oid in truncate.oids.iter() {
                     passed.truncates += 1;
                     let rows_lost = ledger.truncate(oid);
+                    let rows = former(cache, oid, rows::Change::Truncate).all();
+                    let rows = rows.filter(|rows| i64::try_from(rows.len()).ok() == rows_lost && rows.iter().all(Row::is_whole));
                     self.noticed.truncated.push((oid, xid));
-                    encoder.truncate(block, described(relations, oid)?, rows_lost, ledger.exact(oid));
+                    encoder.truncate(block, described(relations, oid)?, rows_lost, rows.as_deref(), ledger.exact(oid));
                 }
             }
             Message::Relation(relation) => {
                 let mut described = Relation::new(&relation, &self.encoding).with_domains(&self.domains);
                 if let Some(columns) = self.primary_keys.get(&relation.oid) {
                     described.set_primary_key(columns);
+                }
+                if let Some(cache) = cache {
+                    cache.described(relation.oid, rows::columns(&relation, &self.encoding));
                 }
                 self.noticed.described.push((Arc::clone(described.table()), xid));
                 self.relations.insert(relation.oid, described);
@@ -271,6 +303,9 @@ impl Applier {
                     // From here on, not only from when the pipeline comes to look at it: rows may follow in this very transaction.
                     self.ledger.doubt(oid);
                 }
+                if let (Change::Altered(table), Some(cache)) = (&ddl.change, &mut self.cache) {
+                    cache.altered(table.oid, &table.partitions);
+                }
                 if self.may_change_coverage(&ddl) {
                     self.ledger.hold();
                     self.noticed.regrouped.push(xid);
@@ -286,6 +321,9 @@ impl Applier {
                 if message.prefix.0 == DdlMessage::PREFIX && message.content.whole().is_none() {
                     // What it said is not known: it may have been anything.
                     self.ledger.hold();
+                    if let Some(cache) = &mut self.cache {
+                        cache.doubt_all();
+                    }
                     self.noticed.regrouped.push(xid);
                 }
                 self.encoder.message(&mut self.block, message.prefix.0, message.content);
@@ -309,9 +347,14 @@ impl Applier {
     }
 
     fn commit(&mut self, end_lsn: Lsn, time: Timestamp, announced: bool) {
-        let Self { ledger, relations, noticed, totals, .. } = self;
+        let Self { ledger, cache, relations, noticed, totals, .. } = self;
         totals.clear();
         for touched in ledger.commit() {
+            if let (Some(cache), Some(count)) = (cache.as_mut(), touched.count)
+                && !cache.agrees(touched.oid, count)
+            {
+                tracing::error!(oid = %touched.oid, count, "the rows kept of a table are not as many as it has; reading them again");
+            }
             noticed.touched.insert(touched.oid, Some(time));
             if let Some(relation) = relations.get(&touched.oid) {
                 let Totals { inserts, updates, deletes, truncates } = touched.totals;
@@ -336,6 +379,19 @@ fn described(relations: &FxHashMap<Oid, Relation>, oid: Oid) -> Result<&Relation
     relations.get(&oid).ok_or(assembler::Error::Undescribed { oid })
 }
 
+/// What a change of `oid` replaces or takes away, as far as its rows are kept.
+fn former(cache: &mut Option<Cache>, oid: Oid, change: rows::Change<Tuple<'_>>) -> Former {
+    cache.as_mut().map_or_else(Former::default, |cache| cache.apply(oid, change))
+}
+
+/// What is known of an old row: all, if the stream tells it or `row` is it.
+fn completed<'a>(told: Option<Old<'a>>, row: Option<&'a Row>) -> Option<Old<'a>> {
+    match (told, row) {
+        (Some(Old::Key(_)) | None, Some(row)) => Some(Old::Full(row.as_tuple())),
+        (told, _) => told,
+    }
+}
+
 /// The next message of `transaction`; where that may block on a file, other tasks of this thread are moved away first.
 fn read(transaction: &mut Transaction) -> Result<Option<Message<'_>>, assembler::Error> {
     if transaction.reads_file_next() { tokio::task::block_in_place(|| transaction.next()) } else { transaction.next() }
@@ -348,7 +404,7 @@ mod tests {
     #[test]
     fn what_the_server_reads_from_before_the_stream_is_no_position() {
         let assembler = Assembler::new(1 << 20, Box::new(tempfile::tempfile));
-        let mut applier = Applier::new("k3".parse().unwrap(), Lsn(100), assembler, Encoding::from_name("UTF8").unwrap());
+        let mut applier = Applier::new("k3".parse().unwrap(), Lsn(100), assembler, Encoding::from_name("UTF8").unwrap(), None);
         applier.keepalive(Lsn(50));
         assert_eq!(applier.ledger().position(), Lsn(100));
         applier.keepalive(Lsn(150));

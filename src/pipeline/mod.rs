@@ -47,6 +47,7 @@ use crate::history::Writer;
 use crate::lsn::Epoch;
 use crate::pgoutput::ValueLimit;
 use crate::replication::Backoff;
+use crate::rows;
 
 /// What to watch, and within which bounds.
 #[derive(Clone, Debug)]
@@ -57,6 +58,8 @@ pub struct Config {
     pub publication: String,
     /// Refuse any database of another name.
     pub expect_database: Option<String>,
+    /// Keep the rows of small tables, within these bounds.
+    pub row_cache: Option<rows::Limits>,
     /// Longer values are cut.
     pub max_value: ValueLimit,
     /// Bytes of unfinished transactions kept in memory; what exceeds it goes to an unlinked file.

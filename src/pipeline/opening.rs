@@ -17,6 +17,7 @@ use crate::encoding::Encoding;
 use crate::event::{GapReason, actor};
 use crate::lsn::Lsn;
 use crate::replication::{Progress, Replication, SlotOptions, StartOptions, Stream};
+use crate::rows::Cache;
 
 /// How long the creation of the slot may wait for running transactions to end, before it is tried anew.
 const SLOT_WAIT: Duration = Duration::from_secs(60);
@@ -85,6 +86,7 @@ impl Pipeline {
             facts.slot = Some(Slot { name: slot.clone(), temporary, retained_bytes: 0, budget_bytes: None });
             facts.lag = super::state::Lag::default();
             facts.lag.stream_at(consistent_point);
+            facts.row_cache = config.row_cache.map(|limits| Cache::new(limits).usage());
             facts.last_proof = Some(std::time::Instant::now());
             facts.looked_at = facts.last_proof;
         });
@@ -93,7 +95,8 @@ impl Pipeline {
         let spill_dir = config.spill_dir.clone();
         let create_file = Box::new(move || tempfile::tempfile_in(&spill_dir));
         let assembler = Assembler::new(config.max_transaction_memory, create_file).noting(actor::PREFIXES);
-        let applier = Applier::new(epoch, consistent_point, assembler, encoding);
+        let cache = config.row_cache.map(Cache::new);
+        let applier = Applier::new(epoch, consistent_point, assembler, encoding, cache);
         Ok(Opened { stream, progress, applier, catalog, fence, slot, database, first_epoch })
     }
 

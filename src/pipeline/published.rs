@@ -6,11 +6,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use serde::Serialize;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 
 use super::tables::Stamp;
 use crate::catalog::Identity;
 use crate::lsn::{Lsn, Oid};
+use crate::rows;
 
 /// Older than this, the last proof no longer makes what is shown live.
 pub const LIVE_FOR: Duration = Duration::from_secs(5);
@@ -73,6 +75,8 @@ pub struct Status {
     pub last_proof: Option<Instant>,
     /// Our slot.
     pub slot: Option<Slot>,
+    /// The rows of small tables that are kept, where any are wanted.
+    pub row_cache: Option<rows::Usage>,
     /// The publication that is read.
     pub publication: String,
 }
@@ -90,6 +94,7 @@ impl Status {
             server_lsn: Lsn::ZERO,
             last_proof: Some(Instant::now()),
             slot: None,
+            row_cache: None,
             publication: String::new(),
         }
     }
@@ -296,6 +301,25 @@ pub struct Table {
     pub replica_identity: &'static str,
     /// Columns of the primary key, in order.
     pub key: Vec<String>,
+    /// Whether its rows are kept, where any are wanted.
+    #[serde(flatten, serialize_with = "row_cache")]
+    pub row_cache: Option<rows::Standing>,
+}
+
+/// `row_cache`, and why it is off.
+fn row_cache<S: Serializer>(standing: &Option<rows::Standing>, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut members = serializer.serialize_map(None)?;
+    let (state, reason) = match standing {
+        None => return members.end(),
+        Some(rows::Standing::Full) => ("full", None),
+        Some(rows::Standing::Loading) => ("loading", None),
+        Some(rows::Standing::Off(reason)) => ("off", Some(reason.to_string())),
+    };
+    members.serialize_entry("row_cache", state)?;
+    if let Some(reason) = reason {
+        members.serialize_entry("row_cache_reason", &reason)?;
+    }
+    members.end()
 }
 
 /// What a table is.

@@ -1,5 +1,7 @@
 //! One epoch: from the connection to its loss.
 
+mod rows;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::applier::Applier;
-use super::counting::{Counting, Failure, Job, Report};
+use super::counting::{Counting, Failure, Job, Report, Source, Task};
 use super::error::PipelineError;
 use super::observer::{self, Question, Sight, Survey, Watch};
 use super::opening::Opened;
@@ -97,7 +99,8 @@ impl Pipeline {
         let question = Question::default();
         let unknown = watch::Sender::default();
         tokio::spawn(observer::run(watch, survey.clone(), question.heard(), unknown.subscribe(), sight_sender, observing));
-        let (counting, mut reports) = Counting::new(sessions, self.config.concurrent_counts);
+        let source = Source { publication: self.config.publication.clone(), max_value: self.config.max_value };
+        let (counting, mut reports) = Counting::new(sessions, source, self.config.concurrent_counts);
 
         let tables = Tables::after(self.version);
         let mut session = Session {
@@ -151,8 +154,9 @@ impl Session<'_> {
         cancel: &CancellationToken,
     ) -> Result<(), PipelineError> {
         loop {
+            let applier = &mut self.applier;
+            self.counting.start(|job| applier.ask(job));
             let ledger = self.applier.ledger();
-            self.counting.start(|job| ledger.ask(job.table.oid));
             let blind_at = (!ledger.is_held() && !self.tables.tells_ddl()).then(|| self.looked + BLIND);
             let publish_at = self.publish_at.filter(|_| self.unconfirmed.is_none());
             let announce_at = self.announcements.due(self.applier.streams());
@@ -256,6 +260,7 @@ impl Session<'_> {
                 }
             }
         }
+        self.note_rows();
     }
 
     /// Shows no count until the catalog has been looked at again.
@@ -283,6 +288,9 @@ impl Session<'_> {
                 if self.applier.ledger().recent() > PRUNE {
                     self.applier.ledger().prune(&pulse.snapshot);
                 }
+                if let Some(cache) = self.applier.cache() {
+                    cache.prune(&pulse.snapshot);
+                }
             }
             Sight::Survey(catalog) => self.surveyed(catalog)?,
             Sight::Answer { question, altering } => self.answered(question, altering),
@@ -302,6 +310,7 @@ impl Session<'_> {
             self.applier.ledger().release();
             self.tables.touch_all();
         }
+        let told_ddl = self.tables.tells_ddl();
         for table in &catalog.tables {
             self.applier.set_primary_key(table.oid, &table.primary_key);
         }
@@ -316,6 +325,7 @@ impl Session<'_> {
                 Change::Uncovered(oid) => {
                     self.counting.forget(oid);
                     self.applier.ledger().doubt(oid);
+                    self.forget_rows(oid);
                 }
                 Change::Gone(oid) => {
                     self.counting.forget(oid);
@@ -328,12 +338,16 @@ impl Session<'_> {
                 self.recount(oid, fence, "it was unlogged for a while, so it is counted again");
             }
         }
+        if told_ddl != self.tables.tells_ddl() {
+            self.tables.counted().into_iter().for_each(|oid| self.want_rows(oid));
+        }
         let ledger = self.applier.ledger();
         ledger.tell_inline(self.tables.tells_ddl());
         // At once: what is in doubt now may be certain again, and another number, when what was written down before is to be shown.
         self.tables.withdraw(ledger);
         // What was found is certain once the stream has come as far: ask where it stands, rather than wait for the next second.
         self.progress.request_reply();
+        self.note_rows();
         self.soon();
         Ok(())
     }
@@ -341,11 +355,12 @@ impl Session<'_> {
     /// Has a table counted, whatever is known of its count.
     fn recount(&mut self, oid: Oid, fence: FullXid, why: &str) {
         self.applier.ledger().ask(oid);
+        self.doubt_rows(oid);
         if let Some(known) = self.tables.touch(oid) {
             known.note = Some(why.to_owned());
             known.progress = None;
             let table = Arc::clone(&known.table);
-            self.counting.ask(Job { table, fence: Some(fence), tries: 0 });
+            self.counting.ask(Job { table, task: Task::Count, fence: Some(fence), tries: 0 });
         }
         self.soon();
     }
@@ -368,10 +383,11 @@ impl Session<'_> {
             Report::Done { job, outcome, session } => {
                 let oid = job.table.oid;
                 if self.counting.ended(oid, session) {
-                    self.counted(job, *outcome);
+                    self.done(job, *outcome);
                 }
             }
         }
+        self.note_rows();
         self.soon();
     }
 
@@ -392,6 +408,7 @@ impl Session<'_> {
                 if self.applier.ledger().counted(oid, baseline.count) {
                     // Exact once the stream has passed it: ask where the stream stands, rather than wait for the next second.
                     self.progress.request_reply();
+                    self.want_rows(oid);
                 } else {
                     self.applier.ledger().ask(oid);
                     self.counting.ask_later(job);
@@ -400,6 +417,7 @@ impl Session<'_> {
             Err(Failure::Count(CountError::Uncovered(reason))) => {
                 known.uncover(reason);
                 self.applier.ledger().doubt(oid);
+                self.forget_rows(oid);
             }
             Err(Failure::Count(CountError::Changed { .. })) => {
                 self.survey.ask();
@@ -481,6 +499,7 @@ impl Session<'_> {
             });
         }
         self.shown_after = stamp.after_block;
+        self.tell_row_cache();
         match self.tables.publish(stamp) {
             Some(counts) => self.pipeline.show(counts),
             None => self.pipeline.still_true(stamp),

@@ -13,6 +13,7 @@ use tokio::time::MissedTickBehavior;
 use super::published::{Database, STALE_AFTER, Slot, State, Status};
 use super::state::{self, Lag, Phase};
 use crate::lsn::{Epoch, Lsn};
+use crate::rows;
 
 /// Facts, as the pipeline sees them.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub(super) struct Facts {
     pub(super) database: Option<Arc<Database>>,
     pub(super) epoch: Option<Epoch>,
     pub(super) slot: Option<Slot>,
+    /// The rows that are kept, where any are wanted.
+    pub(super) row_cache: Option<rows::Usage>,
     pub(super) publication: String,
     pub(super) lag: Lag,
     /// When the server last said how far the stream is.
@@ -61,6 +64,14 @@ impl Standing {
         });
     }
 
+    /// Notes what the cache of rows holds. It goes with the next second's status.
+    pub(super) fn caches(&self, usage: rows::Usage) {
+        self.facts.send_if_modified(|facts| {
+            facts.row_cache = Some(usage);
+            false
+        });
+    }
+
     /// Notes a look at the server.
     pub(super) fn looked(&self, at: Instant, server_lsn: Lsn, retained_bytes: u64) {
         self.facts.send_if_modified(|facts| {
@@ -77,8 +88,9 @@ impl Standing {
 impl Facts {
     fn new(publication: String) -> Self {
         let phase = Phase::Connecting;
-        let (reason, database, epoch, slot, last_proof, looked_at) = (None, None, None, None, None, None);
-        Self { phase, reason, database, epoch, slot, publication, lag: Lag::default(), last_proof, looked_at }
+        let (reason, database, epoch, slot, row_cache) = (None, None, None, None, None);
+        let (last_proof, looked_at) = (None, None);
+        Self { phase, reason, database, epoch, slot, row_cache, publication, lag: Lag::default(), last_proof, looked_at }
     }
 
     fn status(&self, before: Option<&Status>) -> Status {
@@ -96,6 +108,7 @@ impl Facts {
             server_lsn: self.lag.server(),
             last_proof,
             slot: self.slot.clone(),
+            row_cache: self.row_cache,
             publication: self.publication.clone(),
         }
     }

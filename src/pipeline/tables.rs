@@ -16,6 +16,7 @@ use crate::event::time::rfc3339;
 use crate::event::{TableName, ddl};
 use crate::lsn::{Lsn, Oid, Xid};
 use crate::pgoutput::Timestamp;
+use crate::rows;
 
 /// All tables known.
 #[derive(Debug, Default)]
@@ -55,6 +56,8 @@ pub(super) struct Known {
     pub(super) truncated_by: Option<Xid>,
     /// How often its count was found to have been wrong.
     pub(super) found_wrong: u64,
+    /// Whether its rows are kept, where any are wanted.
+    pub(super) row_cache: Option<rows::Standing>,
     /// What is said of it, with the next publication or since an earlier one.
     said: Option<Arc<Table>>,
 }
@@ -80,7 +83,7 @@ impl Stamp {
 impl Known {
     fn new(table: Arc<catalog::Table>, named_by: Option<Xid>) -> Self {
         let (note, progress, verified_at, last_change, truncated_by, said) = (None, None, None, None, None, None);
-        Known { table, named_by, note, progress, verified_at, last_change, truncated_by, found_wrong: 0, said }
+        Known { table, named_by, note, progress, verified_at, last_change, truncated_by, found_wrong: 0, row_cache: None, said }
     }
 
     /// It turned out that it cannot be counted.
@@ -120,6 +123,11 @@ impl Tables {
     /// Whether there is such a table.
     pub(super) fn is_known(&self, oid: Oid) -> bool {
         self.known.contains_key(&oid)
+    }
+
+    /// The tables that have.
+    pub(super) fn counted(&self) -> Vec<Oid> {
+        self.known.iter().filter(|(_, known)| known.is_counted()).map(|(oid, _)| *oid).collect()
     }
 
     /// Schema and name.
@@ -399,6 +407,7 @@ impl Tables {
             found_wrong: known.found_wrong,
             replica_identity: identity_name(*replica_identity),
             key: primary_key.clone(),
+            row_cache: known.row_cache.clone(),
         }
     }
 

@@ -12,6 +12,7 @@ use super::App;
 use crate::alerts::Bulletin;
 use crate::history::Usage;
 use crate::pipeline::{self, CountState, Counts, Status};
+use crate::rows;
 
 /// At most so many tables get a series of their own; `pgvigil_table_rows_omitted` says how many exact counts were left out.
 const MAX_TABLES: usize = 1_000;
@@ -30,6 +31,11 @@ pub(super) mod names {
     pub(crate) const TABLES: &str = "pgvigil_tables";
     pub(crate) const ROWS: &str = "pgvigil_table_rows";
     pub(crate) const ROWS_OMITTED: &str = "pgvigil_table_rows_omitted";
+    pub(crate) const ROW_CACHE_BYTES: &str = "pgvigil_row_cache_bytes";
+    pub(crate) const ROW_CACHE_LIMIT: &str = "pgvigil_row_cache_limit_bytes";
+    pub(crate) const ROW_CACHE_ROWS: &str = "pgvigil_row_cache_rows";
+    pub(crate) const ROW_CACHE_TABLES: &str = "pgvigil_row_cache_tables";
+    pub(crate) const ROW_CACHE_DROPPED: &str = "pgvigil_row_cache_dropped_tables_total";
     pub(crate) const ALERTS: &str = "pgvigil_alerts";
     pub(crate) const ALERTS_FIRED: &str = "pgvigil_alerts_fired_total";
     pub(crate) const EVALUATING: &str = "pgvigil_alerts_evaluating";
@@ -53,6 +59,9 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
     let (status, now) = (app.sources.status.borrow().clone(), Instant::now());
     stream(&mut text, &status, now);
     counts(&mut text, &app.sources.counts.borrow().clone(), status.state_at(now));
+    if let Some(usage) = &status.row_cache {
+        row_cache(&mut text, usage);
+    }
     alerts(&mut text, &app.sources.alerts.borrow().clone());
     history(&mut text, &app.sources.history.usage());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"), (header::CACHE_CONTROL, "no-store")], text.0)
@@ -118,6 +127,17 @@ fn counts(text: &mut Exposition, counts: &Counts, state: pipeline::State) {
         rows.sample(&[("schema", &table.schema), ("table", &table.name)], count);
     }
     text.gauge(names::ROWS_OMITTED, "Exact counts without a series of their own.").sample(&[], exact.count());
+}
+
+fn row_cache(text: &mut Exposition, usage: &rows::Usage) {
+    text.gauge(names::ROW_CACHE_BYTES, "Memory that the rows of small tables take.").sample(&[], usage.bytes);
+    text.gauge(names::ROW_CACHE_LIMIT, "Memory that the rows of small tables may take.").sample(&[], usage.limit);
+    text.gauge(names::ROW_CACHE_ROWS, "Rows that are kept.").sample(&[], usage.rows);
+    let mut tables = text.gauge(names::ROW_CACHE_TABLES, "Tables, by whether their rows are kept.");
+    for (state, number) in [("full", usage.full), ("loading", usage.loading), ("off", usage.off)] {
+        tables.sample(&[("row_cache", state)], number);
+    }
+    text.counter(names::ROW_CACHE_DROPPED, "Tables whose rows had to go for lack of room.").sample(&[], usage.dropped);
 }
 
 fn alerts(text: &mut Exposition, bulletin: &Bulletin) {

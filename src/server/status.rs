@@ -16,6 +16,7 @@ use super::problem::{Kind, Problem, fresh_json};
 use super::{App, parameters};
 use crate::event::time::rfc3339_unix;
 use crate::pipeline::{self, Database, Slot, Status};
+use crate::rows;
 
 /// The document. What is not known is null.
 #[derive(Serialize)]
@@ -30,10 +31,28 @@ pub(super) struct Report<'a> {
     lag_bytes: Option<u64>,
     last_proof_age_ms: Option<u128>,
     slot: Option<&'a Slot>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    row_cache: Option<RowCache>,
     publication: &'a str,
     clients: usize,
     uptime_s: u64,
     version: &'static str,
+}
+
+/// The rows of small tables that are kept.
+#[derive(Serialize)]
+struct RowCache {
+    bytes: usize,
+    limit_bytes: usize,
+    rows: usize,
+    tables: usize,
+    loading: usize,
+}
+
+impl From<rows::Usage> for RowCache {
+    fn from(rows::Usage { bytes, limit, rows, full, loading, .. }: rows::Usage) -> Self {
+        RowCache { bytes, limit_bytes: limit, rows, tables: full, loading }
+    }
 }
 
 /// The document as an event of the stream.
@@ -61,6 +80,7 @@ impl<'a> Report<'a> {
             lag_bytes: held.zip(server).map(|(held, server)| server.bytes_since(held)),
             last_proof_age_ms: status.last_proof.map(|proof| now.saturating_duration_since(proof).as_millis()),
             slot: status.slot.as_ref(),
+            row_cache: status.row_cache.map(RowCache::from),
             publication: &status.publication,
             clients,
             uptime_s: now.saturating_duration_since(started).as_secs(),

@@ -255,6 +255,7 @@ pub(crate) fn table(oid: u32, name: &str, count: impl Into<Option<i64>>) -> Tabl
         found_wrong: 0,
         replica_identity: "default",
         key: vec!["id".to_owned()],
+        row_cache: None,
     }
 }
 
@@ -280,6 +281,7 @@ fn connecting() -> Status {
         server_lsn: Lsn::ZERO,
         last_proof: None,
         slot: None,
+        row_cache: None,
         publication: "pgvigil".to_owned(),
     }
 }

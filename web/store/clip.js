@@ -1,5 +1,6 @@
 /**
- * Keeps one giant value from filling the page's memory: beyond a limit only its beginning is kept, and the cut is said.
+ * Keeps one giant value from filling the page's memory: beyond a limit only its beginning is kept, and the cut is said. So are the rows
+ * that a truncate took.
  *
  * @typedef {import('../protocol.js').Change} Change
  * @typedef {import('../protocol.js').Row} Row
@@ -9,14 +10,20 @@
 /** Characters kept of one value. */
 export const VALUE_KEPT = 256 * 1024;
 
+/** Rows kept of those that a truncate took. */
+export const ROWS_KEPT = 100;
+
 /**
  * @param {Change} change
  * @param {number} length  characters of its JSON
  * @returns {Change}
  */
 export function clipRow(change, length) {
-  if (length <= VALUE_KEPT) return change;
-  return { ...change, key: clip(change.key), old: clip(change.old), new: clip(change.new) };
+  const rows = change.old_rows?.slice(0, ROWS_KEPT);
+  const few = rows ? { ...change, old_rows: rows } : change;
+  if (length <= VALUE_KEPT) return few;
+  const clipped = { ...few, key: clip(few.key), old: clip(few.old), new: clip(few.new) };
+  return rows ? { ...clipped, old_rows: rows.map((row) => clip(row) ?? row) } : clipped;
 }
 
 /** @param {Row|null} row @returns {Row|null} */

@@ -67,17 +67,23 @@ function keyNodes(key, brief) {
 /** @param {Change} change @param {Table|undefined} table @param {boolean} brief @returns {(Node|string)[]} */
 function whatNodes(change, table, brief) {
   const { op, old, new: row, key, old_complete: complete } = change;
-  if (op === 'truncate') {
-    const lost = change.rows_lost;
-    const rows = lost === null || lost === undefined ? 'all rows, nobody counted them' : `${plural(lost, 'row')} gone`;
-    return [h('span', 'lost', rows), note('the log does not hold them: TRUNCATE writes no rows')];
-  }
+  if (op === 'truncate') return truncateNodes(change, brief);
   if (op === 'insert') return columns(without(row, key), 'plain', brief);
   if (op === 'delete') {
     if (complete) return columns(without(old, key), 'gone', brief);
     return [note(`what the row held is not in the log: ${because(table?.replica_identity)}`)];
   }
   return updateNodes(change, table, brief);
+}
+
+/** @param {Change} change @param {boolean} brief @returns {(Node|string)[]} */
+function truncateNodes({ rows_lost: lost, old_rows: rows }, brief) {
+  const gone = h('span', 'lost', lost === null || lost === undefined ? 'all rows, nobody counted them' : `${plural(lost, 'row')} gone`);
+  if (!rows) return [gone, note('the log does not hold them: TRUNCATE writes no rows')];
+  if (brief) return [gone];
+  const list = h('ol', 'falls', ...rows.map((row) => h('li', {}, ...columns(row, 'gone', false).flatMap((node) => [node, ' ']))));
+  const more = (lost ?? 0) - rows.length;
+  return more > 0 ? [gone, list, note(`and ${plural(more, 'row')} more, which the JSON of this change has`)] : [gone, list];
 }
 
 /** @param {Change} change @param {Table|undefined} table @param {boolean} brief @returns {(Node|string)[]} */

@@ -58,6 +58,7 @@ fn follow(target: Target, begin: Begin) -> Config {
         target,
         publication: "pgvigil".to_owned(),
         expect_database: None,
+        row_cache: None,
         max_value: ValueLimit::default(),
         max_transaction_memory: 64 << 20,
         spill_dir: std::env::temp_dir(),
