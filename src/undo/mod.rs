@@ -18,23 +18,28 @@
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation))]
 
+mod absent;
 mod cascade;
 mod coverage;
+mod later;
 mod names;
 mod net;
 mod order;
+mod part;
 mod plan;
 mod quoting;
+mod rows;
 pub mod schema;
 mod script;
 mod statement;
 #[cfg(test)]
 mod tests;
+mod told;
 mod value;
 
 pub use cascade::{Cascade, cascades};
 pub use coverage::{Coverage, Missing, Reason, TableCoverage};
-pub use plan::Options;
+pub use plan::{Options, Wanted};
 pub use schema::Schema;
 pub use script::COMMIT;
 
@@ -56,14 +61,26 @@ pub struct Subject {
     pub title: String,
     /// What is not known of it: gaps, above all.
     pub warnings: Vec<String>,
+    /// What else is to be known, of which nothing is missing.
+    pub notes: Vec<String>,
     /// Changes that are known to have been made and are not kept any more.
     pub lost: u64,
 }
 
-/// Reverses changes, which are given oldest first and without anything missing between them.
-pub fn undo<'a>(changes: &'a [Change<'a>], schema: &Schema, options: &Options, subject: Subject) -> Undo {
-    let effects = net::effects(changes, schema);
-    let (groups, mut tallies) = plan::plan(&effects, options);
+/// What is to be reversed, and what came later.
+#[derive(Clone, Copy, Debug)]
+pub struct Changes<'c, 'a> {
+    /// To be reversed: oldest first, and without anything missing between them.
+    pub undone: &'c [Change<'a>],
+    /// Made later, likewise, as far as they are known. They stay.
+    pub later: &'c [Change<'a>],
+}
+
+/// Makes the SQL that reverses changes.
+pub fn undo<'a>(changes: Changes<'a, 'a>, schema: &Schema, options: &Options, subject: Subject) -> Undo {
+    let mut effects = net::effects(changes.undone, changes.later, schema);
+    plan::select(&mut effects, options);
+    let (groups, mut tallies) = plan::plan(&effects, schema, options);
     let (steps, impossible) = order::steps(&groups, schema);
     for group in &impossible {
         for _ in &group.rows {
@@ -73,6 +90,6 @@ pub fn undo<'a>(changes: &'a [Change<'a>], schema: &Schema, options: &Options, s
         }
     }
     let tables = tallies.into_iter().zip(&effects).map(|(tally, effect)| tally.finish(effect)).collect();
-    let coverage = Coverage::new(tables, subject.warnings, subject.lost);
+    let coverage = Coverage::new(tables, &subject);
     Undo { sql: script::script(&steps, schema, &coverage, &subject.title), coverage }
 }

@@ -14,7 +14,8 @@ use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 use rustc_hash::FxHashMap;
 
-use super::net::{Effect, Row};
+use super::rows::Effect;
+use super::told::Row;
 use super::plan::{Group, Kind};
 use super::schema::{Action, ForeignKey, Schema};
 use super::value::Value;
@@ -48,8 +49,8 @@ pub(super) fn steps<'p, 'a>(groups: &[Group<'p, 'a>], schema: &Schema) -> (Vec<S
 fn precedes(a: &Group<'_, '_>, b: &Group<'_, '_>, same: bool, schema: &Schema) -> bool {
     let by_reference = schema.foreign_keys.iter().any(|key| {
         let link = Link(key);
-        // Within one statement foreign keys are judged when all is done. But whether a row is still referenced is looked up before.
-        let provides = !same && link.provides(a) && link.needs(b);
+        // Rows that come and reference each other come in turn: whether one found its place is known only when it is done.
+        let provides = !(same && a.kind == Kind::Update) && link.provides(a) && link.needs(b);
         provides || link.releases(a) && link.removes(b)
     });
     let unique = || {
@@ -67,11 +68,11 @@ fn precedes(a: &Group<'_, '_>, b: &Group<'_, '_>, same: bool, schema: &Schema) -
 }
 
 /// A foreign key, and what a group has to do with it.
-struct Link<'s>(&'s ForeignKey);
+pub(super) struct Link<'s>(pub(super) &'s ForeignKey);
 
 impl Link<'_> {
     /// Rows come that can be referenced.
-    fn provides(&self, group: &Group<'_, '_>) -> bool {
+    pub(super) fn provides(&self, group: &Group<'_, '_>) -> bool {
         group.table.oid == self.0.references && group.kind != Kind::Delete && group.touches(&self.0.referenced)
     }
 
@@ -82,7 +83,7 @@ impl Link<'_> {
     }
 
     /// References come.
-    fn needs(&self, group: &Group<'_, '_>) -> bool {
+    pub(super) fn needs(&self, group: &Group<'_, '_>) -> bool {
         group.table.oid == self.0.table && group.kind != Kind::Delete && group.touches(&self.0.columns)
     }
 

@@ -13,7 +13,7 @@ use crate::lsn::Oid;
 pub struct Schema {
     /// The tables with the changed rows, and those that reference them or are referenced by them.
     pub tables: FxHashMap<Oid, Table>,
-    /// The partitioned table at the top of the tree, by partition.
+    /// The partitioned table at the top of the tree, by partition: those of each tree. A table that is none stands for itself.
     pub roots: FxHashMap<Oid, Oid>,
     /// Every enforced foreign key from or to one of the changed tables.
     pub foreign_keys: Vec<ForeignKey>,
