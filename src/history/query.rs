@@ -11,8 +11,8 @@ use super::History;
 use super::batch::Event;
 use super::block::Kept;
 use super::ring::{Cursor, Located};
-use crate::event::{Head, Kind, TableName};
 use crate::event::filter::Filter;
+use crate::event::{Head, Kind, TableName};
 use crate::lsn::{EventId, Lsn, Oid, TransactionId, Xid};
 use crate::pgoutput::Timestamp;
 

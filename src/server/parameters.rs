@@ -268,9 +268,16 @@ mod tests {
         assert_eq!(by_event.rows, [("id".to_owned(), "7".to_owned()), ("name".to_owned(), "a=b".to_owned())]);
         assert!(by_event.filter.passes_table("public", "User") && !by_event.filter.passes_table("public", "Game"));
         assert!(undo("since=0/1").is_ok() && undo("since=2026-11-22T14:02:11Z&until=0/2&partial=true").unwrap().partial);
-        for query in
-            ["", "until=0/2", "tx=k3", "since=0/1&coverage=no", "tx=k3-0-1&since=0/1", "since=0/1&key=7", "since=0/1&partial=yes", "since=0/1&op=delete"]
-        {
+        for query in [
+            "",
+            "until=0/2",
+            "tx=k3",
+            "since=0/1&coverage=no",
+            "tx=k3-0-1&since=0/1",
+            "since=0/1&key=7",
+            "since=0/1&partial=yes",
+            "since=0/1&op=delete",
+        ] {
             assert!(undo(query).is_err(), "{query}");
         }
         assert!(super::undo(&uri("table=User"), Some("k3-0-1A2B3C8")).is_ok());

@@ -2,7 +2,7 @@
 //!
 //! A child must not come under another parent than its own, only because that has the same key by now. So every row that is needed and
 //! was neither brought back nor found as it was is noted, while the SQL runs, in a temporary table of its foreign key; and nothing comes
-//! that references a row noted there.
+//! that references a row noted there. (Of a period it is not known which rows cover it, so it is the constraint itself that judges.)
 
 use std::fmt::Write;
 
@@ -20,7 +20,9 @@ pub(super) struct Absent<'p> {
 impl<'p> Absent<'p> {
     pub(super) fn new(steps: &[Step<'_, '_>], schema: &'p Schema) -> Self {
         let any = |is: &dyn Fn(&Group<'_, '_>) -> bool| steps.iter().flatten().any(is);
-        let needed = |key: &&ForeignKey| any(&|group| Link(key).provides(group)) && any(&|group| Link(key).needs(group));
+        let needed = |key: &&ForeignKey| {
+            !key.is_temporal && any(&|group| Link(key).provides(group)) && any(&|group| Link(key).needs(group))
+        };
         Absent { keys: schema.foreign_keys.iter().filter(needed).collect() }
     }
 
@@ -60,9 +62,9 @@ impl<'p> Absent<'p> {
             let fields = key.referenced.iter().map(|column| Some(format!("r.{}", part.field_after(*column)?)));
             let fields = fields.collect::<Option<Vec<_>>>()?.join(", ");
             let number = nth + 1;
-            let back = part.is_back().map(|same| {
-                format!("\n    AND NOT EXISTS (SELECT FROM {} t WHERE {same})", part.group.table.own_rows())
-            });
+            let back = part
+                .is_back()
+                .map(|same| format!("\n    AND NOT EXISTS (SELECT FROM {} t WHERE {same})", part.group.table.own_rows()));
             Some(format!(
                 "absent{number}{suffix} AS (\n  INSERT INTO pg_temp.{} SELECT {fields} FROM recorded{suffix} r\n  \
                  WHERE NOT EXISTS (SELECT FROM undone{suffix} u WHERE u.key{number} = ROW({fields})::text){})",

@@ -78,7 +78,8 @@ fn updated<'a>(key: Option<&Key>, later: &Later<'a>, [old, new, now]: [&Row<'a>;
 /// Marks the rows whose parent by this key went and does not come back as it was. Whether there were any.
 fn orphans(effects: &[TableEffect<'_, '_>], key: &ForeignKey, verdicts: &mut [Vec<Verdict<'_>>]) -> bool {
     let of = |oid| effects.iter().position(|table| table.oid == oid);
-    let Some((parents, children)) = of(key.references).zip(of(key.table)) else { return false };
+    let places = of(key.references).zip(of(key.table)).filter(|_| !key.is_temporal);
+    let Some((parents, children)) = places else { return false };
     let rows = |place: usize| effects.get(place).into_iter().flat_map(|table| &table.rows);
     let lost: FxHashSet<String> = rows(parents)
         .zip(verdicts.get(parents).into_iter().flatten())

@@ -78,9 +78,28 @@ pub struct Changes<'c, 'a> {
 
 /// Makes the SQL that reverses changes.
 pub fn undo<'a>(changes: Changes<'a, 'a>, schema: &Schema, options: &Options, subject: Subject) -> Undo {
+    let title = subject.title.clone();
+    let write = |steps: &[order::Step<'_, '_>], coverage: &Coverage| script::script(steps, schema, coverage, &title);
+    let (sql, coverage) = reverse(changes, schema, options, subject, write);
+    Undo { sql, coverage }
+}
+
+/// What the SQL would bring back, without it.
+pub fn coverage<'a>(changes: Changes<'a, 'a>, schema: &Schema, options: &Options, subject: Subject) -> Coverage {
+    reverse(changes, schema, options, subject, |_, _| ()).1
+}
+
+fn reverse<'a, T>(
+    changes: Changes<'a, 'a>,
+    schema: &Schema,
+    options: &Options,
+    mut subject: Subject,
+    write: impl FnOnce(&[order::Step<'_, '_>], &Coverage) -> T,
+) -> (T, Coverage) {
     let mut effects = net::effects(changes.undone, changes.later, schema);
     plan::select(&mut effects, options);
     let (groups, mut tallies) = plan::plan(&effects, schema, options);
+    subject.notes.extend(plan::unguarded(&groups));
     let (steps, impossible) = order::steps(&groups, schema);
     for group in &impossible {
         for _ in &group.rows {
@@ -91,5 +110,5 @@ pub fn undo<'a>(changes: Changes<'a, 'a>, schema: &Schema, options: &Options, su
     }
     let tables = tallies.into_iter().zip(&effects).map(|(tally, effect)| tally.finish(effect)).collect();
     let coverage = Coverage::new(tables, &subject);
-    Undo { sql: script::script(&steps, schema, &coverage, &subject.title), coverage }
+    (write(&steps, &coverage), coverage)
 }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use rustc_hash::FxHashMap;
 
 use super::names::Names;
-use super::schema::{Key, Schema, Table};
 use super::rows::{Effect, Rows};
+use super::schema::{Key, Schema, Table};
 use super::told::Told;
 use crate::event::received::Change;
 use crate::lsn::Oid;
@@ -36,7 +36,11 @@ pub(super) struct TableEffect<'s, 'a> {
 
 /// What `changes` came to, oldest first: a table each, in the order in which they were first touched. What `later` ones, which are not to
 /// be undone, made of the same rows stands beside.
-pub(super) fn effects<'s, 'a>(changes: &'a [Change<'a>], later: &'a [Change<'a>], schema: &'s Schema) -> Vec<TableEffect<'s, 'a>> {
+pub(super) fn effects<'s, 'a>(
+    changes: &'a [Change<'a>],
+    later: &'a [Change<'a>],
+    schema: &'s Schema,
+) -> Vec<TableEffect<'s, 'a>> {
     let mut places = FxHashMap::default();
     let mut tables: Vec<(Oid, [Vec<&'a Change<'a>>; 2])> = Vec::new();
     let tree = |change: &Change<'_>| schema.table(change.oid).map_or(change.oid, |table| table.oid);

@@ -14,10 +14,10 @@ use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 use rustc_hash::FxHashMap;
 
-use super::rows::Effect;
-use super::told::Row;
 use super::plan::{Group, Kind};
+use super::rows::Effect;
 use super::schema::{Action, ForeignKey, Schema};
+use super::told::Row;
 use super::value::Value;
 
 /// What is done by one statement: one group, or several that depend on each other.
@@ -181,14 +181,22 @@ impl<'a> Edges<'_, '_, '_, 'a> {
     }
 
     fn of_reference(&mut self, link: &Link<'_>) {
-        let ForeignKey { columns, referenced, .. } = link.0;
-        let provided: FxHashMap<_, _> = self.by_value(|g| link.provides(g), Effect::before, referenced).into_iter().collect();
-        let removed: FxHashMap<_, _> = self.by_value(|g| link.removes(g), Effect::after, referenced).into_iter().collect();
+        let ForeignKey { columns, referenced, is_temporal, .. } = link.0;
+        // Which period lies within which is not told by their texts.
+        let told = columns.len().saturating_sub(usize::from(*is_temporal));
+        let (columns, referenced) = (columns.get(..told).unwrap_or_default(), referenced.get(..told).unwrap_or_default());
+        let by_text = |nodes: Vec<(String, usize)>| {
+            let mut by_text = FxHashMap::<String, Vec<usize>>::default();
+            nodes.into_iter().for_each(|(text, node)| by_text.entry(text).or_default().push(node));
+            by_text
+        };
+        let provided = by_text(self.by_value(|g| link.provides(g), Effect::before, referenced));
+        let removed = by_text(self.by_value(|g| link.removes(g), Effect::after, referenced));
         for (value, node) in self.by_value(|g| link.needs(g), Effect::before, columns) {
-            self.found.extend(provided.get(&value).map(|provider| (*provider, node)));
+            self.found.extend(provided.get(&value).into_iter().flatten().map(|provider| (*provider, node)));
         }
         for (value, node) in self.by_value(|g| link.releases(g), Effect::after, columns) {
-            self.found.extend(removed.get(&value).map(|remover| (node, *remover)));
+            self.found.extend(removed.get(&value).into_iter().flatten().map(|remover| (node, *remover)));
         }
         self.found.retain(|(before, after)| before != after);
     }

@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::plan::{Group, Kind};
-use super::quoting::{identifier, literal};
+use super::quoting::{identifier, literal, push_literal};
 use super::rows::Effect;
 use super::schema::{Action, Column, ForeignKey, Key, Schema};
 use super::value::Value;
@@ -16,6 +16,8 @@ pub(super) struct Part<'p, 'a> {
     pub(super) fields: Vec<Field>,
     /// Columns that follow a parent, each with its equality: they may have been set back with it already.
     followed: FxHashMap<usize, &'p str>,
+    /// Where no key tells whether a row is back already: transactions from this id on came after the SQL was made.
+    newer: Option<u64>,
 }
 
 /// A column of `recorded`.
@@ -58,7 +60,9 @@ impl<'p, 'a> Part<'p, 'a> {
         let followed = schema.foreign_keys.iter().filter(follow);
         let followed = followed.flat_map(|key| key.columns.iter().copied().zip(key.operators.iter().map(String::as_str)));
         let followed = followed.collect();
-        Part { group, suffix, fields, followed }
+        let is_whole = group.columns.len() == stored.len() && !stored.is_empty();
+        let newer = schema.next_xid.filter(|_| group.kind == Kind::Insert && group.key.is_none() && is_whole);
+        Part { group, suffix, fields, followed, newer }
     }
 
     pub(super) fn title(&self) -> String {
@@ -111,28 +115,45 @@ impl<'p, 'a> Part<'p, 'a> {
     /// `recorded`, and where no key tells rows apart the numbering of equal ones.
     pub(super) fn recorded(&self) -> Vec<String> {
         let Part { group, suffix, fields, .. } = self;
-        let rows = group.rows.iter().enumerate().map(|(nth, row)| format!("\n  ({})", self.values(row, nth == 0)));
-        let rows = rows.collect::<Vec<_>>().join(",");
+        let mut rows = String::new();
+        for (nth, row) in group.rows.iter().enumerate() {
+            rows.push_str(if nth == 0 { "\n  (" } else { ",\n  (" });
+            self.values(&mut rows, row, nth == 0);
+            rows.push(')');
+        }
         let names = fields.iter().map(|field| field.name.as_str()).collect::<Vec<_>>();
         let mut all = vec![if names.is_empty() {
             format!("recorded{suffix} AS (SELECT FROM generate_series(1, {}))", group.rows.len())
         } else {
             format!("recorded{suffix} ({}) AS (VALUES{rows})", names.join(", "))
         }];
-        if group.key.is_none() && group.kind != Kind::Insert {
-            let left: Vec<&Field> = fields.iter().filter(|field| field.side == Side::New && !field.name.is_empty()).collect();
-            let whole = left.iter().take(self.stored()).map(|field| format!("r.{}", field.name)).collect::<Vec<_>>().join(", ");
-            let here = left.iter().take(self.stored()).map(|field| format!("t.{}", self.name(field.column)));
-            let here = here.collect::<Vec<_>>().join(", ");
-            let table = group.table.own_rows();
-            all.push(format!(
-                "wanted{suffix} AS (\n  SELECT r.*, ROW({whole})::text AS whole, row_number() OVER (PARTITION BY ROW({whole})::text) AS nth\n  FROM recorded{suffix} r)"
-            ));
-            all.push(format!(
-                "found{suffix} AS (\n  SELECT t.tableoid AS leaf, t.ctid AS place, ROW({here})::text AS whole,\n         row_number() OVER (PARTITION BY ROW({here})::text) AS nth\n  FROM {table} t WHERE ROW({here})::text IN (SELECT whole FROM wanted{suffix}))"
-            ));
+        if !self.is_numbered() {
+            return all;
         }
+        let side = if group.kind == Kind::Insert { Side::Old } else { Side::New };
+        let whole = fields.iter().filter(|field| field.side == side).take(self.stored()).collect::<Vec<_>>();
+        let list = |part: &dyn Fn(&Field) -> String| whole.iter().map(|field| part(field)).collect::<Vec<_>>().join(", ");
+        let (recorded, here) =
+            (list(&|field| format!("r.{}", field.name)), list(&|field| format!("t.{}", self.name(field.column))));
+        let table = group.table.own_rows();
+        all.push(format!(
+            "wanted{suffix} AS (\n  SELECT r.*, ROW({recorded})::text AS whole, row_number() OVER (PARTITION BY ROW({recorded})::text) AS nth\n  FROM recorded{suffix} r)"
+        ));
+        all.push(match self.newer {
+            Some(xid) => format!(
+                "came{suffix} AS (\n  SELECT ROW({here})::text AS whole, count(*) AS rows\n  FROM {table} t \
+                 WHERE age(t.xmin) <> 0 AND age(t.xmin) <= pg_current_xact_id()::text::bigint - {xid} GROUP BY 1)"
+            ),
+            None => format!(
+                "found{suffix} AS (\n  SELECT t.tableoid AS leaf, t.ctid AS place, ROW({here})::text AS whole,\n         row_number() OVER (PARTITION BY ROW({here})::text) AS nth\n  FROM {table} t WHERE ROW({here})::text IN (SELECT whole FROM wanted{suffix}))"
+            ),
+        });
         all
+    }
+
+    /// Equal rows are told apart by their number.
+    fn is_numbered(&self) -> bool {
+        self.group.key.is_none() && (self.group.kind != Kind::Insert || self.newer.is_some())
     }
 
     pub(super) fn stored(&self) -> usize {
@@ -140,28 +161,36 @@ impl<'p, 'a> Part<'p, 'a> {
     }
 
     /// The first row gives the others their types.
-    pub(super) fn values(&self, row: &Effect<'_>, typed: bool) -> String {
-        let values = self.fields.iter().map(|field| {
+    fn values(&self, sql: &mut String, row: &Effect<'_>, typed: bool) {
+        for (nth, field) in self.fields.iter().enumerate() {
+            if nth > 0 {
+                sql.push_str(", ");
+            }
             let side = match field.side {
                 Side::Old => row.before(),
                 Side::New => row.after(),
             };
-            let value = match side.and_then(|row| row.get(field.column)) {
-                Some(Value::Text(text)) => literal(text),
-                _ => "NULL".to_owned(),
-            };
-            match self.column(field.column).filter(|_| typed) {
-                Some(column) => format!("CAST({value} AS {})", column.type_name),
-                None => value,
+            let column = self.column(field.column).filter(|_| typed);
+            if column.is_some() {
+                sql.push_str("CAST(");
             }
-        });
-        values.collect::<Vec<_>>().join(", ")
+            match side.and_then(|row| row.get(field.column)) {
+                Some(Value::Text(text)) => push_literal(sql, text),
+                _ => sql.push_str("NULL"),
+            }
+            if let Some(column) = column {
+                sql.extend([" AS ", &column.type_name, ")"]);
+            }
+        }
     }
 
     /// What stands behind FROM or USING.
     pub(super) fn source(&self) -> String {
         let suffix = &self.suffix;
         match (self.group.kind, self.group.key) {
+            (Kind::Insert, _) if self.newer.is_some() => {
+                format!("wanted{suffix} r LEFT JOIN came{suffix} c ON c.whole = r.whole")
+            }
             (Kind::Insert, _) | (_, Some(_)) => format!("recorded{suffix} r"),
             (_, None) => format!("wanted{suffix} r JOIN found{suffix} f ON f.whole = r.whole AND f.nth = r.nth"),
         }
@@ -171,6 +200,8 @@ impl<'p, 'a> Part<'p, 'a> {
     pub(super) fn place(&self) -> Vec<String> {
         let group = &self.group;
         match (group.kind, group.key) {
+            // As many as came since the SQL was made are back already.
+            (Kind::Insert, _) if self.newer.is_some() => vec!["r.nth > coalesce(c.rows, 0)".to_owned()],
             (Kind::Insert, _) => Vec::new(),
             (_, None) => vec!["t.tableoid = f.leaf".to_owned(), "t.ctid = f.place".to_owned()],
             (kind, Some(key)) => {
@@ -251,6 +282,9 @@ impl<'p, 'a> Part<'p, 'a> {
         let Part { group, suffix, .. } = self;
         let table = group.table.own_rows();
         match (group.kind, group.key) {
+            (Kind::Insert, _) if self.newer.is_some() => {
+                Some(format!("(SELECT count(*) FROM {} WHERE r.nth <= c.rows)", self.source()))
+            }
             (Kind::Insert, _) => {
                 let same = self.is_back()?;
                 Some(format!("(SELECT count(*) FROM {table} t, recorded{suffix} r WHERE {same})"))

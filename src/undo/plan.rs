@@ -6,8 +6,8 @@ use super::coverage::{Reason, Tally};
 use super::later::{self, Standing, Verdict};
 use super::net::TableEffect;
 use super::rows::Effect;
-use super::told::Row;
 use super::schema::{Column, Key, Schema, Table};
+use super::told::Row;
 use super::value::Value;
 
 /// What is done to a row. In the order in which kinds are done that nothing else puts in order.
@@ -107,6 +107,25 @@ pub(super) fn plan<'p, 'a>(
         tallies.push(tally);
     }
     (groups, tallies)
+}
+
+/// What may stand in the way of it all, table by table: constraints of which the SQL cannot see in time whether they hold.
+pub(super) fn unguarded(groups: &[Group<'_, '_>]) -> Vec<String> {
+    let mut notes: Vec<String> = Vec::new();
+    for Group { table, columns, .. } in groups.iter().filter(|group| group.kind == Kind::Update) {
+        let deferrable = table.keys.iter().any(|key| key.is_deferrable && key.touches(columns));
+        if table.has_other_unique || deferrable {
+            let (schema, name) = (&table.schema, &table.name);
+            let note = format!(
+                "{schema}.{name} has a deferrable, partial or expression constraint: if somebody took a value since that is to be set \
+                 back, the SQL fails and changes nothing."
+            );
+            if !notes.contains(&note) {
+                notes.push(note);
+            }
+        }
+    }
+    notes
 }
 
 struct Planner<'p, 'a, 'o> {

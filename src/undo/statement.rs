@@ -208,7 +208,10 @@ impl<'p, 'a> Statement<'p, 'a> {
     /// That the row `alias` is none that this statement deletes, or changes in these columns.
     fn not_released(&self, table: Oid, columns: &[usize], alias: &str) -> Vec<String> {
         let releases = |part: &&Part<'p, 'a>| {
-            self.parts.len() > 1 && part.group.table.oid == table && part.group.kind != Kind::Insert && part.group.touches(columns)
+            self.parts.len() > 1
+                && part.group.table.oid == table
+                && part.group.kind != Kind::Insert
+                && part.group.touches(columns)
         };
         let same = |part: &Part<'p, 'a>| {
             let key = part.group.key?;

@@ -38,6 +38,7 @@ fn shop() -> Schema {
         references: USER,
         referenced: vec![0],
         operators: vec!["=".to_owned()],
+        is_temporal: false,
         on_delete: Action::Cascade,
         on_update: Action::Refuse,
     });
@@ -217,7 +218,10 @@ fn what_a_truncate_took_comes_back_where_it_is_known() {
     let shown = coverage.to_string();
     assert!(shown.contains("public.User: 1 of 2 (1 deleted, 1 gone by TRUNCATE)"), "{shown}");
     let shown = undone(&events(r#""count":null"#), &shop(), &Options::default()).coverage.to_string();
-    assert!(shown.starts_with("1 of an unknown number of rows") && shown.contains("an unknown number of rows not: TRUNCATE"), "{shown}");
+    assert!(
+        shown.starts_with("1 of an unknown number of rows") && shown.contains("an unknown number of rows not: TRUNCATE"),
+        "{shown}"
+    );
 }
 
 #[test]

@@ -87,17 +87,23 @@ async fn answer(app: &App, asked: parameters::Undo, headers: &HeaderMap) -> Resu
         let mut subject = scope.subject;
         subject.notes.extend(gaps.iter().map(|gap| format!("What others did later is not known whole: {}", unknown(gap))));
         let options = Options { rows: present.rows, partial: asked.partial };
-        let undone = undo::undo(Changes { undone: &changes, later: &later }, &present.schema, &options, subject);
-        if undone.coverage.tables.is_empty() && !options.rows.is_empty() {
+        let changes = Changes { undone: &changes, later: &later };
+        let (sql, coverage) = match form {
+            Form::CoverageOnly => (None, undo::coverage(changes, &present.schema, &options, subject)),
+            Form::Everything | Form::SqlOnly => {
+                let undone = undo::undo(changes, &present.schema, &options, subject);
+                (Some(undone.sql), undone.coverage)
+            }
+        };
+        if !options.rows.is_empty() && coverage.tables.is_empty() {
             return Err(nothing_named);
         }
         if form == Form::SqlOnly {
-            return Ok(undone.sql.into_bytes());
+            return Ok(sql.unwrap_or_default().into_bytes());
         }
-        let cascades = undo::cascades(&changes, &present.schema);
+        let cascades = undo::cascades(changes.undone, &present.schema);
         let few = form == Form::Everything || cascades.iter().map(|cascade| cascade.rows.len()).sum::<usize>() <= FEW_ROWS;
-        let sql = (form == Form::Everything).then_some(undone.sql.as_str());
-        let answer = Answer { sql, coverage: &undone.coverage, cascades: few.then_some(&cascades) };
+        let answer = Answer { sql: sql.as_deref(), coverage: &coverage, cascades: few.then_some(&cascades) };
         Ok(serde_json::to_vec(&answer).unwrap_or_default())
     });
     let body = made.await??;

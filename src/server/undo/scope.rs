@@ -1,5 +1,6 @@
 //! What is to be undone: which stretch of the history, and which tables in it. What is not there is said, with what is.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::super::App;
@@ -118,7 +119,8 @@ impl Scope {
         let Scope { subject, reach, .. } = self;
         let meant: Vec<_> = asked.tables().map(|(schema, name)| format!("{schema}.{name}")).collect();
         let what = if meant.is_empty() { "Nothing".to_owned() } else { format!("Nothing in {}", meant.join(" or ")) };
-        let others = if changed.is_empty() { String::new() } else { format!(" What was changed: {}.", list(changed_names(changed))) };
+        let others =
+            if changed.is_empty() { String::new() } else { format!(" What was changed: {}.", list(changed_names(changed))) };
         Kind::NotFound.because(format!("{what} was changed ({}).{others} {reach}", subject.title))
     }
 }
@@ -171,9 +173,7 @@ fn tree(table: &Table, counts: &Counts) -> Vec<Oid> {
 fn unknown_table(schema: &str, name: &str, changed: &[Arc<TableName>], counts: &Counts) -> Problem {
     let asked = format!("{schema}.{name}");
     let watched = counts.tables.iter().map(|table| format!("{}.{}", table.schema, table.name));
-    let mut known: Vec<String> = changed_names(changed).chain(watched).collect();
-    known.sort_unstable();
-    known.dedup();
+    let known: BTreeSet<String> = changed_names(changed).chain(watched).collect();
     let close: Vec<String> = known.iter().filter(|known| is_close(known, &asked)).cloned().collect();
     let hint = match (close.is_empty(), known.is_empty()) {
         (false, _) => format!("Is it {}?", close.join(" or ")),
@@ -194,7 +194,9 @@ fn changed_names(changed: &[Arc<TableName>]) -> impl Iterator<Item = String> {
 }
 
 fn list(names: impl Iterator<Item = String>) -> String {
-    let names: Vec<String> = names.collect();
+    let mut names: Vec<String> = names.collect();
+    names.sort_unstable();
+    names.dedup();
     let more = names.len().saturating_sub(LISTED);
     let shown = names.get(..LISTED).unwrap_or(&names).join(", ");
     if more > 0 { format!("{shown} and {more} more") } else { shown }
