@@ -9,8 +9,7 @@ use rustc_hash::FxHashSet;
 use super::net::TableEffect;
 use super::rows::{Effect, Later};
 use super::schema::{ForeignKey, Key, Schema};
-use super::told::{Row, text_of};
-use super::value::Value;
+use super::told::{Row, agree, differ, text_of};
 
 /// What is known of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +30,8 @@ pub(super) struct Verdict<'a> {
     pub(super) standing: Standing<'a>,
     /// The guards of the SQL see what there is to see.
     pub(super) judged_by_sql: bool,
+    /// It went, and neither is there nor comes: what referenced it has nothing to come back to.
+    is_lost: bool,
 }
 
 /// Of each row of each table, in their order.
@@ -43,12 +44,15 @@ pub(super) fn verdicts<'a>(effects: &[TableEffect<'_, 'a>], schema: &Schema) -> 
 }
 
 fn verdict<'a>(row: &Effect<'a>, key: Option<&Key>) -> Verdict<'a> {
-    let untouched = Verdict { standing: Standing::AsLeft, judged_by_sql: true };
+    let untouched = Verdict { standing: Standing::AsLeft, judged_by_sql: true, is_lost: false };
     let Some(later) = &row.later else { return untouched };
     let changed = Standing::Changed(later.by);
     let (standing, seen) = match (row.before(), row.after(), later.row.as_ref()) {
         // Here, the SQL looks for the row that was; there, for the one that was left.
-        (Some(old), None, Some(now)) => (if agree(old, now) { Standing::Restored } else { changed }, same_key(key, old, now)),
+        (Some(old), None, Some(now)) if agree(old, now) => (Standing::Restored, same_key(key, old, now)),
+        // It came back, and was changed only then: whoever references it references the same row.
+        (Some(_), None, Some(_)) if later.was_back => return Verdict { standing: changed, judged_by_sql: false, is_lost: false },
+        (Some(old), None, Some(now)) => (changed, same_key(key, old, now)),
         (None, Some(_), None) => (Standing::Restored, true),
         (None, Some(new), Some(now)) if !later.replaced && agree(new, now) && later.columns.is_empty() => return untouched,
         (None, Some(new), Some(now)) => (changed, same_key(key, new, now) && !agree(new, now)),
@@ -57,7 +61,8 @@ fn verdict<'a>(row: &Effect<'a>, key: Option<&Key>) -> Verdict<'a> {
         _ => (changed, false),
     };
     // Without a key the SQL takes any row that is equal, also one that nobody ever touched.
-    Verdict { standing, judged_by_sql: seen && key.is_some() }
+    let is_lost = row.after().is_none() && standing != Standing::Restored;
+    Verdict { standing, judged_by_sql: seen && key.is_some(), is_lost }
 }
 
 fn updated<'a>(key: Option<&Key>, later: &Later<'a>, [old, new, now]: [&Row<'a>; 3]) -> Verdict<'a> {
@@ -66,13 +71,13 @@ fn updated<'a>(key: Option<&Key>, later: &Later<'a>, [old, new, now]: [&Row<'a>;
     let touched = later.replaced || later.columns.iter().any(|column| set.contains(column));
     let at_its_key = same_key(key, new, now);
     if !touched && at_its_key {
-        return Verdict { standing: Standing::AsLeft, judged_by_sql: true };
+        return Verdict { standing: Standing::AsLeft, judged_by_sql: true, is_lost: false };
     }
     let (standing, seen) = match agree(old) {
         true => (Standing::Restored, true),
         false => (Standing::Changed(later.by), at_its_key && !agree(new)),
     };
-    Verdict { standing, judged_by_sql: seen && key.is_some() }
+    Verdict { standing, judged_by_sql: seen && key.is_some(), is_lost: false }
 }
 
 /// Marks the rows whose parent by this key went and does not come back as it was. Whether there were any.
@@ -83,7 +88,7 @@ fn orphans(effects: &[TableEffect<'_, '_>], key: &ForeignKey, verdicts: &mut [Ve
     let rows = |place: usize| effects.get(place).into_iter().flat_map(|table| &table.rows);
     let lost: FxHashSet<String> = rows(parents)
         .zip(verdicts.get(parents).into_iter().flatten())
-        .filter(|(row, verdict)| row.after().is_none() && matches!(verdict.standing, Standing::Changed(_) | Standing::Orphaned))
+        .filter(|(_, verdict)| verdict.is_lost)
         .filter_map(|(row, _)| text_of(row.before()?, &key.referenced))
         .collect();
     let mut found = false;
@@ -91,7 +96,7 @@ fn orphans(effects: &[TableEffect<'_, '_>], key: &ForeignKey, verdicts: &mut [Ve
         let Some(old) = row.before().filter(|_| verdict.standing == Standing::AsLeft && !lost.is_empty()) else { continue };
         let comes = row.after().is_none_or(|new| key.columns.iter().any(|column| differ(old.get(*column), new.get(*column))));
         if comes && text_of(old, &key.columns).is_some_and(|parent| lost.contains(&parent)) {
-            verdict.standing = Standing::Orphaned;
+            (verdict.standing, verdict.is_lost) = (Standing::Orphaned, row.after().is_none());
             found = true;
         }
     }
@@ -101,13 +106,4 @@ fn orphans(effects: &[TableEffect<'_, '_>], key: &ForeignKey, verdicts: &mut [Ve
 /// Without a key, any two rows.
 fn same_key(key: Option<&Key>, a: &Row<'_>, b: &Row<'_>) -> bool {
     key.is_none_or(|key| text_of(a, &key.columns) == text_of(b, &key.columns))
-}
-
-/// Nothing is known in which they differ.
-fn agree(a: &Row<'_>, b: &Row<'_>) -> bool {
-    a.iter().zip(b).all(|(a, b)| !differ(Some(a), Some(b)))
-}
-
-fn differ(a: Option<&Value<'_>>, b: Option<&Value<'_>>) -> bool {
-    a.zip(b).is_some_and(|(a, b)| a.is_known() && b.is_known() && a != b)
 }

@@ -1,13 +1,15 @@
 //! Recorded changes → the SQL that brings back what was before them. Floor 3, pure.
 //!
 //! ```text
-//!  changes ──net──▶ what became of each row ──plan──▶ groups ──order──▶ steps ──statement──▶ SQL
-//!            │                                 │
-//!          Schema                           Coverage: what cannot be brought back, and why
+//!  changes ──net──▶ what became of each row, then and later ──plan──▶ groups ──order──▶ steps ──statement──▶ SQL
+//!            │                                                 │
+//!          Schema                                           Coverage: what cannot be brought back, and why
 //! ```
 //!
 //! Invariants:
 //! - A row is touched only while it is as the recorded changes left it. What somebody changed since stays, and is counted as a conflict.
+//! - What somebody did later on purpose wins, also where nothing of it can be seen any more (`later`).
+//! - No row comes under another parent than the one that it had (`absent`).
 //! - Nothing is lost silently: every statement says how many rows it was about and how many it changed; what cannot be brought back at all
 //!   stands in the [`Coverage`], and at the top of the SQL.
 //! - No constraint is hurt on the way, whether it is deferrable or not (`order`), and nothing goes by a cascade: a row that is referenced is

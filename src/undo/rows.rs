@@ -12,7 +12,7 @@
 use rustc_hash::FxHashMap;
 
 use super::schema::Key;
-use super::told::{Row, Told, text_of};
+use super::told::{Row, Told, agree, text_of};
 use super::value::Value;
 use crate::event::Operation;
 use crate::lsn::Oid;
@@ -39,6 +39,8 @@ pub(super) struct Later<'a> {
     pub(super) row: Option<Row<'a>>,
     /// It came or went.
     pub(super) replaced: bool,
+    /// Since it came last, it was once as it had been before all.
+    pub(super) was_back: bool,
     /// Columns that got another value, perhaps several times.
     pub(super) columns: Vec<usize>,
     /// The last transaction that did something to it.
@@ -68,7 +70,9 @@ impl<'a> Effect<'a> {
             let pairs = before.iter().zip(now).enumerate();
             pairs.filter(|(_, (before, now))| before != now && **now != Value::Unknown).map(|(column, _)| column).collect()
         });
+        let is_back = now.as_ref().zip(self.old.as_ref()).map(|(now, old)| agree(now, old));
         let later = self.later.get_or_insert_default();
+        later.was_back = is_back.is_some_and(|is_back| is_back || later.was_back);
         match changed {
             Some(columns) => later.columns = [std::mem::take(&mut later.columns), columns].concat(),
             None => later.replaced = true,

@@ -109,3 +109,13 @@ pub(super) fn text_of(row: &Row<'_>, columns: &[usize]) -> Option<String> {
     }
     Some(text)
 }
+
+/// Nothing is known in which they differ.
+pub(super) fn agree(a: &Row<'_>, b: &Row<'_>) -> bool {
+    a.iter().zip(b).all(|(a, b)| !differ(Some(a), Some(b)))
+}
+
+/// Both are known, and not the same.
+pub(super) fn differ(a: Option<&Value<'_>>, b: Option<&Value<'_>>) -> bool {
+    a.zip(b).is_some_and(|(a, b)| a.is_known() && b.is_known() && a != b)
+}
