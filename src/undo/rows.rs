@@ -17,6 +17,9 @@ use super::value::Value;
 use crate::event::Operation;
 use crate::lsn::Oid;
 
+/// How many of equal rows are looked at, to tell which of them is meant.
+const EQUAL_ROWS: usize = 64;
+
 /// What became of a row.
 #[derive(Debug, Default)]
 pub(super) struct Effect<'a> {
@@ -155,7 +158,7 @@ impl<'s, 'a> Rows<'s, 'a> {
     fn update(&mut self, told: Told<'a>) {
         let Some(mut new) = told.new else { return };
         let before = self.identity(told.old.as_ref().unwrap_or(&new));
-        let place = match self.alive.get_mut(&before).and_then(Vec::pop) {
+        let place = match self.leaves(&before, Some(&new)) {
             Some(place) => {
                 // A large value that was not sent is the one that was.
                 let known = self.rows.get(place).and_then(Effect::now);
@@ -185,10 +188,24 @@ impl<'s, 'a> Rows<'s, 'a> {
         self.lives(place, identity, new, told.leaf);
     }
 
+    /// The row that was so, and is not any more. Of equal ones, a later change is rather about the one that it makes what that had been.
+    fn leaves(&mut self, identity: &str, becomes: Option<&Row<'a>>) -> Option<usize> {
+        let places = self.alive.get_mut(identity)?;
+        if self.later.is_some() && places.len() > 1 {
+            let rows = &self.rows;
+            let is_set_back = |place: &usize| rows.get(*place).is_some_and(|row| row.old.as_ref() == becomes);
+            let last = places.len() - 1;
+            if let Some(nth) = places.iter().rev().take(EQUAL_ROWS).position(is_set_back) {
+                places.swap(last - nth, last);
+            }
+        }
+        places.pop()
+    }
+
     fn delete(&mut self, told: Told<'a>) {
         let Some(old) = told.old else { return };
         let identity = self.identity(&old);
-        match self.alive.get_mut(&identity).and_then(Vec::pop) {
+        match self.leaves(&identity, None) {
             Some(place) => self.dies(place, identity),
             None => {
                 let gone = Effect { old: Some(old), complete: told.complete, leaf: told.leaf, ..Effect::default() };

@@ -66,7 +66,7 @@ async fn it_prints_and_applies_after_a_dry_run() -> Result<()> {
 
     scene.database.run("UPDATE parent SET v = 'since' WHERE id = 1").await?;
     let (code, shown, said) = undo(&scene, &scene.url, &["--tx", &tx, "--apply", "--yes"]).await?;
-    ensure!(code == 7 && said.contains("left alone: 1"), "{code} {shown} {said}");
+    ensure!(code == 7 && said.contains("1 row not: changed later, and left as it is (by "), "{code} {shown} {said}");
     Ok(())
 }
 

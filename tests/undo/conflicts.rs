@@ -336,7 +336,7 @@ async fn a_column_that_was_renamed_since_is_followed() -> Result<()> {
         )
         .await?;
     let (effects, coverage) = undo(&mut scene, &tx).await?;
-    ensure!(effects["public.User"] == json!([1, 1, 0, 0]), "{effects}");
+    ensure!(effects["public.User"] == json!([2, 2, 0, 0]), "{effects}");
     let told = &coverage["tables"][0];
     ensure!(told["renamed"] == json!({"name": "Full name"}) && told["missing"][0]["columns"] == json!(["last"]), "{coverage}");
     let rows: String = scene.database.value(r#"SELECT string_agg(u::text, ' ' ORDER BY id) FROM "User" u WHERE id < 3"#).await?;

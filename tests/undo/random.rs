@@ -18,6 +18,8 @@ const OURS: u32 = 0;
 const THEIRS: u32 = 1;
 /// Tables whose first column is a key that is never given away.
 const KEYED: &[&str] = &["\"Mixed Case\".\"User\"", "post", "team", "player", "leaf_note", "kinds", "remark"];
+/// Tables in which no row waits for another to leave its place, so that one reversal does all that can be done.
+const NEVER_IN_THE_WAY: &[&str] = &["keyless", "kinds", "tree", "leaf_note"];
 
 async fn heavy_what_a_random_transaction_did_is_undone(major: u32) -> Result<()> {
     let seed = std::env::var("PGVIGIL_UNDO_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
@@ -44,7 +46,7 @@ async fn heavy_what_a_random_transaction_did_is_undone(major: u32) -> Result<()>
     Ok(())
 }
 
-/// Others go on with the very rows of an incident, which is undone then: what they did stays, and it can be undone only once.
+/// Others go on with the very rows of an incident, which is undone then: what they did stays, and nothing is undone twice.
 async fn contend(scene: &mut Scene, rng: &mut StdRng) -> Result<()> {
     let before = scene.contents(Some(OURS)).await?;
     let (done, tx) = random_transaction(scene, rng, OURS).await?;
@@ -72,7 +74,11 @@ async fn contend(scene: &mut Scene, rng: &mut StdRng) -> Result<()> {
         }
         scene.told_all().await?;
         scene.run(scene.undo(&tx).await?["sql"].as_str().context("sql")?).await?;
-        same(&scene.contents(Some(OURS)).await?, &undone).context("it was undone twice")
+        let (mut again, mut once) = (scene.contents(Some(OURS)).await?, undone);
+        for contents in [&mut again, &mut once] {
+            contents.retain(|table, _| NEVER_IN_THE_WAY.contains(&table.as_str()));
+        }
+        same(&again, &once).context("it was undone twice")
     };
     told.await.with_context(|| format!("after\n{}\nand later\n{}", done.join(";\n"), later.join(";\n")))
 }
