@@ -15,6 +15,7 @@
 use std::fmt::Write;
 
 use super::absent::Absent;
+use super::order::Link;
 use super::part::{Part, Side};
 use super::plan::{Group, Kind};
 use super::quoting::{comment, identifier};
@@ -173,7 +174,7 @@ impl<'p, 'a> Statement<'p, 'a> {
         let mut ways: Vec<String> = ours.iter().map(|ours| format!("{ours} IS NULL")).collect();
         let there = equal(&|column| Some(format!("p.{}", identifier(&parent.column(column)?.name))))?;
         ways.push(format!("EXISTS (SELECT FROM {} p WHERE {there})", parent.own_rows()));
-        for other in self.parts.iter().filter(|other| other.group.table.oid == key.references) {
+        for other in self.parts.iter().filter(|other| Link(key).provides(&other.group)) {
             if let Some(comes) = equal(&|column| Some(format!("q.{}", other.field_after(column)?))) {
                 ways.push(format!("EXISTS (SELECT FROM recorded{} q WHERE {comes})", other.suffix));
             }
