@@ -18,7 +18,7 @@ import { undoJump, undoNodes } from './transaction_undo.js';
 import { setName } from './words.js';
 
 /**
- * @param {{close: () => void, turn: (from: number) => void, again: () => void, json: (investigation: Investigation) => Promise<string>}} on
+ * @param {{close: () => void, turn: (from: number) => void, again: () => void, json: (investigation: Investigation) => Promise<string>, sql: (investigation: Investigation) => Promise<string>}} on
  */
 export function createTransaction(on) {
   /** @type {Investigation|null} */
@@ -60,7 +60,7 @@ export function createTransaction(on) {
     problem.draw([investigation.problem], () => problemNodes(investigation, on.again));
     tables.draw([commit, truncates], () => tableNodes(investigation));
     who.draw([commit, page], () => whoNodes(investigation));
-    undo.draw([commit, found, investigation.problem], () => (commit ? undoNodes(investigation) : []));
+    undo.draw([commit, found, investigation.problem], () => (commit ? undoNodes(investigation, () => on.sql(investigation)) : []));
     set(part('transaction-rows'), { 'aria-busy': turning });
     rows.draw([commit, page, from, to, kept, cascades], () => rowsNodes(investigation, cascades ?? [], tableOf, on.turn));
     if (turned) part('transaction-rows').scrollIntoView({ block: 'start' });

@@ -23,7 +23,7 @@ pub(super) enum AskError {
     #[error("no pgvigil answers at {server}: {reason}. Start one with `pgvigil serve`, or say with --url where it is")]
     Unreachable { server: Server, reason: String },
     /// It does not want to.
-    #[error("{server} refused: {detail}")]
+    #[error("{detail} (asked {server})")]
     Refused { server: Server, detail: String },
     /// Something else is there.
     #[error("what answers at {server} is not a pgvigil that can undo: {reason}. Is --url right?")]

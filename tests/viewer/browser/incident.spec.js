@@ -133,6 +133,8 @@ test('the investigator explains a delete, and its SQL brings it back', async () 
   await taken.locator('> summary').click();
   await until('what it took along', async () => /Order by Order_user_id_fkey[\s\S]*Order id=\d+\s+user_id 1[\s\S]*took along by foreign key: 1 Item/.test(await taken.innerText()));
 
+  await viewer.page.getByText('Show SQL').click();
+  await until('the SQL is drawn', async () => /pgvigil undo: transaction/.test(await viewer.text('transaction-undo')));
   await viewer.page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
   await viewer.page.getByText('Copy SQL').click();
   await viewer.page.getByText('Copied').waitFor();
@@ -141,6 +143,8 @@ test('the investigator explains a delete, and its SQL brings it back', async () 
   await viewer.shows('public.User', '22');
   await viewer.shows('public.Item', '40');
   assert.match(await viewer.text('transaction-tables'), /User\s+22\s+3/, 'history stays as it was');
+  await viewer.page.reload();
+  assert.match(await viewer.explained(), /All 99 rows are as they were before, again/);
   await viewer.page.getByText('Copy JSON').click();
   await viewer.page.getByText('Copied').first().waitFor();
   const json = JSON.parse(await viewer.page.evaluate(() => navigator.clipboard.readText()));

@@ -54,6 +54,10 @@ for (const size of SIZES) {
     }
     await scroll(620);
     await look('transaction-undo');
+    await page.getByText('Show SQL').click();
+    await page.locator('.code.sql').waitFor();
+    await page.locator('.code.sql').scrollIntoViewIfNeeded();
+    await look('transaction-sql');
     await page.locator('.taken > summary').first().click();
     await page.locator('.taken > summary').first().scrollIntoViewIfNeeded();
     await look('transaction-rows');
