@@ -11,7 +11,7 @@ use super::counting::{Job, Task};
 use super::published::Passed;
 use crate::assembler::{self, Assembler, End, Note, Running, Step, Transaction};
 use crate::catalog::Publication;
-use crate::counts::{Ledger, Totals};
+use crate::counts::{Ledger, Snapshot, Totals};
 use crate::encoding::Encoding;
 use crate::event::ddl::{Change, DdlMessage};
 use crate::event::time::from_unix_micros;
@@ -25,6 +25,9 @@ use crate::rows::{self, Cache, Former};
 
 /// A block is handed to the history when it has this much JSON, even within a transaction.
 const BLOCK: usize = 256 << 10;
+
+/// With more effects than this remembered for baselines, those known to be visible are dropped.
+const PRUNE: usize = 1 << 14;
 
 /// Applies the stream of one epoch.
 pub(super) struct Applier {
@@ -99,6 +102,16 @@ impl Applier {
             (Task::Count, _) => self.ledger.ask(job.table.oid),
             (Task::ReadRows(_), Some(cache)) => cache.ask(job.table.oid),
             (Task::ReadRows(_), None) => {}
+        }
+    }
+
+    /// Drops what was remembered of transactions that `snapshot`, and every snapshot from now on, sees.
+    pub(super) fn prune(&mut self, snapshot: &Snapshot) {
+        if self.ledger.recent() > PRUNE {
+            self.ledger.prune(snapshot);
+        }
+        if let Some(cache) = &mut self.cache {
+            cache.prune(snapshot);
         }
     }
 

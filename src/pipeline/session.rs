@@ -27,8 +27,6 @@ use crate::replication::{Frame, Progress, Stream};
 
 /// Counts are published this often at most.
 const PUBLISH: Duration = Duration::from_millis(100);
-/// With more effects than this remembered for baselines, those known to be visible are dropped.
-const PRUNE: usize = 1 << 14;
 /// Where nothing tells of DDL in the stream, the catalog must have been looked at within this time, or no count is certain.
 const BLIND: Duration = Duration::from_secs(5);
 /// There, counts wait this long for tables that someone may be altering, before these are shown without.
@@ -285,12 +283,7 @@ impl Session<'_> {
         match sight {
             Sight::Pulse(pulse) => {
                 self.pipeline.standing.looked(pulse.at.into(), pulse.server_lsn, pulse.retained);
-                if self.applier.ledger().recent() > PRUNE {
-                    self.applier.ledger().prune(&pulse.snapshot);
-                }
-                if let Some(cache) = self.applier.cache() {
-                    cache.prune(&pulse.snapshot);
-                }
+                self.applier.prune(&pulse.snapshot);
             }
             Sight::Survey(catalog) => self.surveyed(catalog)?,
             Sight::Answer { question, altering } => self.answered(question, altering),
