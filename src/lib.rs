@@ -26,6 +26,8 @@ pub mod cluster;
 pub mod connection;
 #[cfg(feature = "full")]
 pub mod history;
+#[cfg(feature = "full")]
+pub mod http;
 // Floor 5
 #[cfg(feature = "full")]
 pub mod replication;

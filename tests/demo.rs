@@ -5,9 +5,10 @@ mod support;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use pgvigil::commands::demo::{self, Options};
+use pgvigil::cluster::Cluster;
+use pgvigil::commands::demo::{self, Options, Players};
+use pgvigil::connection::Target;
 use support::{Database, PATIENCE, a_major, cluster, on_every_major, wait_for};
-use tokio_postgres::NoTls;
 use tokio_util::sync::CancellationToken;
 
 /// Everything at once.
@@ -20,6 +21,13 @@ fn hurried() -> Options {
         damage: millis(400)..millis(500),
         seed: 3,
     }
+}
+
+/// In a database with the demo's tables.
+async fn players(cluster: &Cluster) -> Result<Players> {
+    let target = Target::resolve(Some(&cluster.url("demo")), |_| None)?;
+    demo::schema(&target.sql("schema").await?).await?;
+    Ok(Players::connect(&target).await?)
 }
 
 async fn count(database: &Database, table: &str) -> Result<i64> {
@@ -38,9 +46,7 @@ on_every_major!(every_incident_happens_and_is_put_right);
 async fn every_incident_happens_and_is_put_right(major: u32) -> Result<()> {
     let cluster = cluster(major).await?;
     let database = Database::create(&cluster, "demo").await?;
-    let (client, connection) = tokio_postgres::connect(&cluster.url("demo"), NoTls).await?;
-    tokio::spawn(connection);
-    demo::schema(&client).await?;
+    let players = players(&cluster).await?;
     let mut rows = 0;
     for table in ["User", "UserProfile", "Game", "GameRequest", "ScheduledSession", "SessionSeat", "ChatMessage", "ActivityLog"] {
         let count = count(&database, table).await?;
@@ -50,7 +56,7 @@ async fn every_incident_happens_and_is_put_right(major: u32) -> Result<()> {
     ensure!((300..1000).contains(&rows), "{rows} rows are not several hundred");
 
     let cancel = CancellationToken::new();
-    let play = tokio::spawn(demo::play(client, hurried(), cancel.clone()));
+    let play = tokio::spawn(demo::play(players, hurried(), cancel.clone()));
     let seen = async |what: &str, condition: &dyn Fn(&Glance) -> bool| {
         wait_for(what, PATIENCE, async || Ok(condition(&Glance::at(&database).await?).then_some(()))).await
     };
@@ -94,14 +100,12 @@ impl Glance {
 async fn nothing_grows_without_bound() -> Result<()> {
     let cluster = cluster(a_major()).await?;
     let database = Database::create(&cluster, "demo").await?;
-    let (client, connection) = tokio_postgres::connect(&cluster.url("demo"), NoTls).await?;
-    tokio::spawn(connection);
-    demo::schema(&client).await?;
+    let players = players(&cluster).await?;
     let at_first: i64 = database.value(r#"SELECT max("id") FROM "ChatMessage""#).await?;
 
     let cancel = CancellationToken::new();
     let calm = Options { pace: Duration::ZERO, ..Options::default() };
-    let play = tokio::spawn(demo::play(client, calm, cancel.clone()));
+    let play = tokio::spawn(demo::play(players, calm, cancel.clone()));
     // At its own pace this many messages take some eight minutes.
     wait_for("five hundred messages", PATIENCE * 2, async || {
         let newest: i64 = database.value(r#"SELECT max("id") FROM "ChatMessage""#).await?;
@@ -129,9 +133,7 @@ async fn nothing_grows_without_bound() -> Result<()> {
 async fn the_log_has_partitions_for_now_and_none_of_the_past() -> Result<()> {
     let cluster = cluster(a_major()).await?;
     let database = Database::create(&cluster, "demo").await?;
-    let (client, connection) = tokio_postgres::connect(&cluster.url("demo"), NoTls).await?;
-    tokio::spawn(connection);
-    demo::schema(&client).await?;
+    let players = players(&cluster).await?;
     database
         .run(
             r#"CREATE TABLE "ActivityLog_2001010100" PARTITION OF "ActivityLog" FOR VALUES FROM ('2001-01-01 00:00Z') TO ('2001-01-01 01:00Z');
@@ -139,7 +141,7 @@ async fn the_log_has_partitions_for_now_and_none_of_the_past() -> Result<()> {
         )
         .await?;
     let cancel = CancellationToken::new();
-    let play = tokio::spawn(demo::play(client, hurried(), cancel.clone()));
+    let play = tokio::spawn(demo::play(players, hurried(), cancel.clone()));
     wait_for("the old partition to go", PATIENCE, async || {
         Ok(database.value::<bool>(r#"SELECT to_regclass('"ActivityLog_2001010100"') IS NULL"#).await?.then_some(()))
     })

@@ -4,9 +4,9 @@ mod support;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use support::{Database, Pgvigil, WebSocket, cluster_with, options};
+use support::{Database, Pgvigil, WebSocket, cluster, cluster_with, options};
 
-support::on_every_major!(is_announced_and_withdrawn);
+support::on_every_major!(is_announced_and_withdrawn, whose_it_is_is_seen_while_the_statement_runs);
 
 /// What is told next of a transaction with `xid`, once it `fits`.
 async fn told(socket: &mut WebSocket, xid: u32, what: &str, fits: impl Fn(&Value) -> bool) -> Result<Value> {
@@ -62,4 +62,33 @@ async fn is_announced_and_withdrawn(major: u32) -> Result<()> {
     let commits = others.until("the commit", |event| event["type"] == "commit").await?;
     ensure!(commits.iter().filter(|event| event["type"] == "commit").count() == 1);
     pgvigil.wait_for_count("public.Order", 8000).await
+}
+
+/// Of a server with its usual settings, which would wait for much more than there is; in the eyes of a role that may see nothing of what
+/// other sessions do.
+async fn whose_it_is_is_seen_while_the_statement_runs(major: u32) -> Result<()> {
+    let cluster = cluster(major).await?;
+    let database = Database::create(&cluster, "app").await?;
+    database
+        .run(
+            "CREATE TABLE \"Order\" (id int PRIMARY KEY); INSERT INTO \"Order\" SELECT generate_series(1, 100000); \
+             CREATE PUBLICATION pgvigil FOR ALL TABLES; \
+             CREATE ROLE watcher LOGIN REPLICATION; GRANT SELECT ON ALL TABLES IN SCHEMA public TO watcher",
+        )
+        .await?;
+    let url = cluster.url("app").replace("//postgres@", "//watcher@");
+    let pgvigil = Pgvigil::serve(&url, &[]).await?;
+    pgvigil.wait_for_count("public.Order", 100_000).await?;
+    let mut socket = pgvigil.websocket("kinds=running").await?;
+    database.run("SET application_name = 'nightly cleanup'").await?;
+    database.run("BEGIN; DELETE FROM \"Order\" WHERE id > 50000").await?;
+    let xid: String = database.value("SELECT pg_current_xact_id()::text").await?;
+    let xid = xid.parse()?;
+    let running = told(&mut socket, xid, "whose it is", |transaction| !transaction["actor"].is_null()).await?;
+    let actor = &running["actor"];
+    ensure!(actor["source"] == "activity" && actor["session_user"] == "postgres", "{actor}");
+    ensure!(actor["application_name"] == "nightly cleanup" && actor["pid"].is_u64() && actor["query"].is_null(), "{actor}");
+    database.run("ROLLBACK").await?;
+    told(&mut socket, xid, "its end", |transaction| transaction["state"] == "rolled_back").await?;
+    Ok(())
 }

@@ -109,7 +109,7 @@ const feed = createFeed({
 const running = createRunning();
 const alertBar = createAlertBar({ investigate, acknowledge, all: () => show('alerts') });
 const alerts = createAlerts({ investigate, acknowledge, close: () => show('feed') });
-const transaction = createTransaction({ close: () => investigate(null), turn: navigation.turn, again: navigation.again, json: navigation.json });
+const transaction = createTransaction({ close: () => investigate(null), turn: navigation.turn, again: navigation.again, json: navigation.json, sql: navigation.sql });
 const footer = createFooter();
 const help = createHelp(() => store.dispatch({ type: 'help', shown: false }));
 const announcer = createAnnouncer();

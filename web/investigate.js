@@ -1,5 +1,5 @@
 /**
- * Asks the history for one transaction, a page of rows at a time, and for the SQL that reverses it.
+ * Asks the history for one transaction, a page of rows at a time, and for what of it can be brought back.
  *
  * Events of a transaction are numbered from 1, and a page is asked for by these numbers, so any part of a transaction of any size is one
  * small question.
@@ -18,8 +18,6 @@ import { eventId, lsnText, placeOf } from './store/transaction_id.js';
 
 /** Bytes of a page of rows; when it is larger, fewer rows are asked for. */
 const PAGE_BYTES = 8 << 20;
-/** Bytes of an answer that holds reversal SQL: more is nothing to read or to copy from a page. */
-const UNDO_BYTES = 8 << 20;
 const ARRIVING_MS = 500;
 const ATTEMPTS = 10;
 
@@ -119,8 +117,8 @@ async function eventsFrom(place, from, size, signal) {
 /** @param {string} tx @param {AbortSignal} signal @returns {Promise<import('./store/state.js').UndoState>} */
 async function undo(tx, signal) {
   try {
-    const { sql, coverage, cascades = [] } = await askJson(`transactions/${tx}/undo`, {}, { most: UNDO_BYTES, signal });
-    return { phase: 'known', sql, coverage, cascades };
+    const { coverage, cascades } = await askJson(`transactions/${tx}/undo`, { coverage: 'only' }, { most: PAGE_BYTES, signal });
+    return { phase: 'known', coverage, cascades: cascades ?? [] };
   } catch (error) {
     return { phase: 'failed', problem: textOf(error) };
   }

@@ -15,6 +15,8 @@ import { filterFrom } from './store/filter.js';
 
 /** A transaction that is larger is not copied from a page. */
 const JSON_BYTES = 16 << 20;
+/** Bytes of reversal SQL: more is nothing to read or to copy from a page. */
+const UNDO_BYTES = 8 << 20;
 const JSON_MS = 15_000;
 
 /** @param {Store} store */
@@ -77,6 +79,8 @@ export function createNavigation(store) {
       const tx = newestDelete(store.state.feed) ?? (await investigator.newestDelete());
       if (tx) investigate(tx);
     },
+    /** The SQL that reverses it. @param {{tx: string}} investigation @returns {Promise<string>} */
+    sql: ({ tx }) => ask(`transactions/${tx}/undo`, {}, { most: UNDO_BYTES, signal: AbortSignal.timeout(JSON_MS), accept: 'application/sql' }),
     /** A transaction whole, as the server has it. @param {{tx: string}} investigation @returns {Promise<string>} */
     json: ({ tx }) => ask(`transactions/${tx}`, {}, { most: JSON_BYTES, signal: AbortSignal.timeout(JSON_MS) }),
     /** Goes where the address leads. */

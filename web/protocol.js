@@ -31,7 +31,7 @@
  * @property {string|null} client_addr       none on a Unix socket
  * @property {number|null} pid
  * @property {string|null} query             the statement, as far as it was told
- * @property {'trigger'|'annotation'} source what all this rests on; an annotation is the application's own word
+ * @property {'trigger'|'annotation'|'activity'} source what all this rests on; an annotation is the application's own word, activity the server's list of sessions
  * @property {Record<string, unknown>} [annotation]
  *
  * @typedef {object} Hello
@@ -153,7 +153,8 @@
  * @property {number|null} [from]       rows before
  * @property {number|null} [to]         rows after
  * @property {number|null} [deleted]    rows that the transaction deleted
- * @property {Transaction|null} [tx]
+ * @property {Transaction|null} [tx]     of those that made a table fall the greatest
+ * @property {number} [other_transactions]  that made it fall
  * @property {Actor|null} [actor]
  * @property {string} since
  * @property {string} [last]

@@ -10,12 +10,13 @@ SELECT c.conname AS name,
                FROM unnest(c.conpfeqop) WITH ORDINALITY AS operator (oid, place)
                JOIN pg_operator o ON o.oid = operator.oid JOIN pg_namespace n ON n.oid = o.oprnamespace
               ORDER BY operator.place) AS operators,
+       -- From 18 on; read through JSON, the absence of a column is no error.
+       coalesce(to_jsonb(c) ->> 'conperiod', 'false') = 'true' AS is_temporal,
        c.confdeltype AS on_delete,
        c.confupdtype AS on_update
   FROM pg_constraint c
  WHERE c.contype = 'f' AND c.conparentid = 0
    AND (coalesce(pg_partition_root(c.conrelid), c.conrelid) = ANY ($1) OR coalesce(pg_partition_root(c.confrelid), c.confrelid) = ANY ($1))
-   -- From 18 on a key may be declared only, or hold for periods; read through JSON, the absence of the columns is no error.
+   -- From 18 on a key may be declared only.
    AND coalesce(to_jsonb(c) ->> 'conenforced', 'true') = 'true'
-   AND coalesce(to_jsonb(c) ->> 'conperiod', 'false') = 'false'
  ORDER BY c.conrelid, c.conname

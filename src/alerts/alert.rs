@@ -1,5 +1,6 @@
 //! An alert, and all of them at one moment.
 
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -55,10 +56,10 @@ pub struct Subject {
 /// Whether what was lost can be brought back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Undo {
-    /// Whether the log held all of the rows; `None` when that is not known.
+    /// Whether the history holds all of the rows; `None` when that is not known.
     pub restores: Option<bool>,
     /// Why not.
-    pub reason: Option<&'static str>,
+    pub reason: Option<Cow<'static, str>>,
 }
 
 /// One rule broken, for one table or for the watch itself: from when it fired until it was resolved.
@@ -86,8 +87,10 @@ pub struct Alert {
     pub to: Option<i64>,
     /// Rows that the transaction deleted.
     pub deleted: Option<u64>,
-    /// The transaction that it was, the last of them if it happened again.
+    /// The transaction that it was: of those that made a table fall the greatest, else the last.
     pub transaction: Option<Arc<Transaction>>,
+    /// How many others made the table fall.
+    pub others: u64,
     /// Whether what was lost can be brought back.
     pub undo: Option<Undo>,
     /// Rules that are blind because of this.
@@ -126,6 +129,7 @@ struct Document<'a> {
     to: Option<i64>,
     deleted: Option<u64>,
     tx: Option<&'a Transaction>,
+    other_transactions: u64,
     actor: Option<Actor>,
     since: String,
     last: String,
@@ -159,6 +163,7 @@ impl Alert {
             to: None,
             deleted: None,
             transaction: None,
+            others: 0,
             undo: None,
             blind: Vec::new(),
             since: unix,
@@ -208,6 +213,7 @@ impl Alert {
             to: self.to,
             deleted: self.deleted,
             tx: self.transaction.as_deref(),
+            other_transactions: self.others,
             actor: self.actor().map(actor),
             since: rfc3339_unix(self.since),
             last: rfc3339_unix(self.last),
@@ -216,7 +222,7 @@ impl Alert {
             undo: undo.map(|(undo, transaction)| UndoDocument {
                 link: format!("{}/api/v1/transactions/{}/undo", links.origin, transaction.id),
                 restores: undo.restores,
-                reason: undo.reason,
+                reason: undo.reason.as_deref(),
             }),
             link: self.link(links),
             cannot_evaluate: &self.blind,

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use rustc_hash::FxHashMap;
 
 use super::alert::{Alert, State, Subject, Undo};
-use super::fact::{Moment, Transaction};
+use super::fact::{GONE, Moment, Transaction};
 use super::rules::Rule;
 use crate::lsn::Epoch;
 
@@ -66,6 +66,7 @@ pub(super) struct Report {
     pub(super) to: Option<i64>,
     pub(super) deleted: Option<u64>,
     pub(super) transaction: Option<Arc<Transaction>>,
+    pub(super) others: u64,
     pub(super) undo: Option<Undo>,
     pub(super) blind: Vec<String>,
     pub(super) clearing: Clearing,
@@ -73,8 +74,8 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn new(text: String, clearing: Clearing) -> Self {
-        let (subject, from, to, deleted, transaction, undo, blind) = (None, None, None, None, None, None, Vec::new());
-        Self { text, subject, from, to, deleted, transaction, undo, blind, clearing }
+        let (subject, from, to, deleted, transaction, others, undo) = (None, None, None, None, None, 0, None);
+        Self { text, subject, from, to, deleted, transaction, others, undo, blind: Vec::new(), clearing }
     }
 }
 
@@ -152,6 +153,7 @@ impl Board {
         alert.to = report.to;
         alert.deleted = report.deleted;
         alert.transaction = report.transaction;
+        alert.others = report.others;
         alert.undo = report.undo;
         alert.blind = report.blind;
         if key.target == Target::Others {
@@ -192,7 +194,7 @@ impl Board {
         if let Some(fired) = self.fired.get_mut(key.rule) {
             *fired += 1;
         }
-        let Report { text, subject, from, to, deleted, transaction, undo, blind, clearing } = report;
+        let Report { text, subject, from, to, deleted, transaction, others, undo, blind, clearing } = report;
         let alert = Alert {
             id: format!("{}-{}", self.began, self.ids),
             revision: self.revision,
@@ -206,6 +208,7 @@ impl Board {
             to,
             deleted,
             transaction,
+            others,
             undo,
             blind,
             since: now.unix,
@@ -283,6 +286,29 @@ impl Board {
         self.resolved.push_back(alert);
         if self.resolved.len() > RESOLVED {
             self.resolved.pop_front();
+        }
+    }
+
+    /// What the history does not keep any more cannot be undone any more.
+    pub(super) fn forget(&mut self, keeps: impl Fn(&Transaction) -> bool) {
+        let is_gone = |alert: &Alert| {
+            let may_be_undone = alert.undo.as_ref().is_some_and(|undo| undo.restores != Some(false));
+            may_be_undone && alert.transaction.as_ref().is_some_and(|transaction| !keeps(transaction))
+        };
+        let revision = &mut self.revision;
+        let mut forget = |alert: &mut Alert| {
+            *revision += 1;
+            alert.revision = *revision;
+            alert.undo = Some(Undo { restores: Some(false), reason: Some(GONE.into()) });
+            // What was made of it is not true any more.
+            alert.json = OnceLock::new();
+        };
+        for open in self.open.values_mut().filter(|open| is_gone(&open.alert)) {
+            forget(&mut open.alert);
+            open.shared = None;
+        }
+        for alert in self.resolved.iter_mut().filter(|alert| is_gone(alert)) {
+            forget(Arc::make_mut(alert));
         }
     }
 

@@ -2,8 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use super::alert::Undo;
+use crate::event::Operation;
 
 /// When a fact is known: by the clock that decides, and by the one that people read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +40,86 @@ pub struct Commit {
     /// What it did to each table.
     pub tables: Vec<TableChange>,
 }
+
+/// The `change` event of rows that were taken, as far as rules look at it: whether it holds what was lost.
+#[derive(Debug, Deserialize)]
+pub struct Taken {
+    /// From which table.
+    pub oid: u32,
+    /// How: by a delete or a truncate.
+    pub op: Operation,
+    /// Nothing is missing in the old row.
+    #[serde(default)]
+    pub old_complete: bool,
+    /// Values that were too long to be kept.
+    pub cut: Option<IgnoredAny>,
+    /// The rows of a truncated table, where they are known.
+    pub old_rows: Option<IgnoredAny>,
+    /// How many rows a truncate took, where that is known.
+    pub rows_lost: Option<i64>,
+}
+
+/// What the events of a transaction hold of the rows that it took from a table.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Held {
+    /// Deleted rows that are held whole,
+    whole: u64,
+    /// of which only the key is,
+    keys: u64,
+    /// or of which a long value is missing.
+    cut: u64,
+    /// Truncates of which all rows are held,
+    emptied: u64,
+    /// or none.
+    truncates: u64,
+}
+
+impl Held {
+    /// One more event.
+    pub(super) fn note(&mut self, taken: &Taken) {
+        let nothing_lost = taken.old_rows.is_some() || taken.rows_lost == Some(0);
+        let place = match (taken.op, taken.old_complete, &taken.cut) {
+            (Operation::Truncate, ..) if nothing_lost => &mut self.emptied,
+            (Operation::Truncate, ..) => &mut self.truncates,
+            (Operation::Delete, true, _) => &mut self.whole,
+            (Operation::Delete, false, Some(_)) => &mut self.cut,
+            (Operation::Delete, false, None) => &mut self.keys,
+            (Operation::Insert | Operation::Update, ..) => return,
+        };
+        *place += 1;
+    }
+
+    /// The same of another part of the table.
+    pub(super) fn add(&mut self, other: Self) {
+        let Self { whole, keys, cut, emptied, truncates } = other;
+        self.whole += whole;
+        self.keys += keys;
+        self.cut += cut;
+        self.emptied += emptied;
+        self.truncates += truncates;
+    }
+
+    /// Whether so many deletes and truncates can be undone with it. What was not seen is not held.
+    pub(super) fn undo(self, deletes: u64, truncates: u64) -> Undo {
+        let Self { whole, keys, cut, emptied, .. } = self;
+        let reason = if self.truncates > 0 {
+            "the log does not hold the rows of a truncated table".into()
+        } else if whole + keys + cut < deletes || emptied < truncates {
+            GONE.into()
+        } else if keys > 0 {
+            let which = if keys == deletes { String::new() } else { format!("{keys} of the {deletes} ") };
+            format!("the log holds only the keys of {which}deleted rows; REPLICA IDENTITY FULL keeps them whole").into()
+        } else if cut > 0 {
+            "some values were longer than --max-value, and were left out".into()
+        } else {
+            return Undo { restores: Some(true), reason: None };
+        };
+        Undo { restores: Some(false), reason: Some(reason) }
+    }
+}
+
+/// Why nothing can be undone of what is no longer there.
+pub(super) const GONE: &str = "the history no longer holds all of the transaction; --history-memory makes it reach further back";
 
 /// Which transaction it was, and whose.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -112,8 +196,6 @@ pub struct TableCount<'a> {
     pub count: Option<i64>,
     /// Why there is no count.
     pub reason: Option<&'a str>,
-    /// The log holds deleted rows whole, not only their keys.
-    pub keeps_old_rows: bool,
     /// How often its count was found to have been wrong in this epoch.
     pub found_wrong: u64,
 }

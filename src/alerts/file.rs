@@ -100,7 +100,7 @@ pub enum Problem {
 struct File {
     timezone: Option<String>,
     #[serde(default)]
-    quiet_hours: Vec<String>,
+    quiet_hours: List,
     defaults: Option<bool>,
     #[serde(default)]
     rule: Vec<Spanned<RawRule>>,
@@ -114,20 +114,20 @@ struct RawRule {
     kind: Kind,
     name: Option<String>,
     severity: Option<Severity>,
-    quiet_hours: Option<Vec<String>>,
-    tables: Option<Vec<String>>,
-    except_tables: Option<Vec<String>>,
+    quiet_hours: Option<List>,
+    tables: Option<List>,
+    except_tables: Option<List>,
     partitions: Option<bool>,
-    actors: Option<Vec<String>>,
-    except_actors: Option<Vec<String>>,
+    actors: Option<List>,
+    except_actors: Option<List>,
     from_rows: Option<u32>,
     min: Option<u32>,
     rows: Option<u64>,
     percent: Option<u8>,
     bytes: Option<String>,
-    within: Option<String>,
-    r#for: Option<String>,
-    resolve_after: Option<String>,
+    within: Option<Time>,
+    r#for: Option<Time>,
+    resolve_after: Option<Time>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -141,13 +141,48 @@ struct RawWebhook {
     format: Format,
     secret_file: Option<String>,
     secret_env: Option<String>,
-    timeout: Option<String>,
+    timeout: Option<Time>,
     #[serde(default)]
     severity: Severity,
-    rules: Option<Vec<String>>,
+    rules: Option<List>,
     #[serde(default = "yes")]
     resolved: bool,
-    repeat_after: Option<String>,
+    repeat_after: Option<Time>,
+}
+
+/// Several names.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "expected a list of texts, such as [\"public.User\", \"Order\"]")]
+enum List {
+    Of(Vec<String>),
+}
+
+/// How long.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "expected a time in quotes, such as \"15s\", \"10m\" or \"1h\"")]
+enum Time {
+    Of(String),
+}
+
+impl Default for List {
+    fn default() -> Self {
+        Self::Of(Vec::new())
+    }
+}
+
+impl std::ops::Deref for List {
+    type Target = [String];
+
+    fn deref(&self) -> &[String] {
+        let Self::Of(list) = self;
+        list
+    }
+}
+
+impl From<List> for Vec<String> {
+    fn from(List::Of(list): List) -> Self {
+        list
+    }
 }
 
 fn yes() -> bool {
@@ -219,11 +254,11 @@ impl RawRule {
             expected: "spans such as \"22:00-07:00\" or \"sat,sun 00:00-24:00\"",
         })?;
         let selection = Selection::new(Names {
-            tables: self.tables.unwrap_or_default(),
-            except_tables: self.except_tables.unwrap_or_default(),
+            tables: self.tables.unwrap_or_default().into(),
+            except_tables: self.except_tables.unwrap_or_default().into(),
             partitions: self.partitions.unwrap_or_default(),
-            actors: self.actors.unwrap_or_default(),
-            except_actors: self.except_actors.unwrap_or_default(),
+            actors: self.actors.unwrap_or_default().into(),
+            except_actors: self.except_actors.unwrap_or_default().into(),
         })?;
         Ok(Rule { name, severity, selection, quiet, condition })
     }
@@ -252,9 +287,9 @@ impl RawRule {
     fn condition(&self) -> Result<Condition, Problem> {
         let from_rows = |usual: u32| i64::from(self.from_rows.unwrap_or(usual));
         let percent = |usual| percent(self.percent.unwrap_or(usual));
-        let within = |usual| duration("within", self.within.as_deref(), usual);
-        let lasting = |usual| duration("for", self.r#for.as_deref(), usual);
-        let resolve_after = |usual| duration("resolve_after", self.resolve_after.as_deref(), usual);
+        let within = |usual| duration("within", self.within.as_ref(), usual);
+        let lasting = |usual| duration("for", self.r#for.as_ref(), usual);
+        let resolve_after = |usual| duration("resolve_after", self.resolve_after.as_ref(), usual);
         Ok(match self.kind {
             Kind::CountZero => {
                 let (within, resolve_after) = (within(HOUR)?, resolve_after(HOUR)?);
@@ -271,7 +306,7 @@ impl RawRule {
             Kind::MassDelete => {
                 Condition::MassDelete { rows: self.rows.unwrap_or(1000), resolve_after: resolve_after(10 * MINUTE)? }
             }
-            Kind::ProtectedTable if self.tables.as_ref().is_none_or(Vec::is_empty) => {
+            Kind::ProtectedTable if self.tables.as_deref().is_none_or(<[_]>::is_empty) => {
                 return Err(Problem::Missing { option: "tables", example: "tables = [\"public.Plan\"]" });
             }
             Kind::ProtectedTable => Condition::ProtectedTable { resolve_after: resolve_after(10 * MINUTE)? },
@@ -313,21 +348,21 @@ impl RawWebhook {
             url,
             format: self.format,
             secret,
-            timeout: duration("timeout", self.timeout.as_deref(), Duration::from_secs(10))?,
+            timeout: duration("timeout", self.timeout.as_ref(), Duration::from_secs(10))?,
             severity: self.severity,
-            rules: self.rules,
+            rules: self.rules.map(Vec::from),
             resolved: self.resolved,
-            repeat_after: duration("repeat_after", self.repeat_after.as_deref(), 5 * MINUTE)?,
+            repeat_after: duration("repeat_after", self.repeat_after.as_ref(), 5 * MINUTE)?,
         })
     }
 }
 
-fn duration(option: &'static str, given: Option<&str>, usual: Duration) -> Result<Duration, Problem> {
-    let Some(text) = given else { return Ok(usual) };
+fn duration(option: &'static str, given: Option<&Time>, usual: Duration) -> Result<Duration, Problem> {
+    let Some(Time::Of(text)) = given else { return Ok(usual) };
     let time = text.parse::<SignedDuration>().ok().and_then(|time| Duration::try_from(time).ok());
     // A day more or less makes no difference to a month; a time beyond what clocks can tell does.
     let time = time.filter(|time| (Duration::from_secs(1)..=1000 * 24 * HOUR).contains(time));
-    time.ok_or_else(|| Problem::Value { option, given: text.to_owned(), expected: "a time from 1s on, such as 15s, 10m or 1h" })
+    time.ok_or_else(|| Problem::Value { option, given: text.clone(), expected: "a time from 1s on, such as 15s, 10m or 1h" })
 }
 
 fn percent(given: u8) -> Result<u8, Problem> {

@@ -42,7 +42,7 @@ pub use alert::{Alert, Bulletin, Links, Severity, State, Subject, Undo};
 pub use board::MOST_OF_A_RULE;
 pub use condition::{Condition, Kind};
 pub use engine::Engine;
-pub use fact::{Actor, Commit, Moment, Relation, Slot, TableChange, TableCount, Transaction, Watch};
+pub use fact::{Actor, Commit, Moment, Relation, Slot, TableChange, TableCount, Taken, Transaction, Watch};
 pub use file::RulesError;
 pub use mailing::Mailing;
 pub use quiet::QuietHours;

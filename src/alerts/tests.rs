@@ -37,7 +37,6 @@ fn table(oid: u32, name: &'static str, count: impl Into<Option<i64>>) -> TableCo
         parent: None,
         count: count.into(),
         reason: None,
-        keeps_old_rows: true,
         found_wrong: 0,
     }
 }
@@ -87,9 +86,10 @@ impl Scene {
         self.engine.counted(std::iter::empty(), &[oid], false, self.now);
     }
 
-    /// Alice deletes so many users, and so many are left.
+    /// Alice deletes so many users, and so many are left. The log holds them whole.
     fn delete(&mut self, rows: u64, left: impl Into<Option<i64>>) {
         let left = left.into();
+        self.take(rows, &json!({"op": "delete", "old_complete": true}));
         self.commit(&[
             json!({"oid": 1, "schema": "public", "name": "User", "inserts": 0, "deletes": rows, "truncates": 0, "count": left}),
         ]);
@@ -99,6 +99,15 @@ impl Scene {
         self.commit(&[
             json!({"oid": 1, "schema": "public", "name": "User", "inserts": 0, "deletes": 0, "truncates": 1, "count": 0}),
         ]);
+    }
+
+    /// So many events of users that go, of which this is told.
+    fn take(&mut self, times: u64, how: &Value) {
+        let mut taken = how.clone();
+        taken["oid"] = json!(1);
+        for _ in 0..times {
+            self.engine.took(&serde_json::from_value(taken.clone()).unwrap());
+        }
     }
 
     fn commit(&mut self, tables: &[Value]) {

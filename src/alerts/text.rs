@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use super::engine::Cause;
+use super::engine::{Cause, Takers};
 use super::fact::{Actor, Slot};
 
 /// A table as people call it.
@@ -61,24 +61,26 @@ fn by(actor: Option<&Actor>) -> String {
     }
 }
 
-/// `22 rows deleted in one transaction by alice (psql)`, where that is all of `fallen`, or the last of it.
-fn cause(cause: &Cause, fallen: i64) -> String {
-    let by = by(cause.transaction.actor.as_ref());
-    match cause {
-        Cause { truncates: 1.., .. } => format!("truncated{by}"),
-        Cause { deletes, .. } if u64::try_from(fallen) == Ok(*deletes) => {
-            format!("{} deleted in one transaction{by}", rows(*deletes))
-        }
-        Cause { deletes, .. } => format!("the last of it {} deleted in one transaction{by}", rows(*deletes)),
+/// `22 rows deleted in one transaction by alice (psql), and more in 3 others`.
+fn takers(Takers { greatest, others }: &Takers) -> String {
+    let by = by(greatest.transaction.actor.as_ref());
+    let what = match greatest.truncates {
+        0 => format!("{} deleted in one transaction{by}", rows(greatest.deletes)),
+        _ => format!("truncated{by}"),
+    };
+    match others {
+        0 => what,
+        1 => format!("{what}, and more in another"),
+        _ => format!("{what}, and more in {} others", grouped(*others)),
     }
 }
 
 /// A table has fallen from the highest count of the time `ago`.
-pub(super) fn fell(table: Called<'_>, from: i64, to: i64, ago: Duration, why: Option<&Cause>) -> String {
+pub(super) fn fell(table: Called<'_>, from: i64, to: i64, ago: Duration, why: Option<&Takers>) -> String {
     let within = if ago < Duration::from_secs(1) { String::new() } else { format!(" within {}", time(ago)) };
     let fell = format!("{table} fell from {} to {}{within}", count(from), count(to));
     match why {
-        Some(why) => format!("{fell}: {}", cause(why, from - to)),
+        Some(why) => format!("{fell}: {}", takers(why)),
         None => fell,
     }
 }

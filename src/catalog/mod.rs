@@ -17,6 +17,7 @@ mod identity;
 mod read;
 mod running;
 mod schema;
+mod sessions;
 mod table;
 
 pub use altering::altering;
@@ -28,6 +29,7 @@ pub use identity::{Identity, identity};
 pub use read::{Catalog, CatalogError, read};
 pub use running::{RunningTransaction, fence, oldest_transaction};
 pub use schema::schema;
+pub use sessions::sessions;
 pub(crate) use table::sql_name;
 pub use table::{Kind, Persistence, Table};
 

@@ -13,6 +13,8 @@ pub async fn schema(client: &mut Client, tables: &[Oid]) -> Result<Schema, tokio
     // Types outside of pg_catalog are to be named with their schema, whatever this role's path is.
     transaction.batch_execute("SET LOCAL search_path = ''").await?;
     let mut schema = Schema::default();
+    let next = transaction.query_one("SELECT pg_snapshot_xmax(pg_current_snapshot())::text", &[]).await?;
+    schema.next_xid = next.try_get::<_, &str>(0)?.parse().ok();
 
     let changed: Vec<u32> = tables.iter().map(|oid| oid.0).collect();
     let mut wanted = Vec::new();
@@ -106,6 +108,7 @@ fn foreign_key(row: &Row, tables: &FxHashMap<Oid, Table>) -> Result<Option<Forei
         references,
         referenced,
         operators: row.try_get("operators")?,
+        is_temporal: row.try_get("is_temporal")?,
         on_delete: action("on_delete")?,
         on_update: action("on_update")?,
     }))

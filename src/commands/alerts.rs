@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 
 use super::Failure;
 use crate::alerts::{Alert, Rules};
-use crate::webhook;
+use crate::webhook::{self, Address};
 
 /// What `alerts` is told.
 #[derive(Args, Clone, Debug)]
@@ -49,19 +49,30 @@ pub fn read(file: &Path) -> Result<Rules, Failure> {
 pub async fn run(args: AlertsArgs, out: &mut impl Write) -> Result<(), Failure> {
     match args.command {
         AlertsCommand::Check { file: None } => write!(out, "{}", Rules::usual_text()).map_err(Failure::other),
-        AlertsCommand::Check { file: Some(file) } => check(&read(&file)?, out).map_err(Failure::other),
+        AlertsCommand::Check { file: Some(file) } => check(&read(&file)?, out),
         AlertsCommand::Test { alerts } => test(&read(&alerts)?, out).await,
     }
 }
 
-fn check(rules: &Rules, out: &mut impl Write) -> std::io::Result<()> {
+fn check(rules: &Rules, out: &mut impl Write) -> Result<(), Failure> {
     for rule in &rules.rules {
-        writeln!(out, "rule     {:9} {} ({})", rule.severity.as_str(), rule.name, rule.condition.kind())?;
+        let (name, kind) = (rule.name.as_str(), rule.condition.kind().as_str());
+        let kind = if name == kind { String::new() } else { format!(" ({kind})") };
+        writeln!(out, "rule     {:9} {name}{kind}", rule.severity.as_str()).map_err(Failure::other)?;
     }
+    let mut problem = None;
     for webhook in &rules.webhooks {
-        writeln!(out, "webhook  {:9} {}", webhook.severity.as_str(), webhook.name)?;
+        // As `serve` would find it: an address may stand in a file or in the environment.
+        let host = match Address::of(webhook) {
+            Ok(address) => address.host().to_owned(),
+            Err(error) => {
+                problem.get_or_insert(error);
+                "?".to_owned()
+            }
+        };
+        writeln!(out, "webhook  {:9} {} (to {host})", webhook.severity.as_str(), webhook.name).map_err(Failure::other)?;
     }
-    Ok(())
+    problem.map_or(Ok(()), |problem| Err(Failure::other(problem)))
 }
 
 async fn test(rules: &Rules, out: &mut impl Write) -> Result<(), Failure> {

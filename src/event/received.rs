@@ -132,6 +132,9 @@ pub struct Change<'a> {
     pub count: Option<i64>,
     /// Rows that a truncate removed.
     pub rows_lost: Option<i64>,
+    /// All of these rows, whole, where they are known.
+    #[serde(default, borrow)]
+    pub old_rows: Option<Vec<Row<'a>>>,
 }
 
 /// The columns that are missing from the rows of a change since their values are too long to be kept, with how long each is.
@@ -152,6 +155,9 @@ pub struct Exact<'a> {
     /// In the new row.
     #[serde(borrow)]
     pub new: Row<'a>,
+    /// In each of the rows that a truncate removed.
+    #[serde(default, borrow)]
+    pub old_rows: Vec<Row<'a>>,
 }
 
 /// `commit`

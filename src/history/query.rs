@@ -11,9 +11,9 @@ use super::History;
 use super::batch::Event;
 use super::block::Kept;
 use super::ring::{Cursor, Located};
-use crate::event::Head;
 use crate::event::filter::Filter;
-use crate::lsn::{EventId, Lsn, TransactionId, Xid};
+use crate::event::{Head, Kind, TableName};
+use crate::lsn::{EventId, Lsn, Oid, Place, TransactionId, Xid};
 use crate::pgoutput::Timestamp;
 
 /// Blocks that are taken out at a time, so that nobody waits long for the lock.
@@ -24,6 +24,8 @@ const CHUNK: u64 = 64;
 pub struct Query {
     /// What must pass.
     pub filter: Arc<Filter>,
+    /// Only what is about one of these tables, whatever each was called, or about none; `None` for all.
+    pub oids: Option<Vec<Oid>>,
     /// From here on, inclusive.
     pub since: Option<Bound>,
     /// Up to here, exclusive.
@@ -92,7 +94,7 @@ impl Query {
     /// Every event that passes `filter`, newest first.
     pub fn new(filter: Arc<Filter>, limit: usize) -> Self {
         let order = Order::default();
-        Self { filter, since: None, until: None, xid: None, before: None, after: None, order, limit }
+        Self { filter, oids: None, since: None, until: None, xid: None, before: None, after: None, order, limit }
     }
 
     /// Whether an event lies between the bounds, and in the transaction if one is asked for.
@@ -103,9 +105,35 @@ impl Query {
         };
         self.xid.is_none_or(|xid| head.xid == Some(xid)) && self.since.is_none_or(reached) && !self.until.is_some_and(reached)
     }
+
+    fn asks_for_table(&self, table: Option<&Arc<TableName>>) -> bool {
+        self.oids.as_ref().zip(table).is_none_or(|(oids, table)| oids.contains(&table.oid))
+    }
 }
 
 impl History {
+    /// The tables that the changes between the bounds are about, by each name that they had there. Reads no JSON.
+    pub fn changed_tables(&self, query: &Query) -> Vec<Arc<TableName>> {
+        let Some((from, to)) = self.span(query) else { return Vec::new() };
+        let mut tables = Vec::new();
+        self.visit(from, to, Order::OldestFirst, |kept, indices| {
+            for head in indices.filter_map(|index| kept.block.heads().get(index)) {
+                if let Some(table) = kept.block.table(head).filter(|_| head.kind == Kind::Change && query.asks_for(head))
+                    && !tables.contains(table)
+                {
+                    tables.push(Arc::clone(table));
+                }
+            }
+            true
+        });
+        tables
+    }
+
+    /// When what is kept begins: the time of the oldest event.
+    pub fn begins(&self) -> Option<Timestamp> {
+        self.shared.ring().begins()
+    }
+
     /// Answers from what is kept.
     pub fn query(&self, query: &Query) -> Page {
         let Some((from, to)) = self.span(query) else { return Page::default() };
@@ -114,7 +142,8 @@ impl History {
         self.visit(from, to, query.order, |kept, indices| {
             let matches = query.filter.matches(&kept.block);
             let passes = |index: &usize| {
-                matches.contains(*index) && kept.block.heads().get(*index).is_some_and(|head| query.asks_for(head))
+                let asked = |head: &Head| query.asks_for(head) && query.asks_for_table(kept.block.table(head));
+                matches.contains(*index) && kept.block.heads().get(*index).is_some_and(asked)
             };
             let mut take = |index: usize| {
                 if page.events.len() == query.limit {
@@ -132,6 +161,14 @@ impl History {
             }
         });
         page
+    }
+
+    /// Whether all of a transaction is still kept.
+    pub fn keeps(&self, id: &TransactionId) -> bool {
+        let ring = self.shared.ring();
+        let first = Place { commit_lsn: id.commit_lsn, ordinal: 1 };
+        let Some(Cursor { sequence, index }) = ring.seek(&id.epoch, |place| place < first) else { return false };
+        ring.get(sequence).and_then(|kept| kept.block.heads().get(index)).is_some_and(|head| head.place == first)
     }
 
     /// The events of one transaction.

@@ -8,6 +8,7 @@ use super::block::{Account, Kept};
 use super::query::TransactionLookup;
 use crate::event::{Block, GapReason};
 use crate::lsn::{Epoch, EventId, Lsn, Place, TransactionId};
+use crate::pgoutput::Timestamp;
 
 /// Between two events: the next one is event `index` of block number `sequence`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -181,6 +182,11 @@ impl Ring {
     pub(super) fn oldest(&self) -> Option<EventId> {
         let kept = self.blocks.front()?;
         kept.block.heads().first().map(|head| kept.block.id(head))
+    }
+
+    /// When the oldest event was committed.
+    pub(super) fn begins(&self) -> Option<Timestamp> {
+        self.blocks.front()?.block.heads().first().map(|head| head.time)
     }
 
     /// Where a reader begins that wants only what is new, and the last event before: the head, or the start of the transaction that

@@ -4,21 +4,25 @@
 //! Where nothing in the stream tells of DDL, the pipeline also [asks](Question) whether the catalog is still what it was: then every look
 //! that was begun after the question comes with the answer.
 //!
+//! And it looks up whose a large transaction is that still runs, where the stream does not tell that yet.
+//!
 //! It reads metadata only, never a row. It sends what it sees to the pipeline and keeps nothing.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::FxHashSet;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, timeout};
+use tokio::time::{Instant, MissedTickBehavior, sleep_until, timeout};
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use super::sessions::{SessionError, Sessions};
 use crate::catalog::{self, Catalog, CatalogError};
 use crate::counts::Snapshot;
-use crate::lsn::{Lsn, Oid};
+use crate::event::Actor;
+use crate::lsn::{Lsn, Oid, Xid};
 
 /// Between two looks.
 const PULSE: Duration = Duration::from_secs(1);
@@ -26,10 +30,10 @@ const PULSE: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_secs(30);
 /// Surveys that are asked for only because a table was described again are this far apart at least.
 const SETTLE: Duration = Duration::from_secs(1);
-/// Questions are answered this long after one another at least,
-const PAUSE: Duration = Duration::from_millis(50);
-/// and so many times as long as an answer took: the server is not to be busy with more than a small part of this.
-const PAUSES: u32 = 20;
+/// Questions are answered at this interval at least: so many times as long as an answer took, within bounds, so that the server is busy
+/// with it for a small part of its time only.
+const PAUSES: u32 = 10;
+const PAUSE: RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_millis(500);
 
 /// What was seen.
 #[derive(Debug)]
@@ -41,6 +45,8 @@ pub(super) enum Sight {
     /// To the question of this number, and those before: whatever had changed when it was asked was told by the last survey, but for the
     /// tables that someone was altering.
     Answer { question: u64, altering: FxHashSet<Oid> },
+    /// Who runs transactions that were asked about, as far as they run still.
+    Running(Vec<(Xid, Actor)>),
     /// The session is lost, and will be tried again.
     Lost(Problem),
 }
@@ -112,17 +118,18 @@ pub(super) struct Watch {
     pub(super) reconcile: Duration,
 }
 
-/// Looks until cancelled or nobody listens.
+/// Looks until cancelled or nobody listens. Of the transactions that are `unknown` it is asked who runs them.
 pub(super) async fn run(
     watch: Watch,
     survey: Survey,
     mut questions: watch::Receiver<u64>,
+    mut unknown: watch::Receiver<Vec<Xid>>,
     sights: mpsc::Sender<Sight>,
     cancel: CancellationToken,
 ) {
     let look = async {
         loop {
-            let problem = match look(&watch, &survey, &mut questions, &sights).await {
+            let problem = match look(&watch, &survey, &mut questions, &mut unknown, &sights).await {
                 Ok(()) => return, // nobody listens
                 Err(problem) => problem,
             };
@@ -139,15 +146,16 @@ async fn look(
     watch: &Watch,
     survey: &Survey,
     questions: &mut watch::Receiver<u64>,
+    unknown: &mut watch::Receiver<Vec<Xid>>,
     sights: &mpsc::Sender<Sight>,
 ) -> Result<(), Problem> {
     let mut client = watch.sessions.open("pgvigil observer").await?;
     let mut pulse = tokio::time::interval(PULSE);
     pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seen = catalog::fingerprint(&client, &watch.publication).await?;
-    let mut next_answer = Instant::now();
     // What was asked of the session before may have been lost with it.
-    let mut answer = Some(begin_answer(&client, questions).await?);
+    let (mut answered, first) = begin_answer(&client, questions).await?;
+    let (mut answer, mut next_answer) = (Some(first), Instant::now());
     loop {
         let surveyed = Instant::now();
         let catalog = catalog::read(&mut client, &watch.publication).await?;
@@ -171,20 +179,24 @@ async fn look(
                     due = now != seen || surveyed.elapsed() >= watch.reconcile;
                     seen = now;
                 }
-                () = survey.wanted.notified() => {
-                    tokio::time::sleep_until(surveyed + SETTLE).await;
-                    due = true;
+                () = async { sleep_until(surveyed + SETTLE).await; survey.wanted.notified().await } => due = true,
+                Ok(()) = unknown.changed() => {
+                    let transactions = unknown.borrow_and_update().clone();
+                    let looked = timeout(SILENCE, catalog::sessions(&client, &transactions));
+                    let running = looked.await.map_err(|_| Problem::Silent)??;
+                    if sights.send(Sight::Running(running)).await.is_err() {
+                        return Ok(());
+                    }
                 }
-                Ok(()) = questions.changed() => {
-                    tokio::time::sleep_until(next_answer).await;
+                () = async { sleep_until(next_answer).await; asked_since(questions, answered).await } => {
                     let begun = Instant::now();
                     let looked = timeout(SILENCE, async {
                         let answer = begin_answer(&client, questions).await?;
                         Ok::<_, Problem>((answer, catalog::fingerprint(&client, &watch.publication).await?))
                     });
-                    let (told, now) = looked.await.map_err(|_| Problem::Silent)??;
-                    next_answer = Instant::now() + PAUSE.max(begun.elapsed() * PAUSES);
-                    due = now != seen;
+                    let ((question, told), now) = looked.await.map_err(|_| Problem::Silent)??;
+                    next_answer = Instant::now() + (begun.elapsed() * PAUSES).clamp(*PAUSE.start(), *PAUSE.end());
+                    (answered, due) = (question, now != seen);
                     seen = now;
                     if due {
                         answer = Some(told);
@@ -197,10 +209,18 @@ async fn look(
     }
 }
 
-/// The answer to what has been asked up to here, to be sent once a look that begins now is told.
-async fn begin_answer(client: &Client, questions: &mut watch::Receiver<u64>) -> Result<Sight, Problem> {
-    let question = *questions.borrow_and_update();
-    Ok(Sight::Answer { question, altering: catalog::altering(client).await? })
+/// Waits for a question after this one.
+async fn asked_since(questions: &mut watch::Receiver<u64>, answered: u64) {
+    if questions.wait_for(|asked| *asked > answered).await.is_err() {
+        // Nobody asks any more.
+        std::future::pending().await
+    }
+}
+
+/// The question asked last, and the answer to it and those before: to be sent once a look that begins now is told.
+async fn begin_answer(client: &Client, questions: &watch::Receiver<u64>) -> Result<(u64, Sight), Problem> {
+    let question = *questions.borrow();
+    Ok((question, Sight::Answer { question, altering: catalog::altering(client).await? }))
 }
 
 async fn take_pulse(client: &Client, slot: &str) -> Result<Pulse, Problem> {

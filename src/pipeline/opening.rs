@@ -51,6 +51,9 @@ impl Pipeline {
             let (name, database) = (config.publication, database.name.clone());
             return Err(PipelineError::PublicationMissing { name, database });
         }
+        if config.streaming {
+            walsender.send_early().await?;
+        }
         let encoding = Encoding::from_name(walsender.parameter("server_encoding").unwrap_or("UTF8"))?;
         let epoch = self.next_epoch();
         let temporary = matches!(config.begin, Begin::Now);

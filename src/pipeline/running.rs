@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use rustc_hash::FxHashMap;
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -50,7 +51,7 @@ pub struct RunningTransaction {
     pub exact: bool,
     /// The same, by table, the most changed first.
     pub tables: Vec<RunningTable>,
-    /// Who does it, if that was told already: the triggers tell when a statement is through.
+    /// Who does it: as the stream tells, where it does so already (the triggers tell when a statement is through), else whose session it is.
     pub actor: Option<Actor>,
 }
 
@@ -92,6 +93,10 @@ pub(super) struct Announcements {
     /// Those told of that have ended, and when that came to be known.
     ended: Vec<(Xid, Instant)>,
     looked: Option<Instant>,
+    /// Whose sessions those are that the stream does not tell; nobody's, until that was answered.
+    sessions: FxHashMap<Xid, Option<Actor>>,
+    /// Those of them that nobody was asked about yet.
+    unknown: Vec<Xid>,
 }
 
 impl Announcements {
@@ -130,14 +135,44 @@ impl Announcements {
             tables.sort_by_key(|table| (Reverse(table.inserts + table.updates + table.deletes + table.truncates), table.oid));
             let told = before.iter().find(|told| told.xid == xid.0 && told.state == RunningState::Running);
             let since = told.map_or_else(|| rfc3339_unix(unix_micros()), |told| told.since.clone());
+            let actor = actor.or_else(|| self.session(xid));
             let (xid, state, exact) = (xid.0, RunningState::Running, tally.is_exact());
             self.told.push(Arc::new(RunningTransaction { xid, state, since, changes, exact, tables, actor }));
         }
         self.told.sort_by_key(|transaction| (Reverse(transaction.changes), transaction.xid));
         self.told.truncate(MOST);
-        let seen = |told: &Arc<RunningTransaction>| (told.xid, told.state, told.changes);
+        let told = &self.told;
+        self.sessions.retain(|xid, _| told.iter().any(|told| told.xid == xid.0));
+        let seen = |told: &Arc<RunningTransaction>| (told.xid, told.state, told.changes, told.actor.is_some());
         let different = before.iter().map(seen).ne(self.told.iter().map(seen));
         different.then(|| Running { transactions: self.told.clone(), json: OnceLock::new() })
+    }
+}
+
+impl Announcements {
+    /// Whose session runs a transaction. It is asked about once.
+    fn session(&mut self, xid: Xid) -> Option<Actor> {
+        let unknown = &mut self.unknown;
+        let known = self.sessions.entry(xid).or_insert_with(|| {
+            unknown.push(xid);
+            None
+        });
+        known.clone()
+    }
+
+    /// The transactions that are to be asked about.
+    pub(super) fn unknown(&mut self) -> Vec<Xid> {
+        std::mem::take(&mut self.unknown)
+    }
+
+    /// These sessions run those transactions. It is told at once.
+    pub(super) fn seen(&mut self, sessions: Vec<(Xid, Actor)>) {
+        for (xid, actor) in sessions {
+            if let Some(known) = self.sessions.get_mut(&xid) {
+                *known = Some(actor);
+                self.looked = None;
+            }
+        }
     }
 }
 

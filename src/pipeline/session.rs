@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHashSet};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -63,6 +63,8 @@ struct Session<'a> {
     publish_at: Option<Instant>,
     published: Instant,
     announcements: Announcements,
+    /// Running transactions of which the observer is to tell whose they are.
+    unknown: watch::Sender<Vec<Xid>>,
     /// Behind this block of the history the published counts stand.
     shown_after: u64,
 }
@@ -93,7 +95,8 @@ impl Pipeline {
             reconcile: self.config.reconcile,
         };
         let question = Question::default();
-        tokio::spawn(observer::run(watch, survey.clone(), question.heard(), sight_sender, observing));
+        let unknown = watch::Sender::default();
+        tokio::spawn(observer::run(watch, survey.clone(), question.heard(), unknown.subscribe(), sight_sender, observing));
         let source = Source { publication: self.config.publication.clone(), max_value: self.config.max_value };
         let (counting, mut reports) = Counting::new(sessions, source, self.config.concurrent_counts);
 
@@ -118,6 +121,7 @@ impl Pipeline {
             publish_at: None,
             published: Instant::now(),
             announcements: Announcements::default(),
+            unknown,
             shown_after: 0,
         };
         session.surveyed(catalog)?;
@@ -267,6 +271,11 @@ impl Session<'_> {
     }
 
     fn sight(&mut self, sight: Sight) -> Result<(), PipelineError> {
+        if let Sight::Running(sessions) = sight {
+            // It tells nothing of the catalog.
+            self.announcements.seen(sessions);
+            return Ok(());
+        }
         let sees = std::mem::replace(&mut self.sees, !matches!(sight, Sight::Lost(_)));
         if self.sees {
             self.looked = Instant::now();
@@ -278,6 +287,7 @@ impl Session<'_> {
             }
             Sight::Survey(catalog) => self.surveyed(catalog)?,
             Sight::Answer { question, altering } => self.answered(question, altering),
+            Sight::Running(_) => {}
             Sight::Lost(problem) if sees => tracing::warn!(%problem, "the observer's connection is lost; trying again"),
             Sight::Lost(problem) => tracing::debug!(%problem, "the observer's connection is still lost"),
         }
@@ -427,6 +437,10 @@ impl Session<'_> {
         let running = self.announcements.look(self.applier.running(), &ended, |oid| self.tables.name(oid));
         if let Some(running) = running {
             self.pipeline.running.send_replace(Arc::new(running));
+        }
+        let unknown = self.announcements.unknown();
+        if !unknown.is_empty() {
+            self.unknown.send_replace(unknown);
         }
     }
 

@@ -364,11 +364,12 @@ impl Tables {
         let is_settled = under.iter().all(|oid| self.tree.is_settled(*oid));
         let leaves = self.leaves(&under);
         let totals = leaves.iter().map(|leaf| ledger.totals(*leaf)).fold(Totals::default(), Totals::and);
-        let (count, count_state, reason) = match (coverage, kind) {
+        let told = match (coverage, kind) {
             (Coverage::Uncovered(reason @ Reason::NotLookedAt), _) => (None, CountState::Counting, Some(reason.to_string())),
             (Coverage::Uncovered(reason), _) => (None, CountState::Uncovered, Some(reason.to_string())),
-            (Coverage::Covered, _) if under.iter().any(|oid| self.altering.contains(oid)) => {
-                (None, CountState::Counting, Some(ALTERED.to_owned()))
+            // Also the sum of no partition at all.
+            (Coverage::Covered, Kind::PartitionedTable) if ledger.is_held() => {
+                (None, CountState::Counting, Some(self.held.to_owned()))
             }
             (Coverage::Covered, Kind::PartitionedTable) if !is_settled => {
                 (None, CountState::Counting, Some(UNSETTLED.to_owned()))
@@ -380,6 +381,11 @@ impl Tables {
                 Standing::Counting => (None, CountState::Counting, known.note.clone()),
                 Standing::Unknown => (None, CountState::Unknown, known.note.clone()),
             },
+        };
+        let being_altered = || under.iter().any(|oid| self.altering.contains(oid));
+        let (count, count_state, reason) = match told {
+            (Some(_), ..) if being_altered() => (None, CountState::Counting, Some(ALTERED.to_owned())),
+            told => told,
         };
         let last_change = leaves.iter().filter_map(|leaf| self.known.get(leaf)?.last_change).max();
         Table {
@@ -481,6 +487,69 @@ fn identity_name(identity: ReplicaIdentity) -> &'static str {
 mod tests {
     use super::*;
     use crate::counts::FullXid;
+
+    #[test]
+    fn the_sum_of_no_partition_is_held_back_too() {
+        let (mut tables, mut ledger) = (Tables::default(), Ledger::default());
+        tables.survey(seen(vec![table(1, Kind::PartitionedTable, None)]));
+        tables.reached(Lsn::ZERO);
+        let told = |tables: &mut Tables, ledger: &Ledger| {
+            tables.prepare(ledger);
+            tables.publish(&Stamp::new(0, Lsn::ZERO, Passed::default())).unwrap().tables[0].count
+        };
+        assert_eq!(told(&mut tables, &ledger), Some(0));
+        ledger.hold();
+        tables.hold("nobody looks");
+        assert_eq!(told(&mut tables, &ledger), None);
+    }
+
+    #[test]
+    fn a_count_that_was_in_doubt_meanwhile_is_withdrawn() {
+        let (mut tables, mut ledger) = (Tables::default(), Ledger::default());
+        let count = |ledger: &mut Ledger, rows| {
+            ledger.ask(Oid(1));
+            ledger.began(Oid(1), "10:10:".parse().unwrap(), Lsn::ZERO).unwrap();
+            assert!(ledger.counted(Oid(1), rows));
+            ledger.reached(Lsn::ZERO);
+        };
+        tables.survey(seen(vec![table(1, Kind::Table, None)]));
+        count(&mut ledger, 7);
+        tables.prepare(&ledger);
+        let stamp = Stamp::new(0, Lsn::ZERO, Passed::default());
+        // The look finds that it was rewritten, and it is counted again before the rest is shown.
+        tables.survey(seen(vec![catalog::Table { relfilenode: Oid(9), ..table(1, Kind::Table, None) }]));
+        ledger.ask(Oid(1));
+        tables.touch(Oid(1));
+        tables.withdraw(&ledger);
+        count(&mut ledger, 8);
+        tables.touch(Oid(1));
+        tables.withdraw(&ledger);
+        assert_eq!(tables.publish(&stamp).unwrap().tables[0].count, None, "neither 7 nor 8 is known to be true there");
+        tables.prepare(&ledger);
+        assert_eq!(tables.publish(&stamp).unwrap().tables[0].count, Some(8));
+    }
+
+    #[test]
+    fn what_is_being_altered_has_no_number_and_neither_has_what_is_under_it_or_above() {
+        let (mut tables, mut ledger) = (Tables::default(), Ledger::default());
+        let trees = [
+            table(1, Kind::PartitionedTable, None),
+            table(2, Kind::PartitionedTable, Some(1)),
+            table(3, Kind::Partition, Some(2)),
+        ];
+        tables.survey(seen(trees.into()));
+        tables.reached(Lsn::ZERO);
+        ledger.ask(Oid(3));
+        ledger.began(Oid(3), "10:10:".parse().unwrap(), Lsn::ZERO).unwrap();
+        assert!(ledger.counted(Oid(3), 7));
+        ledger.reached(Lsn::ZERO);
+        for (altering, counts) in [(None, [Some(7); 3]), (Some(Oid(2)), [None; 3]), (None, [Some(7); 3])] {
+            tables.being_altered(altering.into_iter().collect());
+            tables.prepare(&ledger);
+            let told = tables.publish(&Stamp::new(0, Lsn::ZERO, Passed::default())).unwrap();
+            assert_eq!(told.tables.iter().map(|table| table.count).collect::<Vec<_>>(), counts, "{altering:?}");
+        }
+    }
 
     fn table(oid: u32, kind: Kind, parent: Option<u32>) -> catalog::Table {
         let name = TableName { oid: Oid(oid), schema: "public".to_owned(), name: format!("t{oid}") };

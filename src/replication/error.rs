@@ -49,6 +49,8 @@ pub enum Error {
 pub enum Doing {
     /// Asking who the server is.
     Identify,
+    /// Having large transactions sent early.
+    SendEarly,
     /// Creating this slot.
     CreateSlot(String),
     /// Starting the stream.
@@ -69,6 +71,7 @@ impl fmt::Display for Doing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Doing::Identify => f.write_str("cannot identify the server"),
+            Doing::SendEarly => f.write_str("cannot have large transactions sent early"),
             Doing::CreateSlot(slot) => write!(f, "cannot create the replication slot {slot:?}"),
             Doing::Start { slot, .. } => write!(f, "cannot stream from the replication slot {slot:?}"),
             Doing::Stream { .. } => f.write_str("the stream failed"),

@@ -32,6 +32,10 @@ const SETTINGS: [(&str, &str); 10] = [
     ("idle_session_timeout", "0"),
 ];
 
+/// Bounds what the server gathers of a transaction before it sends it, to 4 MB.
+const EARLY: &str = "SELECT pg_catalog.set_config(name, least(setting::int8, 4096)::text, false) \
+                     FROM pg_catalog.pg_settings WHERE name = 'logical_decoding_work_mem'";
+
 /// How long a server may take to cancel what it is asked to cancel.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -81,6 +85,18 @@ impl Replication {
             _ => None,
         };
         system.ok_or(Error::Channel(ChannelError::Unexpected { expected: "the identity of the system" }))
+    }
+
+    /// Has transactions of more than 4 MB sent while they run, unless the server sends them even earlier.
+    ///
+    /// It would otherwise gather 64 MB of changes first (`logical_decoding_work_mem`), hundreds of thousands of rows.
+    pub async fn send_early(&mut self) -> Result<(), Error> {
+        match self.command(EARLY, || Doing::SendEarly).await {
+            // It is a matter of when, not of what.
+            Err(Error::Server { error, .. }) => tracing::info!(%error, "large transactions are sent as late as the server likes"),
+            answered => drop(answered?),
+        }
+        Ok(())
     }
 
     /// A parameter of the session as the server reports it, such as `server_version` or `server_encoding`.

@@ -11,7 +11,6 @@ use crate::event::filter::{Filter, PARAMETERS};
 use crate::event::time::from_unix_micros;
 use crate::history::{Bound, Start};
 use crate::lsn::{EventId, Lsn, TransactionId, Xid};
-use crate::undo::Options;
 
 /// Names and values, decoded, in order.
 type Pairs = Vec<(String, String)>;
@@ -105,14 +104,18 @@ pub(super) struct Undo {
     pub(super) tx: Option<TransactionId>,
     pub(super) since: Option<Bound>,
     pub(super) until: Option<Bound>,
-    pub(super) options: Options,
+    /// Columns and their values.
+    pub(super) rows: Vec<(String, String)>,
+    pub(super) partial: bool,
+    /// Without the SQL.
+    pub(super) coverage_only: bool,
 }
 
 /// The parameters of `/api/v1/undo`, and of `/api/v1/transactions/{tx}/undo`, where `tx` is in the path.
 pub(super) fn undo(uri: &Uri, tx: Option<&str>) -> Result<Undo, Problem> {
     let mut pairs = pairs(uri)?;
     let range: &[&str] = if tx.is_some() { &[] } else { &["tx", "since", "until"] };
-    known(&pairs, &[&["table", "key", "partial"], range].concat())?;
+    known(&pairs, &[&["table", "key", "partial", "coverage"], range].concat())?;
     let row = |text: &str| {
         let named = text.split_once('=').filter(|(column, _)| !column.is_empty());
         named.map(|(column, value)| (column.to_owned(), value.to_owned()))
@@ -120,6 +123,8 @@ pub(super) fn undo(uri: &Uri, tx: Option<&str>) -> Result<Undo, Problem> {
     let rows = pairs.iter().filter(|(name, _)| name == "key").map(|(_, value)| row(value)).collect::<Option<Vec<_>>>();
     let rows = rows.ok_or_else(|| invalid("key", "give a column and its value, such as id=7"))?;
     let partial = one(&pairs, "partial", |text| text.parse::<bool>().map_err(|_| "give true or false".to_owned()))?;
+    let only = |text: &str| (text == "only").then_some(()).ok_or_else(|| "give only, to leave out the SQL".to_owned());
+    let coverage_only = one(&pairs, "coverage", only)?.is_some();
     let asked = match tx {
         Some(tx) => Some(transaction(tx).map_err(|problem| invalid("transaction", problem))?),
         None => one(&pairs, "tx", transaction)?,
@@ -134,7 +139,7 @@ pub(super) fn undo(uri: &Uri, tx: Option<&str>) -> Result<Undo, Problem> {
     pairs.retain(|(name, _)| name == "table");
     pairs.push(("kinds".to_owned(), "change".to_owned()));
     let filter = filter(&pairs, &[])?;
-    Ok(Undo { filter, tx: asked, since, until, options: Options { rows, partial: partial.unwrap_or_default() } })
+    Ok(Undo { filter, tx: asked, since, until, rows, partial: partial.unwrap_or_default(), coverage_only })
 }
 
 /// A transaction's id, or that of one of its events.
@@ -260,12 +265,19 @@ mod tests {
         let undo = |query: &str| super::undo(&uri(query), None);
         let by_event = undo("tx=k3.0-1A2B3C8.4&table=public.User&key=id=7&key=name=a%3Db").unwrap();
         assert_eq!(by_event.tx.unwrap().to_string(), "k3-0-1A2B3C8");
-        assert_eq!(by_event.options.rows, [("id".to_owned(), "7".to_owned()), ("name".to_owned(), "a=b".to_owned())]);
+        assert_eq!(by_event.rows, [("id".to_owned(), "7".to_owned()), ("name".to_owned(), "a=b".to_owned())]);
         assert!(by_event.filter.passes_table("public", "User") && !by_event.filter.passes_table("public", "Game"));
-        assert!(undo("since=0/1").is_ok() && undo("since=2026-11-22T14:02:11Z&until=0/2&partial=true").unwrap().options.partial);
-        for query in
-            ["", "until=0/2", "tx=k3", "tx=k3-0-1&since=0/1", "since=0/1&key=7", "since=0/1&partial=yes", "since=0/1&op=delete"]
-        {
+        assert!(undo("since=0/1").is_ok() && undo("since=2026-11-22T14:02:11Z&until=0/2&partial=true").unwrap().partial);
+        for query in [
+            "",
+            "until=0/2",
+            "tx=k3",
+            "since=0/1&coverage=no",
+            "tx=k3-0-1&since=0/1",
+            "since=0/1&key=7",
+            "since=0/1&partial=yes",
+            "since=0/1&op=delete",
+        ] {
             assert!(undo(query).is_err(), "{query}");
         }
         assert!(super::undo(&uri("table=User"), Some("k3-0-1A2B3C8")).is_ok());

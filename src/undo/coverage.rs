@@ -1,12 +1,17 @@
 //! What the reversal brings back and what it cannot, said before anything runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::Subject;
+use super::later::Standing;
 use super::net::TableEffect;
 use super::plan::Kind;
+
+/// Transactions that are named as those that changed something later.
+const NAMED: usize = 3;
 
 /// Of a whole reversal.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -15,12 +20,18 @@ pub struct Coverage {
     pub complete: bool,
     /// Rows that are not as they were, as far as their number is known.
     pub rows: u64,
-    /// Rows that the SQL is about.
+    /// Rows that the SQL brings back, unless somebody changes them before it runs.
     pub restorable: u64,
-    /// Each table that was changed.
+    /// Rows that are as they were already.
+    #[serde(default)]
+    pub already: u64,
+    /// Each table in which something is not as it was, or was not for a time.
     pub tables: Vec<TableCoverage>,
     /// What else cannot be answered for, for a person: gaps, above all.
     pub warnings: Vec<String>,
+    /// What else is to be known, of which nothing is missing.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// Of one table.
@@ -38,8 +49,14 @@ pub struct TableCoverage {
     pub updated: u64,
     /// Rows that were deleted and are to be inserted again.
     pub deleted: u64,
-    /// Of all of these, how many the SQL is about.
+    /// Rows that a TRUNCATE took and of which nothing else is known; `null` if not even their number is.
+    #[serde(default)]
+    pub truncated: Option<u64>,
+    /// Of all of these, how many the SQL brings back.
     pub restorable: u64,
+    /// And how many are as they were already.
+    #[serde(default)]
+    pub already: u64,
     /// What cannot be brought back.
     pub missing: Vec<Missing>,
     /// Columns that were renamed since, with their names of now.
@@ -59,6 +76,9 @@ pub struct Missing {
     pub columns: Vec<String>,
     /// The rows are brought back without these columns.
     pub partial: bool,
+    /// The transactions that did it, where others did: the last ones.
+    #[serde(default)]
+    pub by: Vec<String>,
     /// Why, for a person.
     pub detail: String,
 }
@@ -87,6 +107,10 @@ pub enum Reason {
     IdentityAlways,
     /// Rows exchanged values that must be unique.
     UniqueInACircle,
+    /// Somebody changed the row later.
+    ChangedLater,
+    /// Somebody changed later what the row references.
+    ReferenceChangedLater,
 }
 
 impl Reason {
@@ -104,6 +128,8 @@ impl Reason {
             Self::RowNotNamed => "no key that is still there names the row, and not all of it is known",
             Self::IdentityAlways => "GENERATED ALWAYS AS IDENTITY: SQL cannot set it",
             Self::UniqueInACircle => "rows exchanged values that must be unique, which cannot be undone row by row",
+            Self::ChangedLater => "changed later, and left as it is",
+            Self::ReferenceChangedLater => "what it references was changed later, and is left as it is",
         }
     }
 }
@@ -112,8 +138,12 @@ impl Reason {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     rows: [u64; 3],
+    truncated: Option<u64>,
     restorable: u64,
+    already: u64,
     missing: BTreeMap<(Reason, bool, Vec<String>), Option<u64>>,
+    /// The transactions that changed rows later, in the order of their ids.
+    by: BTreeSet<String>,
 }
 
 impl Tally {
@@ -132,6 +162,29 @@ impl Tally {
         self.restorable += 1;
     }
 
+    /// It is not as the changes left it.
+    pub(super) fn later(&mut self, standing: Standing<'_>) {
+        match standing {
+            Standing::AsLeft => self.restorable(),
+            Standing::Restored => self.already += 1,
+            Standing::Orphaned => self.missing(Reason::ReferenceChangedLater, Some(1), Vec::new(), false),
+            Standing::Changed(by) => {
+                self.missing(Reason::ChangedLater, Some(1), Vec::new(), false);
+                if !self.by.contains(by) {
+                    self.by.insert(by.to_owned());
+                }
+            }
+        }
+    }
+
+    /// Rows that are not known went by a TRUNCATE; `None` if not even their number is known.
+    pub(super) fn truncated(&mut self, rows: Option<u64>) {
+        self.truncated = rows;
+        if rows != Some(0) {
+            self.missing(Reason::Truncated, rows, Vec::new(), false);
+        }
+    }
+
     /// After all, it cannot.
     pub(super) fn not_restorable(&mut self, reason: Reason) {
         self.restorable = self.restorable.saturating_sub(1);
@@ -145,11 +198,13 @@ impl Tally {
     }
 
     pub(super) fn finish(self, effect: &TableEffect<'_, '_>) -> TableCoverage {
+        let by = &self.by;
         let missing = self.missing.into_iter().map(|((reason, partial, columns), rows)| Missing {
             reason,
             rows,
             columns,
             partial,
+            by: if reason == Reason::ChangedLater { by.iter().rev().take(NAMED).cloned().collect() } else { Vec::new() },
             detail: reason.explain().to_owned(),
         });
         let [inserted, updated, deleted] = self.rows;
@@ -164,7 +219,9 @@ impl Tally {
             inserted,
             updated,
             deleted,
+            truncated: self.truncated,
             restorable: self.restorable,
+            already: self.already,
             missing: missing.collect(),
             renamed: effect.renamed.clone(),
             triggers: fires.map(|trigger| trigger.name.clone()).collect(),
@@ -173,37 +230,69 @@ impl Tally {
 }
 
 impl Coverage {
-    pub(super) fn new(tables: Vec<TableCoverage>, warnings: Vec<String>, lost: u64) -> Self {
-        let truncated = |table: &TableCoverage| {
-            let of_truncate = table.missing.iter().filter(|missing| missing.reason == Reason::Truncated);
-            of_truncate.filter_map(|missing| missing.rows).sum::<u64>()
-        };
+    pub(super) fn new(tables: Vec<TableCoverage>, subject: &Subject) -> Self {
+        let Subject { warnings, notes, lost, .. } = subject;
+        let tables: Vec<_> = tables.into_iter().filter(TableCoverage::says_something).collect();
         Coverage {
-            complete: lost == 0 && warnings.is_empty() && tables.iter().all(|table| table.missing.is_empty()),
-            rows: lost + tables.iter().map(|table| table.rows() + truncated(table)).sum::<u64>(),
+            complete: *lost == 0 && warnings.is_empty() && tables.iter().all(|table| table.missing.is_empty()),
+            rows: lost + tables.iter().map(TableCoverage::rows).sum::<u64>(),
             restorable: tables.iter().map(|table| table.restorable).sum(),
+            already: tables.iter().map(|table| table.already).sum(),
             tables,
-            warnings,
+            warnings: warnings.clone(),
+            notes: notes.clone(),
         }
     }
 }
 
 impl TableCoverage {
-    /// Rows that are not as they were, but for those that a TRUNCATE took.
+    /// Rows that are not as they were, as far as their number is known.
     pub fn rows(&self) -> u64 {
-        self.inserted + self.updated + self.deleted
+        self.inserted + self.updated + self.deleted + self.truncated.unwrap_or_default()
+    }
+
+    /// There is something to be said of it.
+    fn says_something(&self) -> bool {
+        self.rows() > 0 || self.truncated.is_none() || !self.missing.is_empty()
+    }
+
+    /// Its line: how many rows, and what became of them.
+    fn line(&self) -> String {
+        let done = [
+            (self.deleted, "deleted"),
+            (self.updated, "updated"),
+            (self.inserted, "inserted"),
+            (self.truncated.unwrap_or_default(), "gone by TRUNCATE"),
+        ];
+        let done = done.iter().filter(|(rows, _)| *rows > 0).map(|(rows, what)| format!("{rows} {what}"));
+        let unknown = self.truncated.is_none().then(|| "an unknown number gone by TRUNCATE".to_owned());
+        let done: Vec<_> = done.chain(unknown).collect();
+        if done.is_empty() {
+            return format!("{}.{}", self.schema, self.name);
+        }
+        let total = if self.truncated.is_none() { "an unknown number".to_owned() } else { self.rows().to_string() };
+        let already = if self.already > 0 { format!("; {} as before already", self.already) } else { String::new() };
+        format!("{}.{}: {} of {total} ({}){already}", self.schema, self.name, self.restorable, done.join(", "))
     }
 }
 
 /// For a person, a line each.
 impl fmt::Display for Coverage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} of {} rows can be brought back.", self.restorable, self.rows)?;
+        let unknown = self.tables.iter().any(|table| table.truncated.is_none());
+        let Coverage { restorable, rows, already, .. } = self;
+        match rows {
+            _ if unknown => write!(f, "{restorable} of an unknown number of rows can be brought back")?,
+            1 => write!(f, "{restorable} of 1 row can be brought back")?,
+            rows => write!(f, "{restorable} of {rows} rows can be brought back")?,
+        }
+        match already {
+            0 => writeln!(f, ".")?,
+            1 => writeln!(f, "; 1 is as it was already.")?,
+            already => writeln!(f, "; {already} are as they were already.")?,
+        }
         for table in &self.tables {
-            let done = [(table.deleted, "deleted"), (table.updated, "updated"), (table.inserted, "inserted")];
-            let done: Vec<_> = done.iter().filter(|(rows, _)| *rows > 0).map(|(rows, what)| format!("{rows} {what}")).collect();
-            let done = if done.is_empty() { String::new() } else { format!(" ({})", done.join(", ")) };
-            writeln!(f, "  {}.{}: {} of {}{done}", table.schema, table.name, table.restorable, table.rows())?;
+            writeln!(f, "  {}", table.line())?;
             for missing in &table.missing {
                 writeln!(f, "    {missing}")?;
             }
@@ -214,7 +303,7 @@ impl fmt::Display for Coverage {
                 writeln!(f, "    its triggers fire: {}", table.triggers.join(", "))?;
             }
         }
-        for warning in &self.warnings {
+        for warning in self.warnings.iter().chain(&self.notes) {
             writeln!(f, "{warning}")?;
         }
         Ok(())
@@ -232,6 +321,7 @@ impl fmt::Display for Missing {
         if !self.columns.is_empty() {
             write!(f, ", for want of {}", self.columns.join(", "))?;
         }
-        write!(f, ": {}", self.detail)
+        write!(f, ": {}", self.detail)?;
+        if self.by.is_empty() { Ok(()) } else { write!(f, " (by {})", self.by.join(", ")) }
     }
 }

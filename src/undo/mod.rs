@@ -1,13 +1,15 @@
 //! Recorded changes → the SQL that brings back what was before them. Floor 3, pure.
 //!
 //! ```text
-//!  changes ──net──▶ what became of each row ──plan──▶ groups ──order──▶ steps ──statement──▶ SQL
-//!            │                                 │
-//!          Schema                           Coverage: what cannot be brought back, and why
+//!  changes ──net──▶ what became of each row, then and later ──plan──▶ groups ──order──▶ steps ──statement──▶ SQL
+//!            │                                                 │
+//!          Schema                                           Coverage: what cannot be brought back, and why
 //! ```
 //!
 //! Invariants:
 //! - A row is touched only while it is as the recorded changes left it. What somebody changed since stays, and is counted as a conflict.
+//! - What somebody did later on purpose wins, also where nothing of it can be seen any more (`later`).
+//! - No row comes under another parent than the one that it had (`absent`).
 //! - Nothing is lost silently: every statement says how many rows it was about and how many it changed; what cannot be brought back at all
 //!   stands in the [`Coverage`], and at the top of the SQL.
 //! - No constraint is hurt on the way, whether it is deferrable or not (`order`), and nothing goes by a cascade: a row that is referenced is
@@ -18,23 +20,28 @@
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation))]
 
+mod absent;
 mod cascade;
 mod coverage;
+mod later;
 mod names;
 mod net;
 mod order;
+mod part;
 mod plan;
 mod quoting;
+mod rows;
 pub mod schema;
 mod script;
 mod statement;
 #[cfg(test)]
 mod tests;
+mod told;
 mod value;
 
 pub use cascade::{Cascade, cascades};
 pub use coverage::{Coverage, Missing, Reason, TableCoverage};
-pub use plan::Options;
+pub use plan::{Options, Wanted};
 pub use schema::Schema;
 pub use script::COMMIT;
 
@@ -56,14 +63,45 @@ pub struct Subject {
     pub title: String,
     /// What is not known of it: gaps, above all.
     pub warnings: Vec<String>,
+    /// What else is to be known, of which nothing is missing.
+    pub notes: Vec<String>,
     /// Changes that are known to have been made and are not kept any more.
     pub lost: u64,
 }
 
-/// Reverses changes, which are given oldest first and without anything missing between them.
-pub fn undo<'a>(changes: &'a [Change<'a>], schema: &Schema, options: &Options, subject: Subject) -> Undo {
-    let effects = net::effects(changes, schema);
-    let (groups, mut tallies) = plan::plan(&effects, options);
+/// What is to be reversed, and what came later.
+#[derive(Clone, Copy, Debug)]
+pub struct Changes<'c, 'a> {
+    /// To be reversed: oldest first, and without anything missing between them.
+    pub undone: &'c [Change<'a>],
+    /// Made later, likewise, as far as they are known. They stay.
+    pub later: &'c [Change<'a>],
+}
+
+/// Makes the SQL that reverses changes.
+pub fn undo<'a>(changes: Changes<'a, 'a>, schema: &Schema, options: &Options, subject: Subject) -> Undo {
+    let title = subject.title.clone();
+    let write = |steps: &[order::Step<'_, '_>], coverage: &Coverage| script::script(steps, schema, coverage, &title);
+    let (sql, coverage) = reverse(changes, schema, options, subject, write);
+    Undo { sql, coverage }
+}
+
+/// What the SQL would bring back, without it.
+pub fn coverage<'a>(changes: Changes<'a, 'a>, schema: &Schema, options: &Options, subject: Subject) -> Coverage {
+    reverse(changes, schema, options, subject, |_, _| ()).1
+}
+
+fn reverse<'a, T>(
+    changes: Changes<'a, 'a>,
+    schema: &Schema,
+    options: &Options,
+    mut subject: Subject,
+    write: impl FnOnce(&[order::Step<'_, '_>], &Coverage) -> T,
+) -> (T, Coverage) {
+    let mut effects = net::effects(changes.undone, changes.later, schema);
+    plan::select(&mut effects, options);
+    let (groups, mut tallies) = plan::plan(&effects, schema, options);
+    subject.notes.extend(plan::unguarded(&groups));
     let (steps, impossible) = order::steps(&groups, schema);
     for group in &impossible {
         for _ in &group.rows {
@@ -73,6 +111,6 @@ pub fn undo<'a>(changes: &'a [Change<'a>], schema: &Schema, options: &Options, s
         }
     }
     let tables = tallies.into_iter().zip(&effects).map(|(tally, effect)| tally.finish(effect)).collect();
-    let coverage = Coverage::new(tables, subject.warnings, subject.lost);
-    Undo { sql: script::script(&steps, schema, &coverage, &subject.title), coverage }
+    let coverage = Coverage::new(tables, &subject);
+    (write(&steps, &coverage), coverage)
 }

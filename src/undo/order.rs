@@ -14,9 +14,10 @@ use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 use rustc_hash::FxHashMap;
 
-use super::net::{Effect, Row};
 use super::plan::{Group, Kind};
+use super::rows::Effect;
 use super::schema::{Action, ForeignKey, Schema};
+use super::told::Row;
 use super::value::Value;
 
 /// What is done by one statement: one group, or several that depend on each other.
@@ -48,8 +49,8 @@ pub(super) fn steps<'p, 'a>(groups: &[Group<'p, 'a>], schema: &Schema) -> (Vec<S
 fn precedes(a: &Group<'_, '_>, b: &Group<'_, '_>, same: bool, schema: &Schema) -> bool {
     let by_reference = schema.foreign_keys.iter().any(|key| {
         let link = Link(key);
-        // Within one statement foreign keys are judged when all is done. But whether a row is still referenced is looked up before.
-        let provides = !same && link.provides(a) && link.needs(b);
+        // Rows that come and reference each other come in turn: whether one found its place is known only when it is done.
+        let provides = !(same && a.kind == Kind::Update) && link.provides(a) && link.needs(b);
         provides || link.releases(a) && link.removes(b)
     });
     let unique = || {
@@ -67,11 +68,11 @@ fn precedes(a: &Group<'_, '_>, b: &Group<'_, '_>, same: bool, schema: &Schema) -
 }
 
 /// A foreign key, and what a group has to do with it.
-struct Link<'s>(&'s ForeignKey);
+pub(super) struct Link<'s>(pub(super) &'s ForeignKey);
 
 impl Link<'_> {
     /// Rows come that can be referenced.
-    fn provides(&self, group: &Group<'_, '_>) -> bool {
+    pub(super) fn provides(&self, group: &Group<'_, '_>) -> bool {
         group.table.oid == self.0.references && group.kind != Kind::Delete && group.touches(&self.0.referenced)
     }
 
@@ -82,7 +83,7 @@ impl Link<'_> {
     }
 
     /// References come.
-    fn needs(&self, group: &Group<'_, '_>) -> bool {
+    pub(super) fn needs(&self, group: &Group<'_, '_>) -> bool {
         group.table.oid == self.0.table && group.kind != Kind::Delete && group.touches(&self.0.columns)
     }
 
@@ -180,14 +181,22 @@ impl<'a> Edges<'_, '_, '_, 'a> {
     }
 
     fn of_reference(&mut self, link: &Link<'_>) {
-        let ForeignKey { columns, referenced, .. } = link.0;
-        let provided: FxHashMap<_, _> = self.by_value(|g| link.provides(g), Effect::before, referenced).into_iter().collect();
-        let removed: FxHashMap<_, _> = self.by_value(|g| link.removes(g), Effect::after, referenced).into_iter().collect();
+        let ForeignKey { columns, referenced, is_temporal, .. } = link.0;
+        // Which period lies within which is not told by their texts.
+        let told = columns.len().saturating_sub(usize::from(*is_temporal));
+        let (columns, referenced) = (columns.get(..told).unwrap_or_default(), referenced.get(..told).unwrap_or_default());
+        let by_text = |nodes: Vec<(String, usize)>| {
+            let mut by_text = FxHashMap::<String, Vec<usize>>::default();
+            nodes.into_iter().for_each(|(text, node)| by_text.entry(text).or_default().push(node));
+            by_text
+        };
+        let provided = by_text(self.by_value(|g| link.provides(g), Effect::before, referenced));
+        let removed = by_text(self.by_value(|g| link.removes(g), Effect::after, referenced));
         for (value, node) in self.by_value(|g| link.needs(g), Effect::before, columns) {
-            self.found.extend(provided.get(&value).map(|provider| (*provider, node)));
+            self.found.extend(provided.get(&value).into_iter().flatten().map(|provider| (*provider, node)));
         }
         for (value, node) in self.by_value(|g| link.releases(g), Effect::after, columns) {
-            self.found.extend(removed.get(&value).map(|remover| (node, *remover)));
+            self.found.extend(removed.get(&value).into_iter().flatten().map(|remover| (node, *remover)));
         }
         self.found.retain(|(before, after)| before != after);
     }

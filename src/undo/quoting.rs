@@ -8,8 +8,24 @@ pub(super) fn identifier(name: &str) -> String {
 /// A value, in the text form of its type. One with a backslash is written so that it means the same whatever
 /// `standard_conforming_strings` is.
 pub(super) fn literal(text: &str) -> String {
-    let quotes = text.replace('\'', "''");
-    if text.contains('\\') { format!("E'{}'", quotes.replace('\\', "\\\\")) } else { format!("'{quotes}'") }
+    let mut sql = String::with_capacity(text.len() + 2);
+    push_literal(&mut sql, text);
+    sql
+}
+
+/// The same, appended.
+pub(super) fn push_literal(sql: &mut String, text: &str) {
+    let escapes = text.contains('\\');
+    sql.push_str(if escapes { "E'" } else { "'" });
+    let mut rest = text;
+    while let Some((plain, after)) = rest.find(['\'', '\\']).and_then(|at| rest.split_at_checked(at + 1)) {
+        sql.push_str(plain);
+        // Either is doubled.
+        sql.extend(plain.chars().next_back());
+        rest = after;
+    }
+    sql.push_str(rest);
+    sql.push('\'');
 }
 
 /// Remarks, a line each: a name may hold the end of a line, and what follows must not become a statement.

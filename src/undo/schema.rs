@@ -13,10 +13,12 @@ use crate::lsn::Oid;
 pub struct Schema {
     /// The tables with the changed rows, and those that reference them or are referenced by them.
     pub tables: FxHashMap<Oid, Table>,
-    /// The partitioned table at the top of the tree, by partition.
+    /// The partitioned table at the top of the tree, by partition: those of each tree. A table that is none stands for itself.
     pub roots: FxHashMap<Oid, Oid>,
     /// Every enforced foreign key from or to one of the changed tables.
     pub foreign_keys: Vec<ForeignKey>,
+    /// Transactions from this id on began after this was read.
+    pub next_xid: Option<u64>,
 }
 
 /// A table, or a tree of partitions.
@@ -83,8 +85,10 @@ pub struct ForeignKey {
     pub references: Oid,
     /// Places in the columns of that.
     pub referenced: Vec<usize>,
-    /// The equality of each pair, referenced column on the left.
+    /// The equality of each pair, referenced column on the left. Of a period, that both have something in common.
     pub operators: Vec<String>,
+    /// The last pair are periods (`PERIOD`): several referenced rows together may cover one that references them.
+    pub is_temporal: bool,
     /// What happens to the rows of a referenced row that is deleted.
     pub on_delete: Action,
     /// What happens to them when its key changes.

@@ -1,5 +1,6 @@
 //! The text around the statements: what it is about, and what it did.
 
+use super::absent::Absent;
 use super::coverage::Coverage;
 use super::order::Step;
 use super::quoting::comment;
@@ -16,7 +17,6 @@ SET LOCAL row_security = off;
 SET LOCAL lock_timeout = '5s';
 CREATE TEMPORARY TABLE pgvigil_undo (step int, table_name text, action text, row_count bigint, done bigint, already bigint)
   ON COMMIT DROP;
-
 ";
 
 /// How it ends: [`COMMIT`] behind it.
@@ -49,10 +49,13 @@ pub(super) fn script(steps: &[Step<'_, '_>], schema: &Schema, coverage: &Coverag
         "\nA row that was changed since is left alone, and counted. Sequences stay where they are.\n\
          One transaction: what it did is shown before COMMIT.\n",
     ));
+    let absent = Absent::new(steps, schema);
     sql.push_str(HEAD);
+    sql.push_str(&absent.tables(schema));
+    sql.push('\n');
     let mut number = 1;
     for step in steps {
-        number = statement::write(&mut sql, step, schema, number);
+        number = statement::write(&mut sql, step, schema, &absent, number);
     }
     sql.push_str(TAIL);
     sql.push_str(COMMIT);

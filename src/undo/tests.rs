@@ -38,6 +38,7 @@ fn shop() -> Schema {
         references: USER,
         referenced: vec![0],
         operators: vec!["=".to_owned()],
+        is_temporal: false,
         on_delete: Action::Cascade,
         on_update: Action::Refuse,
     });
@@ -54,8 +55,14 @@ fn event(ordinal: usize, op: &str, table: Oid, old: &str, new: &str) -> String {
 }
 
 fn undone(events: &[String], schema: &Schema, options: &Options) -> Undo {
-    let changes = changes(events);
-    undo(&changes, schema, options, Subject { title: "a test".to_owned(), warnings: Vec::new(), lost: 0 })
+    undone_after(events, &[], schema, options)
+}
+
+/// The same, when something came later.
+fn undone_after(events: &[String], later: &[String], schema: &Schema, options: &Options) -> Undo {
+    let (undone, later) = (changes(events), changes(later));
+    let subject = Subject { title: "a test".to_owned(), ..Subject::default() };
+    undo(Changes { undone: &undone, later: &later }, schema, options, subject)
 }
 
 fn changes(events: &[String]) -> Vec<Change<'_>> {
@@ -70,7 +77,7 @@ fn changes(events: &[String]) -> Vec<Change<'_>> {
 fn acts(sql: &str) -> Vec<String> {
     let verbs = ["DELETE FROM ", "UPDATE ", "INSERT INTO \""];
     let lines = sql.lines().map(str::trim).filter(|line| verbs.iter().any(|verb| line.starts_with(verb)));
-    lines.map(|line| line.split_once(" (").or(line.split_once(" AS ")).map_or(line, |(start, _)| start).to_owned()).collect()
+    lines.map(|line| line.split_once(" AS ").or(line.split_once(" (")).map_or(line, |(start, _)| start).to_owned()).collect()
 }
 
 #[test]
@@ -123,7 +130,7 @@ fn a_row_is_followed_through_its_keys() {
         event(2, "insert", USER, "null", r#"{"id":1,"n":7}"#),
         event(3, "update", USER, r#"{"id":2,"n":1}"#, r#"{"id":3,"n":4}"#),
     ];
-    let wanted = Options { rows: vec![("id".to_owned(), "3".to_owned())], partial: false };
+    let wanted = Options { rows: vec![Wanted { column: "id".to_owned(), values: vec!["3".to_owned()] }], partial: false };
     let Undo { sql, coverage } = undone(&events, &shop(), &wanted);
     assert!(
         sql.contains(
@@ -135,6 +142,106 @@ fn a_row_is_followed_through_its_keys() {
     // The new 1 goes before the old one takes its place.
     let sql = undone(&events, &shop(), &Options::default()).sql;
     assert_eq!(acts(&sql), [r#"DELETE FROM "public"."User""#, r#"UPDATE "public"."User""#]);
+}
+
+/// Of the first table: rows, restorable, as before already; then each reason with its rows.
+fn told(coverage: &Coverage) -> ([u64; 3], Vec<(Reason, Option<u64>)>) {
+    let table = &coverage.tables[0];
+    let missing = table.missing.iter().map(|missing| (missing.reason, missing.rows));
+    ([table.rows(), table.restorable, table.already], missing.collect())
+}
+
+#[test]
+fn what_somebody_did_later_on_purpose_wins() {
+    let row = |id: u32, n: &str| format!(r#"{{"id":{id},"n":{n}}}"#);
+    let events: Vec<_> = (1..=5).map(|id| event(id, "delete", USER, &row(u32::try_from(id).unwrap(), "5"), "null")).collect();
+    let later = [
+        // Came and went again; came as it was; came as another; its number was taken by one that moved, which then went.
+        event(11, "insert", USER, "null", &row(1, "5")),
+        event(12, "delete", USER, &row(1, "5"), "null"),
+        event(13, "insert", USER, "null", &row(2, "5")),
+        event(14, "insert", USER, "null", &row(3, "6")),
+        event(15, "update", USER, &row(70, "7"), &row(4, "7")),
+        event(16, "delete", USER, &row(4, "7"), "null"),
+    ];
+    let Undo { sql, coverage } = undone_after(&events, &later, &shop(), &Options::default());
+    assert_eq!(told(&coverage), ([5, 1, 1], vec![(Reason::ChangedLater, Some(3))]));
+    assert_eq!(coverage.tables[0].missing[0].by, ["k3-0-1"]);
+    // Those of which the SQL sees for itself how they are stay in it.
+    assert!(sql.contains("3 rows that went") && !sql.contains("CAST('1' AS"), "{sql}");
+    assert!(sql.contains("1 of 5 rows can be brought back; 1 is as it was already."), "{sql}");
+}
+
+#[test]
+fn what_looks_untouched_and_was_not_is_left_alone() {
+    let row = |n: &str| format!(r#"{{"id":1,"n":{n}}}"#);
+    let update = |ordinal, from: &str, to: &str| event(ordinal, "update", USER, &row(from), &row(to));
+    let of = |incident: String, later: &[String]| {
+        let Undo { sql, coverage } = undone_after(&[incident], later, &shop(), &Options::default());
+        (acts(&sql).len(), told(&coverage))
+    };
+    let changed = vec![(Reason::ChangedLater, Some(1))];
+    assert_eq!(of(update(1, "1", "2"), &[update(2, "2", "3"), update(3, "3", "2")]), (0, ([1, 0, 0], changed.clone())));
+    assert_eq!(of(update(1, "1", "2"), &[update(2, "2", "3")]), (1, ([1, 0, 0], changed.clone())));
+    assert_eq!(of(update(1, "1", "2"), &[update(2, "2", "1")]), (1, ([1, 0, 1], vec![])));
+    let (came, went) = (event(1, "insert", USER, "null", &row("1")), event(2, "delete", USER, &row("1"), "null"));
+    let again = event(3, "insert", USER, "null", &row("1"));
+    assert_eq!(of(came.clone(), std::slice::from_ref(&went)), (1, ([1, 0, 1], vec![])));
+    assert_eq!(of(came, &[went, again]), (0, ([1, 0, 0], changed)));
+}
+
+#[test]
+fn equal_rows_without_a_key_are_set_back_once() {
+    let mut schema = shop();
+    schema.foreign_keys.clear();
+    schema.tables.get_mut(&USER).unwrap().keys.clear();
+    let row = |n: u32| format!(r#"{{"id":1,"n":{n}}}"#);
+    let update = |ordinal, from, to| event(ordinal, "update", USER, &row(from), &row(to));
+    let (events, later) = ([update(1, 2, 3), update(2, 1, 2)], [update(4, 3, 2), update(5, 2, 1)]);
+    // Of the two that are 2 by now, the one that was 1 became 1 again.
+    let Undo { sql, coverage } = undone_after(&events, &later, &schema, &Options::default());
+    assert_eq!((told(&coverage), acts(&sql).len()), (([2, 0, 2], vec![]), 0), "{sql}");
+}
+
+#[test]
+fn a_row_does_not_come_without_the_one_that_it_references() {
+    let events = [
+        event(1, "delete", ORDER, r#"{"id":7,"parent":1}"#, "null"),
+        event(2, "delete", ORDER, r#"{"id":8,"parent":2}"#, "null"),
+        event(3, "delete", USER, r#"{"id":1,"n":5}"#, "null"),
+        event(4, "delete", USER, r#"{"id":2,"n":5}"#, "null"),
+    ];
+    let later = [event(9, "insert", USER, "null", r#"{"id":1,"n":6}"#)];
+    let Undo { sql, coverage } = undone_after(&events, &later, &shop(), &Options::default());
+    assert_eq!(told(&coverage), ([2, 1, 0], vec![(Reason::ReferenceChangedLater, Some(1))]));
+    // It is the same 1 that came back, whatever became of it then.
+    let later = [
+        event(9, "insert", USER, "null", r#"{"id":1,"n":5}"#),
+        event(10, "update", USER, r#"{"id":1,"n":5}"#, r#"{"id":1,"n":6}"#),
+    ];
+    let told_anew = undone_after(&events, &later, &shop(), &Options::default());
+    assert_eq!((told(&told_anew.coverage), told_anew.sql.contains("-- \"public\".\"User\": 1 row")), (([2, 2, 0], vec![]), true));
+    assert!(sql.contains("NOT EXISTS (SELECT FROM pg_temp.pgvigil_absent_1 a WHERE a.key1 = r.old2)"), "{sql}");
+}
+
+#[test]
+fn what_a_truncate_took_comes_back_where_it_is_known() {
+    let truncate = |more: &str| event(2, "truncate", USER, "null", "null").replace(r#""count":null"#, more);
+    let events = |more: &str| [event(1, "update", USER, r#"{"id":1,"n":1}"#, r#"{"id":1,"n":2}"#), truncate(more)];
+    let rows = r#""count":0,"rows_lost":2,"old_rows":[{"id":1,"n":2},{"id":2,"n":null}]"#;
+    let Undo { sql, coverage } = undone(&events(rows), &shop(), &Options::default());
+    assert!(coverage.complete && coverage.restorable == 2, "{coverage}");
+    assert!(sql.contains("(CAST('1' AS integer), CAST('1' AS integer))") && sql.contains("('2', NULL)"), "{sql}");
+
+    let coverage = undone(&events(r#""count":0,"rows_lost":2"#), &shop(), &Options::default()).coverage;
+    assert_eq!(told(&coverage), ([2, 1, 0], vec![(Reason::Truncated, Some(1))]));
+    let shown = coverage.to_string();
+    assert!(shown.contains("public.User: 1 of 2 (1 deleted, 1 gone by TRUNCATE)"), "{shown}");
+    let shown = undone(&events(r#""count":null"#), &shop(), &Options::default()).coverage.to_string();
+    assert!(
+        shown.starts_with("1 of an unknown number of rows") && shown.contains("an unknown number of rows not: TRUNCATE"),
+        "{shown}"
+    );
 }
 
 #[test]

@@ -36,7 +36,6 @@ pub(super) fn table(table: &Table) -> TableCount<'_> {
         parent: table.parent,
         count: table.count,
         reason: table.reason.as_deref(),
-        keeps_old_rows: table.replica_identity == "full",
         found_wrong: table.found_wrong,
     }
 }

@@ -92,7 +92,8 @@ impl Watchman {
                         self.engine.told_of_drop(&object, transaction);
                     }
                 }),
-                Kind::Gap | Kind::Change | Kind::Message => Ok(()),
+                Kind::Change => serde_json::from_slice(event.bytes()).map(|taken| self.engine.took(&taken)),
+                Kind::Gap | Kind::Message => Ok(()),
             };
             if let Err(error) = understood {
                 tracing::error!(id = %event.id(), %error, "an event of our own is not understood: rules cannot judge it");

@@ -3,14 +3,14 @@
 //! Floor 7, beside the server. A task of its own:
 //!
 //! ```text
-//!  history ── a cursor, as every reader has ──▶ commits that removed rows, DDL, gaps ─┐
+//!  history ── a cursor, as every reader has ──▶ what removed rows, DDL, gaps ─────────┐
 //!  Counts ── each behind the block that it belongs to, and only while live ───────────┼─▶ Engine ─┬─▶ Bulletin: stream, API, metrics
 //!  Status ── once a second ───────────────────────────────────────────────────────────┘           ├─▶ log
 //!                                                                                                 └─▶ Mailing ──▶ webhook::Post
 //! ```
 //!
 //! Invariants: it holds nothing back, neither the pipeline (it has a cursor and nothing else) nor, by a webhook that hangs, itself. What
-//! it could not look at, since it fell behind further than the history reaches, is itself an alert.
+//! it could not look at, since it fell behind further than the history reaches, is itself an alert; what no webhook took by the end is logged.
 
 mod facts;
 mod look;
@@ -18,6 +18,7 @@ mod look;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use futures_util::future::join_all;
 use tokio::sync::{Notify, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -31,6 +32,8 @@ use crate::webhook::{Post, SetupError};
 
 /// Alerts are published this often at most.
 const PUBLISH: Duration = Duration::from_millis(100);
+/// How long webhooks may take at the end.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A watchman who has not begun.
 pub struct Watchman {
@@ -75,7 +78,7 @@ impl Watchman {
         let place = watch::Sender::default();
         let post = |webhook| Post::start(webhook, links.clone(), place.subscribe(), Arc::clone(&posted));
         let posts = rules.webhooks.iter().map(post).collect::<Result<_, _>>()?;
-        let filter = history.intern(Filter::parse([("kinds", "commit,ddl"), ("op", "delete,truncate")])?);
+        let filter = history.intern(Filter::parse([("kinds", "change,commit,ddl"), ("op", "delete,truncate")])?);
         let now = now();
         let mut watchman = Self {
             engine: Engine::new(rules, links, now),
@@ -113,11 +116,12 @@ impl Watchman {
             tokio::task::consume_budget().await;
             let publish_at = (self.engine.revision() > self.bulletin.borrow().revision).then_some(published + PUBLISH);
             tokio::select! {
-                () = cancel.cancelled() => return,
+                () = cancel.cancelled() => return self.end().await,
                 _ = tick.tick() => {
                     let now = now();
                     self.tell_status(now);
                     self.engine.passed(now);
+                    self.forget();
                     // Quiet hours may have ended, and what a webhook has not been told for a while may be due.
                     self.mail(now);
                 }
@@ -139,6 +143,14 @@ impl Watchman {
         }
     }
 
+    /// What is known by now is told, as far as that takes no long time.
+    async fn end(mut self) {
+        let now = now();
+        self.look(now);
+        self.publish(now);
+        join_all(self.posts.into_iter().map(|post| post.close(PATIENCE))).await;
+    }
+
     fn tell_status(&mut self, now: Moment) {
         let status = Arc::clone(&self.published.status.borrow());
         self.engine.watched(&facts::watch(&status, now.instant), now);
@@ -154,7 +166,14 @@ impl Watchman {
         self.published.status.borrow().state_at(now.instant) == pipeline::State::Live
     }
 
+    /// What has left the history cannot be undone any more.
+    fn forget(&mut self) {
+        let history = &self.history;
+        self.engine.forget(|transaction| transaction.id.parse().is_ok_and(|id| history.keeps(&id)));
+    }
+
     fn publish(&mut self, now: Moment) {
+        self.forget();
         for alert in self.engine.take_news() {
             log(&alert);
         }

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use hyper::Uri;
 
 use crate::alerts::{Source, Webhook};
+use crate::http::{Host, NoRoots};
 
 /// A webhook that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -45,22 +46,20 @@ pub enum SetupError {
         webhook: String,
     },
     /// The operating system trusts nobody.
-    #[error("webhook {webhook:?}: the system's trusted certificates cannot be read; install them (ca-certificates)")]
+    #[error("webhook {webhook:?}: {source}")]
     NoRoots {
         /// Which webhook.
         webhook: String,
+        /// What to do.
+        source: NoRoots,
     },
 }
 
 /// Where a webhook's messages go. Prints nothing but the host.
 #[derive(Clone)]
 pub struct Address {
-    pub(super) secure: bool,
-    pub(super) host: String,
-    pub(super) port: u16,
-    /// Host and port, as the `Host` header has them.
-    pub(super) authority: String,
-    pub(super) path: String,
+    pub(super) host: Host,
+    pub(super) path: Uri,
     pub(super) key: Option<ring::hmac::Key>,
 }
 
@@ -73,12 +72,8 @@ impl Address {
         let name = || webhook.name.clone();
         let not_a_url = || SetupError::NotAUrl { webhook: name() };
         let uri: Uri = read(&webhook.name, &webhook.url)?.trim().parse().map_err(|_| not_a_url())?;
-        let secure = match uri.scheme_str() {
-            Some("http") => false,
-            Some("https") => true,
-            _ => return Err(not_a_url()),
-        };
-        let authority = uri.authority().filter(|authority| !authority.as_str().contains('@')).ok_or_else(not_a_url)?;
+        let host = Host::of(&uri).ok_or_else(not_a_url)?;
+        let path = uri.path_and_query().map_or("/", |path| path.as_str()).parse().map_err(|_| not_a_url())?;
         let key = match &webhook.secret {
             None => None,
             Some(secret) => {
@@ -86,25 +81,18 @@ impl Address {
                 Some(signing_key(secret.trim()).ok_or_else(|| SetupError::Secret { webhook: name() })?)
             }
         };
-        Ok(Self {
-            secure,
-            host: authority.host().trim_matches(['[', ']']).to_owned(),
-            port: authority.port_u16().unwrap_or(if secure { 443 } else { 80 }),
-            authority: authority.to_string(),
-            path: uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
-            key,
-        })
+        Ok(Self { host, path, key })
     }
 
     /// Whom it leads to.
     pub fn host(&self) -> &str {
-        &self.host
+        &self.host.name
     }
 }
 
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Address").field("host", &self.host).finish_non_exhaustive()
+        f.debug_struct("Address").field("host", &self.host.name).finish_non_exhaustive()
     }
 }
 

@@ -1,31 +1,16 @@
 //! Why a message was not taken.
 
-use std::io;
 use std::time::Duration;
+
+use crate::http;
 
 /// A try that failed. None of these tells more of the address than its host.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// Nobody there.
-    #[error("cannot connect to {host}: {source}")]
-    Connect {
-        /// Where to.
-        host: String,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// Connected, but not to whom it should be.
-    #[error("no TLS with {host}: {source}")]
-    Tls {
-        /// Where to.
-        host: String,
-        /// What is wrong.
-        source: io::Error,
-    },
-    /// The connection failed, or what came was not HTTP.
-    #[error("the connection failed: {0}")]
-    Http(#[from] hyper::Error),
-    /// No answer.
+    /// There was no answer.
+    #[error(transparent)]
+    Http(#[from] http::Error),
+    /// There was none in time.
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
     /// The answer leads elsewhere.

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::alerts::{Alert, Format, Links, Place, State};
+use crate::alerts::{Alert, Format, Links, Place, State, Undo};
 
 /// The body of a message about `alert`, in this database if that is known.
 pub(super) fn body(format: Format, alert: &Alert, links: &Links, place: Option<&Place>) -> Bytes {
@@ -36,9 +36,19 @@ fn as_slack(alert: &Alert, links: &Links, place: Option<&Place>) -> String {
     let rule = escaped(&alert.rule);
     let mut text = format!("{head}{place} · {rule}: {}{times}", escaped(&alert.text));
     if let Some(link) = alert.link(links) {
-        text.push_str(&format!("\n<{link}|the transaction>"));
+        let undo = alert.undo.as_ref().filter(|_| alert.state == State::Firing).map_or_else(String::new, as_words);
+        text.push_str(&format!("\n<{link}|the transaction>{}", escaped(&undo)));
     }
     text
+}
+
+fn as_words(Undo { restores, reason }: &Undo) -> String {
+    let why = reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+    match restores {
+        Some(true) => " · can be undone".to_owned(),
+        Some(false) => format!(" · cannot all be undone{why}"),
+        None => String::new(),
+    }
 }
 
 /// What Slack would take for markup: <https://api.slack.com/reference/surfaces/formatting#escaping>.

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! Invariants:
-//! - A message is sent once or more, never less unless that is said in [`Health`](crate::alerts::Health). Its id is the same at every try.
+//! - A message is sent once or more, never less unless that is said in [`Health`](crate::alerts::Health) or, at the end of the process, in
+//!   the log. Its id is the same at every try.
 //! - Nothing is followed: an answer that leads elsewhere is a failure. A signed message goes to the address in the file, or nowhere.
 //! - The address and the secret are never printed or logged; of the address only the host is. Nor is what a receiver answers,
 //!   because it may repeat them.

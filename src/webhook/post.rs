@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{Notify, watch};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::address::{Address, SetupError};
 use super::error::SendError;
@@ -25,7 +26,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Post {
     shared: Arc<Shared>,
-    _stop: tokio_util::sync::DropGuard,
+    /// Nothing more will come.
+    closing: CancellationToken,
+    task: AbortOnDropHandle<()>,
 }
 
 #[derive(Debug)]
@@ -45,6 +48,7 @@ struct Postman {
     webhook: Webhook,
     links: Links,
     place: watch::Receiver<Option<Place>>,
+    closing: CancellationToken,
 }
 
 impl Post {
@@ -73,11 +77,11 @@ impl Post {
         };
         let (queue, filled, health) = (Mutex::default(), Notify::new(), watch::Sender::new(health));
         let shared = Arc::new(Shared { queue, filled, health, changed });
-        let stop = CancellationToken::new();
-        let postman = Postman { shared: Arc::clone(&shared), sender, webhook: webhook.clone(), links, place };
-        let until = stop.clone();
-        tokio::spawn(async move { until.run_until_cancelled(postman.run()).await });
-        Ok(Self { shared, _stop: stop.drop_guard() })
+        let closing = CancellationToken::new();
+        let (webhook, until) = (webhook.clone(), closing.clone());
+        let postman = Postman { shared: Arc::clone(&shared), sender, webhook, links, place, closing: until };
+        let task = AbortOnDropHandle::new(tokio::spawn(postman.run()));
+        Ok(Self { shared, closing, task })
     }
 
     /// Has the webhook told of this alert. Never waits.
@@ -88,6 +92,18 @@ impl Post {
         }
         self.shared.note(|health| health.dropped += u64::from(dropped));
         self.shared.filled.notify_one();
+    }
+
+    /// Nothing more will be sent: what waits is tried once more, now, and then as long as `patience` lasts. How many alerts were not
+    /// delivered is logged.
+    pub async fn close(self, patience: Duration) {
+        self.closing.cancel();
+        // Whether it came to an end by itself or not, the queue tells what is left.
+        let _ = timeout(patience, self.task).await;
+        let (untold, Health { name, host, .. }) = (self.shared.queue().untold(), &*self.shared.health.borrow());
+        if untold > 0 {
+            tracing::warn!(webhook = name, host, alerts = untold, "alerts could not be delivered before the end, and are lost");
+        }
     }
 
     /// How it does.
@@ -117,9 +133,24 @@ impl Postman {
         loop {
             let next = self.shared.queue().pop();
             match next {
-                Some(alert) => self.deliver(alert).await,
-                None => self.shared.filled.notified().await,
+                Some(alert) => {
+                    self.deliver(alert).await;
+                    self.shared.queue().done();
+                }
+                None if self.closing.is_cancelled() => return,
+                None => {
+                    self.closing.run_until_cancelled(self.shared.filled.notified()).await;
+                }
             }
+        }
+    }
+
+    /// Waits before the next try. That nothing more will come cuts it short, once.
+    async fn pause(&self, pause: Duration) {
+        if self.closing.is_cancelled() {
+            sleep(pause).await;
+        } else {
+            self.closing.run_until_cancelled(sleep(pause)).await;
         }
     }
 
@@ -159,7 +190,7 @@ impl Postman {
                 SendError::NotNow { retry_after, .. } => retry_after.unwrap_or_default().min(LONGEST_PAUSE),
                 _ => Duration::ZERO,
             };
-            sleep(backoff.next_pause().max(asked)).await;
+            self.pause(backoff.next_pause().max(asked)).await;
         }
     }
 }

@@ -10,36 +10,54 @@ pub(super) const MOST: usize = 100;
 
 /// Alerts of which a webhook is to be told, oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Queue(VecDeque<Arc<Alert>>);
+pub(super) struct Queue {
+    waiting: VecDeque<Arc<Alert>>,
+    /// The id of the one that is being sent.
+    in_hand: Option<String>,
+}
 
 impl Queue {
     /// Puts one in; true when another had to go for it.
     pub(super) fn push(&mut self, alert: Arc<Alert>) -> bool {
         // What was to be told of it is not true any more.
-        if let Some(waiting) = self.0.iter_mut().find(|waiting| waiting.id == alert.id) {
+        if let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.id == alert.id) {
             *waiting = alert;
             return false;
         }
-        self.0.push_back(alert);
-        let full = self.0.len() > MOST;
+        self.waiting.push_back(alert);
+        let full = self.waiting.len() > MOST;
         if full {
-            self.0.pop_front();
+            self.waiting.pop_front();
         }
         full
     }
 
+    /// Takes the oldest in hand, in place of what was.
     pub(super) fn pop(&mut self) -> Option<Arc<Alert>> {
-        self.0.pop_front()
+        let next = self.waiting.pop_front();
+        self.in_hand = next.as_ref().map(|alert| alert.id.clone());
+        next
+    }
+
+    /// What is in hand needs to be sent no more.
+    pub(super) fn done(&mut self) {
+        self.in_hand = None;
+    }
+
+    /// Alerts that are yet to be told, the one in hand too.
+    pub(super) fn untold(&self) -> usize {
+        let waits_anew = |id: &String| self.waiting.iter().any(|alert| alert.id == *id);
+        self.waiting.len() + usize::from(self.in_hand.as_ref().is_some_and(|id| !waits_anew(id)))
     }
 
     /// Something newer about this alert, if that has come.
     pub(super) fn take(&mut self, id: &str) -> Option<Arc<Alert>> {
-        let index = self.0.iter().position(|waiting| waiting.id == id)?;
-        self.0.remove(index)
+        let index = self.waiting.iter().position(|waiting| waiting.id == id)?;
+        self.waiting.remove(index)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.waiting.len()
     }
 }
 
@@ -61,6 +79,20 @@ mod tests {
         }
         let waiting: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|alert| (alert.id.clone(), alert.times)).collect();
         assert_eq!(waiting, [("1".to_owned(), 2), ("2".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn what_is_in_hand_is_untold_until_it_is_done() {
+        let mut queue = Queue::default();
+        queue.push(alert(1, 1));
+        queue.push(alert(2, 1));
+        queue.pop();
+        assert_eq!((queue.len(), queue.untold()), (1, 2));
+        queue.push(alert(1, 2));
+        assert_eq!(queue.untold(), 2, "it is one alert still");
+        queue.take("1");
+        queue.done();
+        assert_eq!(queue.untold(), 1);
     }
 
     #[test]

@@ -43,7 +43,15 @@ async fn a_file_is_checked() -> Result<()> {
     // What it prints is a file.
     let (_folder, path) = file(&printed)?;
     let (success, printed, said) = run(&["alerts", "check", &path]).await?;
-    ensure!(success && printed.lines().next() == Some("rule     critical  count_zero (count_zero)"), "{printed}{said}");
+    ensure!(success && printed.lines().next() == Some("rule     critical  count_zero"), "{printed}{said}");
+
+    // As `serve` would not begin with it.
+    let webhooks = "[[webhook]]\nname = \"ops\"\nurl = \"https://ops.example.org/in?token=secret\"\n\
+        [[webhook]]\nname = \"slack\"\nurl = \"hooks.slack.example/services/secret\"\nformat = \"slack\"\n";
+    let (_folder, path) = file(webhooks)?;
+    let (success, printed, said) = run(&["alerts", "check", &path]).await?;
+    ensure!(!success && said.contains("webhook \"slack\": its address is not a URL"), "{said}");
+    ensure!(printed.contains("ops (to ops.example.org)") && !(printed + &said).contains("secret"), "{said}");
 
     let (_folder, path) = file("[[rule]]\nkind = \"count_zero\"\nfrom_row = 3\n")?;
     for arguments in [&["alerts", "check", &path][..], &["serve", "--listen", "127.0.0.1:0", "--alerts", &path]] {

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use pgvigil::commands::setup::{SetupOptions, setup};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::scene::{Scene, app};
 use crate::support::{DDL_MESSAGES, PATIENCE, Proxy, a_major, on_every_major, wait_for};
@@ -68,6 +68,43 @@ async fn dropped_and_truncated_tables_are_told(major: u32) -> Result<()> {
     Ok(())
 }
 
+/// What the only alert that fires says of undo.
+async fn undo(scene: &Scene) -> Result<(Value, String)> {
+    let undo = scene.fires("protected_table").await?["undo"].clone();
+    Ok((undo["restores"].clone(), undo["reason"].as_str().unwrap_or_default().to_owned()))
+}
+
+#[tokio::test]
+async fn whether_undo_restores_is_what_the_history_holds() -> Result<()> {
+    let before = r#"ALTER TABLE "User" REPLICA IDENTITY FULL; ALTER TABLE "User" ADD photo text;
+        UPDATE "User" SET photo = repeat('x', 5000) WHERE id = 2"#;
+    let (cluster, database) = app(a_major(), before).await?;
+    let url = cluster.url("app");
+    let rules = "[[rule]]\nkind = \"protected_table\"\ntables = [\"User\"]\n";
+    let scene = Scene::of(cluster, database, &url, rules, &["--max-value", "1KiB", "--history-memory", "1MiB"], &[]).await?;
+    scene.database.run(r#"DELETE FROM "User" WHERE id = 1"#).await?;
+    let (restores, reason) = undo(&scene).await?;
+    ensure!(restores == true, "{reason}");
+
+    // The table is as it was, but a value was too long to be kept.
+    scene.database.run(r#"DELETE FROM "User" WHERE id <= 3"#).await?;
+    let cut = async || Ok(undo(&scene).await?.1.contains("--max-value").then_some(()));
+    wait_for("the value that is missing to be said", PATIENCE, cut).await?;
+
+    scene.database.run(r#"DELETE FROM "User" WHERE id = 4"#).await?;
+    wait_for("a whole row", PATIENCE, async || Ok((undo(&scene).await?.0 == true).then_some(()))).await?;
+    // It goes from the history, and nothing else happens to the table.
+    let mut stream = scene.pgvigil.websocket("kinds=alert").await?;
+    scene.database.run("DELETE FROM game; INSERT INTO game SELECT generate_series(1, 20000)").await?;
+    let told = stream.until("what is gone", |object| object["type"] == "alert" && object["undo"]["restores"] == false).await?;
+    let alert = told.last().context("an alert")?;
+    ensure!(alert["times"] == 3 && alert["state"] == "firing", "{alert}");
+    ensure!(alert["undo"]["reason"].as_str().is_some_and(|reason| reason.contains("no longer holds")), "{alert}");
+    let tx = alert["tx"]["id"].as_str().context("a transaction")?;
+    ensure!(scene.pgvigil.get(&format!("/api/v1/transactions/{tx}")).await?.status() == 410);
+    Ok(())
+}
+
 #[tokio::test]
 async fn who_it_was_is_told_where_it_is_attributed() -> Result<()> {
     let (cluster, mut database) = app(a_major(), "DROP PUBLICATION pgvigil").await?;
@@ -77,7 +114,7 @@ async fn who_it_was_is_told_where_it_is_attributed() -> Result<()> {
         [[rule]]\nkind = \"mass_delete\"\nrows = 1\nexcept_actors = [\"archiver\"]\n\
         [[rule]]\nname = \"by the archiver\"\nkind = \"mass_delete\"\nrows = 1\nactors = [\"archiver\"]\n";
     let url = cluster.url("app");
-    let scene = Scene::of(cluster, database, &url, rules, &[]).await?;
+    let scene = Scene::of(cluster, database, &url, rules, &[], &[]).await?;
     scene.database.run("SET application_name = 'archiver'").await?;
     scene.database.run(r#"DELETE FROM "User" WHERE email LIKE 'confidential%'"#).await?;
     let alert = scene.fires("count_zero").await?;
@@ -114,7 +151,7 @@ async fn what_changed_while_nobody_watched_is_told_and_is_no_fall() -> Result<()
     let mut proxy = Proxy::start(cluster.port()).await?;
     let url = proxy.url(&cluster.url("app"));
     let rules = "defaults = true\n[[rule]]\nkind = \"not_live\"\nfor = \"1s\"\n";
-    let scene = Scene::of(cluster, database, &url, rules, &[]).await?;
+    let scene = Scene::of(cluster, database, &url, rules, &[], &[]).await?;
 
     // The start may have taken longer than the rule allows.
     wait_for("nothing to fire", PATIENCE, async || Ok(scene.active().await?.is_empty().then_some(()))).await?;

@@ -109,7 +109,12 @@ async fn converse(
     let mut stream = BufReader::new(stream);
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
-        anyhow::ensure!(stream.read_line(&mut head).await? > 0, "closed");
+        match stream.read_line(&mut head).await {
+            Ok(0) => anyhow::bail!("closed"),
+            Ok(_) => {}
+            // It is no text, so it is no HTTP.
+            Err(_) => return Ok(stream.write_all(b"HTTP/1.1 400 X\r\ncontent-length: 0\r\n\r\n").await?),
+        }
     }
     let mut request = Received { head, body: String::new() };
     let mut body = vec![0; request.header("content-length").context("a length")?.parse()?];

@@ -48,19 +48,20 @@ impl Scene {
     pub(crate) async fn new(major: u32, rules: &str, before: &str) -> Result<Self> {
         let (cluster, database) = app(major, before).await?;
         let url = cluster.url("app");
-        Self::of(cluster, database, &url, rules, &[]).await
+        Self::of(cluster, database, &url, rules, &[], &[]).await
     }
 
-    /// pgvigil watches what is at `url`, and every count is known.
+    /// pgvigil watches what is at `url`, with these flags, and every count is known.
     pub(crate) async fn of(
         cluster: Cluster,
         database: Database,
         url: &str,
         rules: &str,
+        flags: &[&str],
         environment: &[(&str, &str)],
     ) -> Result<Self> {
         let (_folder, path) = file(rules)?;
-        let pgvigil = Pgvigil::serve_with(url, &["--alerts", &path], environment).await?;
+        let pgvigil = Pgvigil::serve_with(url, &[&["--alerts", &path], flags].concat(), environment).await?;
         let scene = Scene { _cluster: cluster, database, pgvigil, _folder };
         scene.is_evaluating().await?;
         Ok(scene)

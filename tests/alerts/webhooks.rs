@@ -65,14 +65,14 @@ async fn slack_takes_its_own_shape_and_no_secret_is_told() -> Result<()> {
     let (cluster, database) = app(a_major(), "").await?;
     let (address, watched) = (receiver.url("/services/T0/B0/tokentoken"), cluster.url("app"));
     let environment = [("SLACK_URL", address.as_str()), ("SLACK_SECRET", "signsign"), ("PGVIGIL_LOG", "trace")];
-    let scene = Scene::of(cluster, database, &watched, &rules, &environment).await?;
+    let scene = Scene::of(cluster, database, &watched, &rules, &[], &environment).await?;
     scene.database.run(DELETE).await?;
 
     let message = receiver.has_received(1).await?.remove(0);
     let told = message.json()?;
     let text = told["text"].as_str().context("a text")?;
     assert!(text.starts_with("*critical* · app · count_zero: User fell from 22 to 0: 22 rows deleted"), "{text}");
-    assert!(text.contains("/?tx="), "{text}");
+    assert!(text.contains("/?tx=") && text.contains(" · cannot all be undone: the log holds only the keys"), "{text}");
     let health = scene.webhook("slack", "it was refused", |webhook| webhook["failed"] == 1).await?;
     assert_eq!((&health["failing"], &health["last_failure"]["given_up"]), (&json!(true), &json!(true)));
     assert_eq!(health["last_failure"]["error"], "refused with 404; is the address the right one?");
@@ -138,7 +138,30 @@ async fn one_that_hangs_or_is_gone_delays_no_other() -> Result<()> {
     // Nor does it hold up the end.
     let stopping = Instant::now();
     scene.pgvigil.stop().await?;
-    ensure!(stopping.elapsed() < Duration::from_secs(5), "{:?}", stopping.elapsed());
+    ensure!(stopping.elapsed() < Duration::from_secs(8), "{:?}", stopping.elapsed());
+    // What could not be delivered is said.
+    let logged = scene.pgvigil.stderr();
+    for name in ["hangs", "trickles", "gone"] {
+        ensure!(logged.lines().any(|line| line.contains("are lost") && line.contains(name)), "{name}: {logged}");
+    }
+    ensure!(!logged.lines().any(|line| line.contains("are lost") && line.contains("good")), "{logged}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_waits_at_the_end_is_tried_once_more() -> Result<()> {
+    // The pause that is asked for is longer than anybody waits who ends a process.
+    let receiver = Receiver::start(Manner::Answer(503, "retry-after: 60\r\n")).await?;
+    let mut scene = Scene::new(a_major(), &(RULE.to_owned() + &webhook("ops", &receiver.url("/secret"), "")), "").await?;
+    scene.database.run(DELETE).await?;
+    receiver.has_received(1).await?;
+    scene.webhook("ops", "it waits", |webhook| webhook["failing"] == true).await?;
+    receiver.behave(TAKE);
+    scene.pgvigil.stop().await?;
+    let received = receiver.received();
+    ensure!(received.len() == 2 && received[1].json()?["rule"] == "count_zero", "{received:?}");
+    let logged = scene.pgvigil.stderr();
+    ensure!(!logged.contains("are lost") && !logged.contains("/secret"), "{logged}");
     Ok(())
 }
 
@@ -168,17 +191,22 @@ async fn a_receiver_behind_tls_is_one_that_the_system_trusts() -> Result<()> {
     trusted.write_all(certified.cert.pem().as_bytes())?;
     let trusted = trusted.path().to_str().context("a path")?.to_owned();
 
+    let plain = Receiver::start(TAKE).await?;
     let rules = RULE.to_owned()
         + &webhook("named", &format!("https://localhost:{}/", receiver.port), "")
-        + &webhook("misnamed", &format!("https://127.0.0.1:{}/", receiver.port), "");
+        + &webhook("misnamed", &format!("https://127.0.0.1:{}/", receiver.port), "")
+        + &webhook("plain", &plain.url("/").replace("http:", "https:"), "");
     let (cluster, database) = app(a_major(), "").await?;
     let watched = cluster.url("app");
-    let scene = Scene::of(cluster, database, &watched, &rules, &[("SSL_CERT_FILE", &trusted)]).await?;
+    let scene = Scene::of(cluster, database, &watched, &rules, &[], &[("SSL_CERT_FILE", &trusted)]).await?;
     scene.database.run(DELETE).await?;
     scene.webhook("named", "it was taken", |webhook| webhook["delivered"] == 1).await?;
     let health = scene.webhook("misnamed", "it is not trusted", |webhook| webhook["failing"] == true).await?;
     let error = health["last_failure"]["error"].as_str().context("an error")?;
     assert!(error.starts_with("no TLS with 127.0.0.1: invalid peer certificate"), "{error}");
+    let health = scene.webhook("plain", "it speaks no TLS", |webhook| webhook["failing"] == true).await?;
+    let error = health["last_failure"]["error"].as_str().context("an error")?;
+    assert!(error.ends_with("; is it http:// there?"), "{error}");
     assert_eq!(receiver.received().len(), 1);
     Ok(())
 }

@@ -19,7 +19,10 @@ use unlogged::*;
 support::on_every_major!(what_cannot_be_proven_is_said);
 
 async fn what_cannot_be_proven_is_said(major: u32) -> Result<()> {
-    let cluster = cluster_with(major, options().set("max_wal_senders", "50").set("max_replication_slots", "50")).await?;
+    let options = options().set("max_wal_senders", "50").set("max_replication_slots", "50");
+    // A standby that is not there. Only who asks for it waits.
+    let options = options.set("synchronous_standby_names", "nobody").set("synchronous_commit", "local");
+    let cluster = cluster_with(major, options).await?;
     play_all!(
         cluster,
         major,
@@ -37,6 +40,7 @@ async fn what_cannot_be_proven_is_said(major: u32) -> Result<()> {
             operations_left_out_for_a_moment,
             table_left_out_for_a_moment,
             table_left_out_within_a_transaction,
+            table_left_out_by_a_commit_that_waits,
             table_out_of_a_published_schema_for_a_moment,
             partition_detached_for_a_moment,
             publication_dropped,

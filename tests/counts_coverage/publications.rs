@@ -4,7 +4,7 @@ use anyhow::Result;
 use pgvigil::cluster::Cluster;
 
 use crate::Stage;
-use crate::support::{DDL_MESSAGES, PATIENCE, Watched};
+use crate::support::{DDL_MESSAGES, PATIENCE, Watched, wait_for};
 
 /// Watches, and waits until all counts are known.
 async fn settled(stage: &Stage) -> Result<Watched> {
@@ -127,6 +127,30 @@ pub(crate) async fn table_left_out_for_a_moment(cluster: &Cluster, major: u32) -
         "INSERT INTO t VALUES (13)",
     ];
     away_for_a_moment(cluster, major, "table_moment", NAMED, &steps).await
+}
+
+/// Committed, streamed, and not to be seen by anyone as long as no synchronous standby has it.
+pub(crate) async fn table_left_out_by_a_commit_that_waits(cluster: &Cluster, major: u32) -> Result<()> {
+    let stage = Stage::set(cluster, major, "table_waits", NAMED).await?;
+    let watched = settled(&stage).await?;
+    let waiting = stage.session().await?;
+    let pid: i32 = waiting.value("SELECT pg_backend_pid()").await?;
+    waiting.run("SET synchronous_commit = on").await?;
+    let leaving = tokio::spawn(async move { waiting.run("ALTER PUBLICATION pgvigil DROP TABLE t").await });
+    wait_for("the commit to wait for a standby", PATIENCE, async || {
+        let event: Option<String> =
+            stage.database.value(&format!("SELECT wait_event FROM pg_stat_activity WHERE pid = {pid}")).await?;
+        Ok((event.as_deref() == Some("SyncRep")).then_some(()))
+    })
+    .await?;
+    stage.database.run("INSERT INTO t VALUES (11), (12); INSERT INTO other VALUES (1)").await?;
+    watched.is_not_wrong(&stage.database).await?;
+    stage.is_shown_without_number(&watched, "public.t", "counting", "altering").await?;
+    watched.pgvigil.wait_for_count("public.other", 1).await?;
+    stage.database.run(&format!("SELECT pg_cancel_backend({pid})")).await?;
+    leaving.await?.ok(); // It is done all the same, with a warning.
+    stage.is_shown_without_number(&watched, "public.t", "uncovered", "not in publication").await?;
+    Ok(())
 }
 
 pub(crate) async fn table_left_out_within_a_transaction(cluster: &Cluster, major: u32) -> Result<()> {

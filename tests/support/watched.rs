@@ -137,6 +137,10 @@ impl Watched {
         let answer = wait_for("counts as of now", PATIENCE, async || {
             let answer = self.pgvigil.json("/api/v1/tables").await?;
             let as_of: Lsn = answer["as_of"]["lsn"].as_str().context("as_of")?.parse()?;
+            if as_of < behind {
+                // Many ask at once, and the answer is long.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
             Ok((as_of >= behind).then_some(answer))
         });
         let answer = answer.await?;

@@ -57,9 +57,16 @@ async fn it_prints_and_applies_after_a_dry_run() -> Result<()> {
     ensure!(code == 0 && shown.ends_with("Done.\n"), "{code} {shown} {said}");
     same(&scene.contents(None).await?, &before)?;
 
+    scene.told_all().await?;
+    let (code, shown, said) = undo(&scene, &scene.url, &["--tx", &tx, "--apply"]).await?;
+    ensure!(
+        code == 0 && shown.contains("8 are as they were already") && shown.ends_with("Nothing is left to be changed.\n"),
+        "{code} {shown} {said}"
+    );
+
     scene.database.run("UPDATE parent SET v = 'since' WHERE id = 1").await?;
     let (code, shown, said) = undo(&scene, &scene.url, &["--tx", &tx, "--apply", "--yes"]).await?;
-    ensure!(code == 7 && said.contains("left alone: 1"), "{code} {shown} {said}");
+    ensure!(code == 7 && said.contains("1 row not: changed later, and left as it is (by "), "{code} {shown} {said}");
     Ok(())
 }
 
@@ -72,6 +79,10 @@ async fn what_cannot_be_brought_back_is_its_exit_code() -> Result<()> {
     ensure!(code == 7 && said.contains("REPLICA IDENTITY FULL") && printed.contains("1 of 2 rows"), "{code} {printed} {said}");
     let (code, _, said) = undo(&scene, &scene.url, &["--tx", "k3-0-1"]).await?;
     ensure!(code == 1 && said.contains("no such transaction"), "{code} {said}");
+    let (code, _, said) = undo(&scene, &scene.url, &["--tx", &tx, "--table", "Child"]).await?;
+    ensure!(code == 1 && said.contains("There is no table public.Child. Is it public.child?"), "{code} {said}");
+    let (code, _, said) = undo(&scene, &scene.url, &["--since", "yesterday"]).await?;
+    ensure!(code == 2 && said.contains("how long ago such as 10m"), "{code} {said}");
     // What was changed before the history begins is not known.
     let (code, _, said) = undo(&scene, &scene.url, &["--since", "2020-01-01T00:00:00Z", "--table", "child"]).await?;
     ensure!(code == 7 && said.contains("may not reach back"), "{code} {said}");

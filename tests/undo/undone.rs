@@ -57,6 +57,19 @@ impl Scene {
         .await
     }
 
+    /// Waits until all that was committed is told.
+    pub(crate) async fn told_all(&self) -> Result<()> {
+        let database = &self.database;
+        database.run("BEGIN; SELECT pg_logical_emit_message(true, 'test', '')").await?;
+        let xid: String = database.value("SELECT pg_current_xact_id()::text").await?;
+        database.run("COMMIT").await?;
+        wait_for("the message to be told", PATIENCE, async || {
+            let page = self.pgvigil.json(&format!("/api/v1/events?kinds=message&limit=1&xid={xid}")).await?;
+            Ok(page["events"][0]["type"].is_string().then_some(()))
+        })
+        .await
+    }
+
     /// What `GET …/undo` says.
     pub(crate) async fn undo(&self, tx: &str) -> Result<Value> {
         self.pgvigil.json(&format!("/api/v1/transactions/{tx}/undo")).await

@@ -1,5 +1,5 @@
 /**
- * One transaction under investigation: what is known of it, a page of its rows, and the SQL that reverses it.
+ * One transaction under investigation: what is known of it, a page of its rows, and what of it can be brought back.
  *
  * All of it is history: nothing here changes when the database does. Only one page of rows is held, however large the transaction was.
  *

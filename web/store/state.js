@@ -106,13 +106,16 @@
  * @property {number|null} rows
  * @property {string[]} columns
  * @property {boolean} partial  rows come back without these columns
+ * @property {string[]} [by]    the transactions that changed it later
  * @property {string} detail
  *
  * @typedef {object} Coverage
  * @property {boolean} complete
  * @property {number} rows
  * @property {number} restorable
- * @property {{schema: string, name: string, inserted: number, updated: number, deleted: number, restorable: number, missing: Missing[], triggers: string[]}[]} tables
+ * @property {number} [already]  rows that are as they were already
+ * @property {string[]} [notes]
+ * @property {{schema: string, name: string, inserted: number, updated: number, deleted: number, truncated?: number|null, restorable: number, missing: Missing[], triggers: string[]}[]} tables
  * @property {string[]} warnings
  *
  * @typedef {object} Cascade  Rows that one row took along by one foreign key.
@@ -122,7 +125,7 @@
  * @property {string} table
  * @property {string[]} rows       their events
  *
- * @typedef {{phase: 'asked'} | {phase: 'known', sql: string, coverage: Coverage, cascades: Cascade[]} | {phase: 'failed', problem: ProblemText}} UndoState
+ * @typedef {{phase: 'asked'} | {phase: 'known', coverage: Coverage, cascades: Cascade[]} | {phase: 'failed', problem: ProblemText}} UndoState
  *
  * @typedef {object} Investigation  One transaction, as the history has it.
  * @property {string} tx

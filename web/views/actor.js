@@ -20,7 +20,7 @@ export function nameOf({ session_user: login, current_user: role, application_na
 /** All that is known, on one line. @param {Actor} actor */
 function everything({ session_user: login, current_user: role, application_name: application, client_addr: address, pid, source }) {
   const facts = [['logged in as', login], ['role', role], ['application', application], ['from', address], ['server process', pid]];
-  const told = source === 'trigger' ? 'told by pgvigil’s triggers' : 'the application’s own word';
+  const told = { trigger: 'told by pgvigil’s triggers', annotation: 'the application’s own word', activity: 'seen among the server’s sessions' }[source];
   return [...facts.filter(([, value]) => value).map((fact) => fact.join(' ')), told].join(' · ');
 }
 

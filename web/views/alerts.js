@@ -12,6 +12,7 @@ import { firing, isAcknowledged, lastOf, resolved } from '../store/alerts.js';
 import { whoNode } from './actor.js';
 import { shortNodes, shortText } from './alert.js';
 import { h, part, set, setChildren, setText, shape } from './dom.js';
+import { breakable } from './words.js';
 
 /**
  * @param {{investigate: (tx: string) => void, acknowledge: (id: string) => void, close: () => void}} on
@@ -79,7 +80,7 @@ function alertNode(alert, acknowledged, on) {
   const acknowledge = firing && !acknowledged && h('button', { class: 'action', type: 'button', 'aria-label': `Acknowledge ${shortText(alert)}` }, 'Acknowledge');
   if (acknowledge) acknowledge.addEventListener('click', () => on.acknowledge(alert.id));
   const head = h('h3', 'alert-head', shape(firing ? `severity-${severity}` : 'done'), h('span', 'severity', firing ? severity : 'resolved'), h('span', 'alert-short', ...shortNodes(alert)));
-  const said = text && text !== shortText(alert) && h('p', 'alert-said', sentence(text));
+  const said = text && text !== shortText(alert) && h('p', 'alert-said', ...breakable(sentence(text)));
   const blindness = blind.length > 0 && h('p', 'alert-blind', `Cannot evaluate ${blind.join(', ')}.`);
   const actions = (investigate || acknowledge || acknowledged) && h('p', 'actions', investigate, acknowledge, acknowledged && firing && h('span', 'note', 'acknowledged on this page'));
   return h('li', { class: 'alert', 'data-severity': severity, 'data-state': state }, head, said, blindness, h('p', 'facts', ...factNodes(alert)), actions);
@@ -116,6 +117,6 @@ function webhookNode({ name, host, delivered, failed, dropped = 0, waiting = 0, 
 
 /** @param {string} text */
 function sentence(text) {
-  const first = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?]$/.test(first) ? first : `${first}.`;
+  // It may begin with the name of a table, so its case is left alone.
+  return /[.!?]$/.test(text) ? text : `${text}.`;
 }

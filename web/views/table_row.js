@@ -14,6 +14,7 @@ import { h, set, setText, shape } from './dom.js';
 import { flash } from './flash.js';
 import { behind } from './header.js';
 import { Sparkline } from './sparkline.js';
+import { setName } from './words.js';
 
 const KINDS = {
   table: '',
@@ -64,7 +65,7 @@ export class TableRow {
   #drawName({ table, depth, children, folded, selected }) {
     set(this.element, { 'data-table': qualified(table), 'data-depth': depth || null, 'data-children': children > 0 });
     setText(this.schema, table.schema === 'public' ? '' : `${table.schema}.`);
-    setText(this.label, table.name);
+    setName(this.label, table.name);
     setText(this.kind, KINDS[table.kind] ?? '');
     set(this.nameButton, { 'aria-pressed': String(selected) });
     this.foldButton.hidden = children === 0;

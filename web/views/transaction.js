@@ -14,18 +14,19 @@ import { copyButton } from './copy.js';
 import { h, part, set, setChildren, setText } from './dom.js';
 import { tableNodes, whoNodes } from './transaction_facts.js';
 import { rowsNodes } from './transaction_rows.js';
-import { undoNodes } from './transaction_undo.js';
+import { undoJump, undoNodes } from './transaction_undo.js';
+import { setName } from './words.js';
 
 /**
- * @param {{close: () => void, turn: (from: number) => void, again: () => void, json: (investigation: Investigation) => Promise<string>}} on
+ * @param {{close: () => void, turn: (from: number) => void, again: () => void, json: (investigation: Investigation) => Promise<string>, sql: (investigation: Investigation) => Promise<string>}} on
  */
 export function createTransaction(on) {
   /** @type {Investigation|null} */
   let drawn = null;
   /** @type {Element|null} */
   let openedBy = null;
-  const sections = ['problem', 'tables', 'who', 'undo', 'rows'].map((name) => new Section(name));
-  const [problem, tables, who, undo, rows] = sections;
+  const sections = ['jump', 'problem', 'tables', 'who', 'undo', 'rows'].map((name) => new Section(name));
+  const [jump, problem, tables, who, undo, rows] = sections;
   part('transaction-close').addEventListener('click', on.close);
   part('transaction-actions').append(
     copyButton('Copy link', () => location.href, 'quiet'),
@@ -51,14 +52,15 @@ export function createTransaction(on) {
     const { commit, rows: page, from, to, kept, truncates, turning, undo: found } = investigation;
     setText(part('transaction-xid'), commit ? `tx ${commit.tx.xid}` : '');
     part('transaction-when').replaceChildren(...(commit ? whenNodes(commit.tx.time) : []));
-    setText(part('transaction-lead'), commit ? leadText(commit) : investigation.problem ? '' : 'Looking for it …');
+    setName(part('transaction-lead'), commit ? leadText(commit) : investigation.problem ? '' : 'Looking for it …');
     set(part('transaction-actions'), { hidden: commit === null });
     const tableOf = (/** @type {number} */ oid) => known.byOid.get(oid);
     const cascades = found.phase === 'known' ? found.cascades : null;
+    jump.draw([commit, found, investigation.problem], () => (commit ? undoJump(found, () => part('transaction-undo').scrollIntoView({ block: 'start' })) : []));
     problem.draw([investigation.problem], () => problemNodes(investigation, on.again));
     tables.draw([commit, truncates], () => tableNodes(investigation));
     who.draw([commit, page], () => whoNodes(investigation));
-    undo.draw([commit, found, investigation.problem], () => (commit ? undoNodes(investigation) : []));
+    undo.draw([commit, found, investigation.problem], () => (commit ? undoNodes(investigation, () => on.sql(investigation)) : []));
     set(part('transaction-rows'), { 'aria-busy': turning });
     rows.draw([commit, page, from, to, kept, cascades], () => rowsNodes(investigation, cascades ?? [], tableOf, on.turn));
     if (turned) part('transaction-rows').scrollIntoView({ block: 'start' });

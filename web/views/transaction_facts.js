@@ -10,6 +10,7 @@ import { beforeAndAfter, statements } from '../store/investigation.js';
 import { factNodes } from './actor.js';
 import { copyButton } from './copy.js';
 import { h } from './dom.js';
+import { breakable } from './words.js';
 
 /** Tables listed. */
 const TABLES_SHOWN = 50;
@@ -38,7 +39,7 @@ function tableRow(totals, truncates) {
     inserts > 0 && h('span', 'insert', `+${count(inserts)} inserted`),
     updates > 0 && h('span', 'update', `~${count(updates)} updated`),
   ];
-  const label = h('th', { scope: 'row' }, h('span', 'schema', schema === 'public' ? '' : `${schema}.`), name);
+  const label = h('th', { scope: 'row' }, h('span', 'schema', schema === 'public' ? '' : `${schema}.`), ...breakable(name));
   return h('tr', { 'data-emptied': after === 0 && before !== 0 }, label, number(before), number(after), h('td', 'done', ...done));
 }
 

@@ -11,8 +11,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::table::{Count, Last};
-use super::{Cause, Engine};
+use super::Engine;
+use super::table::{Count, Last, Past};
+use super::takers::Takers;
 use crate::alerts::board::{Clearing, Key, Report, Target};
 use crate::alerts::condition::{Condition, Kind};
 use crate::alerts::fact::{Moment, TableChange, TableCount};
@@ -28,7 +29,7 @@ enum Held {
 
 impl Engine {
     /// The count of a table after a transaction.
-    pub(super) fn count_after(&mut self, change: &TableChange, why: Option<&Cause>, now: Moment) {
+    pub(super) fn count_after(&mut self, change: &TableChange, why: Option<&Takers>, now: Moment) {
         let Some(after) = change.count else {
             return self.lose(change.oid, now);
         };
@@ -47,7 +48,7 @@ impl Engine {
             }
             return;
         };
-        let why = self.tables.get(&table.oid).and_then(|known| known.cause.clone());
+        let why = self.tables.get(&table.oid).and_then(|known| known.takers.clone());
         self.moved(table.oid, None, rows, why.as_ref(), now);
         self.board.counted(table.oid, rows, now);
     }
@@ -60,7 +61,7 @@ impl Engine {
     }
 
     /// A table has `after` rows; right before that it had `before`, if that is known.
-    fn moved(&mut self, oid: u32, before: Option<i64>, after: i64, why: Option<&Cause>, now: Moment) {
+    fn moved(&mut self, oid: u32, before: Option<i64>, after: i64, why: Option<&Takers>, now: Moment) {
         let Some(known) = self.tables.get_mut(&oid) else { return };
         let was = std::mem::replace(&mut known.count, Count::Known(after));
         self.unknown.remove(&oid);
@@ -94,9 +95,7 @@ impl Engine {
     fn begin(&mut self, oid: u32, rows: i64, now: Moment) {
         self.each_rule(oid, |_, index, rule, known| {
             if let Some(within) = rule.condition.looks_back() {
-                let peaks = known.peaks(index);
-                peaks.forget();
-                peaks.note(rows, now.instant, within);
+                known.past(index).begin(rows, now.instant, within);
             }
         });
     }
@@ -107,12 +106,12 @@ impl Engine {
     }
 
     /// Holds the count of a table, that was `before`, against the rules.
-    fn fell(&mut self, oid: u32, before: i64, after: i64, held: Held, why: Option<&Cause>, now: Moment) {
+    fn fell(&mut self, oid: u32, before: i64, after: i64, held: Held, why: Option<&Takers>, now: Moment) {
         let mut is_empty = self.is_empty(oid);
         self.each_rule(oid, |engine, index, rule, known| {
             let key = known.key(index);
             let highest = rule.condition.looks_back().and_then(|within| {
-                let peaks = known.peaks(index);
+                let Past { peaks, .. } = known.past(index);
                 if held == Held::UntilNow {
                     peaks.hold(now.instant);
                     peaks.note(before, now.instant, within);
@@ -120,7 +119,7 @@ impl Engine {
                 peaks.note(after, now.instant, within);
                 peaks.highest(now.instant)
             });
-            if after >= before || !rule.selection.has_actor(why.and_then(|why| why.transaction.actor.as_ref())) {
+            if after >= before || !rule.selection.has_actor(why.and_then(|why| why.greatest.transaction.actor.as_ref())) {
                 // No less than it was is no fall. But fewer than the least is too few, however it came to be.
                 let Condition::CountFloor { min } = rule.condition else { return };
                 if after < min && !engine.board.is_firing(key) {
@@ -128,13 +127,25 @@ impl Engine {
                 }
                 return;
             }
-            let fallen_to = |from, ago, good, clear, usual_after| {
-                known.fallen(from, after, ago, why, Clearing::Count { good, clear, usual_after: Some(usual_after) })
-            };
             // What this transaction did by itself is said before what it only completed.
-            let highest = match rule.condition.is_broken_by(before, after) {
-                true => Some((before, Duration::ZERO)),
-                false => highest,
+            let by_itself = rule.condition.is_broken_by(before, after);
+            let highest = if by_itself { Some((before, Duration::ZERO)) } else { highest };
+            let takers = rule.condition.looks_back().zip(highest).and_then(|(within, (_, ago))| {
+                let Past { takings, .. } = known.past(index);
+                // From when it fires, all who took rows have their part in it.
+                match engine.board.is_firing(key) {
+                    true => {}
+                    false if by_itself => takings.forget(),
+                    false => takings.forget_before(now.instant.checked_sub(ago).unwrap_or(now.instant)),
+                }
+                if let Some(why) = why {
+                    takings.note(why.clone(), now.instant, within);
+                }
+                takings.all()
+            });
+            let fallen_to = |from, ago, good, clear, usual_after| {
+                let clearing = Clearing::Count { good, clear, usual_after: Some(usual_after) };
+                known.fallen(from, after, ago, takers.as_ref(), clearing)
             };
             match (&rule.condition, highest) {
                 (condition @ Condition::CountZero { resolve_after, .. }, Some((from, ago)))
@@ -170,14 +181,14 @@ impl Engine {
     }
 
     /// A table has other rows than when they were last known.
-    fn changed(&mut self, oid: u32, last: Last, rows: i64, why: Option<&Cause>, now: Moment) {
+    fn changed(&mut self, oid: u32, last: Last, rows: i64, why: Option<&Takers>, now: Moment) {
         self.each_rule(oid, |engine, index, rule, known| {
             let Condition::ChangedUnwatched { resolve_after, .. } = rule.condition else { return };
             if rule.condition.is_broken_by(last.rows, rows) {
                 let text = text::changed_unwatched(known.called(), last.rows, rows, now.since(last.at), last.watched);
                 let report = Report::new(text, Clearing::Quiet(resolve_after));
                 let (from, to) = (Some(last.rows), Some(rows));
-                let transaction = why.map(|why| Arc::clone(&why.transaction));
+                let transaction = why.map(|why| Arc::clone(&why.greatest.transaction));
                 let report = Report { subject: Some(known.subject()), from, to, transaction, ..report };
                 engine.board.report(known.key(index), rule, report, now);
             }

@@ -2,7 +2,7 @@
 //!
 //! | fact | judged by |
 //! |---|---|
-//! | [`Engine::committed`]: a transaction removed rows | `count_zero`, `count_drop`, `count_floor`, `mass_delete`, `protected_table` |
+//! | [`Engine::took`], [`Engine::committed`]: a transaction removed rows | `count_zero`, `count_drop`, `count_floor`, `mass_delete`, `protected_table` |
 //! | [`Engine::counted`]: counts were published while the watch is live | the first three, `changed_unwatched`, `recount_differs`, `table_dropped` |
 //! | [`Engine::watched`]: how the watch stands | `not_live`, `wal_held` |
 //! | [`Engine::passed`]: time passes | `not_live`, `cannot_evaluate`, and all that time resolves |
@@ -13,6 +13,7 @@
 mod falls;
 mod standing;
 mod table;
+mod takers;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,25 +24,18 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::alert::{Alert, Bulletin, Links, Subject, Undo};
 use super::board::{Board, Clearing, Key, News, Report, Target};
 use super::condition::{Condition, Kind};
-use super::fact::{Commit, Moment, Relation, TableChange, TableCount, Transaction};
+use super::fact::{Commit, Held, Moment, Relation, TableChange, TableCount, Taken, Transaction};
 use super::rules::{Rule, Rules};
 use super::text;
 use crate::lsn::Epoch;
 use standing::Standing;
 use table::Known;
+pub(super) use takers::{Cause, Takers};
 
 /// Notices of dropped tables that are kept until the catalog says that the table is gone.
 const DROPS: usize = 64;
 /// For how long it is said that transactions went unseen.
 const MISSED_FOR: Duration = Duration::from_secs(600);
-
-/// Why a table has fewer rows.
-#[derive(Clone, Debug)]
-pub(super) struct Cause {
-    pub(super) transaction: Arc<Transaction>,
-    pub(super) deletes: u64,
-    pub(super) truncates: u64,
-}
 
 /// A table that a rule names.
 #[derive(Debug)]
@@ -64,6 +58,8 @@ pub struct Engine {
     /// Counts were published at least once.
     surveyed: bool,
     epoch: Option<Epoch>,
+    /// What the events of the transaction that is being told hold, by table.
+    held: FxHashMap<u32, Held>,
     drops: VecDeque<(String, Arc<Transaction>)>,
     standing: Standing,
     board: Board,
@@ -89,6 +85,7 @@ impl Engine {
             named,
             surveyed: false,
             epoch: None,
+            held: FxHashMap::default(),
             drops: VecDeque::new(),
             standing: Standing::new(now),
             links: Arc::new(links),
@@ -158,32 +155,37 @@ impl Engine {
         }
     }
 
+    /// A transaction took rows: its changes are told first, its commit last.
+    pub fn took(&mut self, taken: &Taken) {
+        self.held.entry(taken.oid).or_default().note(taken);
+    }
+
+    /// What the history does not keep any more cannot be undone any more. To be asked about once a second.
+    pub fn forget(&mut self, keeps: impl Fn(&Transaction) -> bool) {
+        self.board.forget(keeps);
+    }
+
     /// A transaction removed rows.
     pub fn committed(&mut self, commit: Commit, now: Moment) {
         let transaction = Arc::new(commit.tx);
-        let cause = |deletes, truncates| Cause { transaction: Arc::clone(&transaction), deletes, truncates };
+        let held = std::mem::take(&mut self.held);
         // What a transaction did to the tables whose partitions it changed. Rows that moved between these were not deleted.
-        let mut wholes: FxHashMap<u32, (u64, u64, u64)> = FxHashMap::default();
+        let mut wholes: FxHashMap<u32, Took> = FxHashMap::default();
         for change in &commit.tables {
             self.meet(change, now);
+            let took = Took::of(change, held.get(&change.oid));
             for whole in self.above(change.oid) {
-                let (deletes, inserts, truncates) = wholes.entry(whole).or_default();
-                *deletes += change.deletes;
-                *inserts += change.inserts;
-                *truncates += change.truncates;
+                wholes.entry(whole).or_default().add(&took);
             }
-        }
-        for change in &commit.tables {
-            let why = (change.deletes > 0 || change.truncates > 0).then(|| cause(change.deletes, change.truncates));
-            self.count_after(change, why.as_ref(), now);
+            let why = took.cause(&transaction);
+            self.count_after(change, why.clone().map(Takers::only).as_ref(), now);
             if let Some(why) = why {
-                self.removed(change.oid, why, now);
+                self.removed(change.oid, why, change.count.is_some(), now);
             }
         }
-        for (oid, (deletes, inserts, truncates)) in wholes {
-            let deletes = deletes.saturating_sub(inserts);
-            if deletes > 0 || truncates > 0 {
-                self.removed(oid, cause(deletes, truncates), now);
+        for (oid, took) in wholes {
+            if let Some(why) = (Took { deletes: took.deletes.saturating_sub(took.inserts), ..took }).cause(&transaction) {
+                self.removed(oid, why, false, now);
             }
         }
     }
@@ -203,7 +205,7 @@ impl Engine {
         let tables = &mut self.tables;
         self.caused.retain(|oid| match tables.get_mut(oid) {
             Some(known) if known.count.is_known() => {
-                known.cause = None;
+                known.takers = None;
                 false
             }
             known => known.is_some(),
@@ -221,14 +223,8 @@ impl Engine {
     fn meet(&mut self, change: &TableChange, now: Moment) {
         let name = (change.schema.as_str(), change.name.as_str());
         if self.tables.get(&change.oid).is_none_or(|known| known.is_called() != name) {
-            let (relation, parent, keeps) = self
-                .tables
-                .get(&change.oid)
-                .map_or((Relation::Table, None, None), |known| (known.relation, known.parent, known.keeps_old_rows));
+            let relation = self.tables.get(&change.oid).map_or(Relation::Table, |known| known.relation);
             self.enter(change.oid, name, relation, now);
-            if let Some(known) = self.tables.get_mut(&change.oid) {
-                (known.parent, known.keeps_old_rows) = (parent, keeps);
-            }
         }
     }
 
@@ -240,7 +236,6 @@ impl Engine {
         }
         let Some(known) = self.tables.get_mut(&table.oid) else { return };
         known.parent = table.parent;
-        known.keeps_old_rows = Some(table.keeps_old_rows);
         let found_wrong = std::mem::replace(&mut known.found_wrong, table.found_wrong) < table.found_wrong;
         if found_wrong {
             self.each_rule(table.oid, |engine, index, rule, known| {
@@ -284,23 +279,25 @@ impl Engine {
         self.tables.insert(oid, known);
     }
 
-    /// A transaction removed rows of a table, or of its partitions.
-    fn removed(&mut self, oid: u32, why: Cause, now: Moment) {
+    /// A transaction removed rows of a table, or of its partitions. If it is not `told` how many rows it has after it, counts will tell.
+    fn removed(&mut self, oid: u32, why: Cause, told: bool, now: Moment) {
+        let why = Takers::only(why);
         self.each_rule(oid, |engine, index, rule, known| {
             let resolve_after = match rule.condition {
-                Condition::MassDelete { rows, resolve_after } if why.deletes > rows => resolve_after,
+                Condition::MassDelete { rows, resolve_after } if why.greatest.deletes > rows => resolve_after,
                 Condition::ProtectedTable { resolve_after } => resolve_after,
                 _ => return,
             };
-            if rule.selection.has_actor(why.transaction.actor.as_ref()) {
-                let report = Report::new(text::deleted(known.called(), &why), Clearing::Quiet(resolve_after));
+            if rule.selection.has_actor(why.greatest.transaction.actor.as_ref()) {
+                let report = Report::new(text::deleted(known.called(), &why.greatest), Clearing::Quiet(resolve_after));
                 engine.board.report(known.key(index), rule, known.because(report, &why), now);
             }
         });
-        if let Some(known) = self.tables.get_mut(&oid)
-            && known.cause.replace(why).is_none()
-        {
-            self.caused.push(oid);
+        if let Some(known) = self.tables.get_mut(&oid).filter(|_| !told) {
+            if known.takers.is_none() {
+                self.caused.push(oid);
+            }
+            Takers::join(&mut known.takers, why);
         }
     }
 
@@ -312,7 +309,8 @@ impl Engine {
             let matters = had.map_or_else(|| known.is_named_by(rule), |had| had >= from_rows);
             if matters {
                 let transaction = engine.drop_of(known.is_called());
-                let undo = Some(Undo { restores: Some(false), reason: Some("the log does not hold what a dropped table held") });
+                let undo =
+                    Some(Undo { restores: Some(false), reason: Some("the log does not hold what a dropped table held".into()) });
                 let report = Report::new(text::dropped(known.called(), had), Clearing::Quiet(resolve_after));
                 let report = Report { subject: Some(known.subject()), from: had, transaction, undo, ..report };
                 engine.board.report(known.key(index), rule, report, now);
@@ -328,6 +326,39 @@ impl Engine {
     fn drop_of(&self, (schema, name): (&str, &str)) -> Option<Arc<Transaction>> {
         let object = format!("{schema}.{name}");
         self.drops.iter().rev().find(|(dropped, _)| *dropped == object).map(|(_, transaction)| Arc::clone(transaction))
+    }
+}
+
+/// What a transaction did to a table, or to all parts of one.
+#[derive(Clone, Copy, Debug, Default)]
+struct Took {
+    inserts: u64,
+    deletes: u64,
+    truncates: u64,
+    /// Rows deleted, those that moved to another part too.
+    left: u64,
+    held: Held,
+}
+
+impl Took {
+    fn of(change: &TableChange, held: Option<&Held>) -> Self {
+        let TableChange { inserts, deletes, truncates, .. } = *change;
+        Self { inserts, deletes, truncates, left: deletes, held: held.copied().unwrap_or_default() }
+    }
+
+    fn add(&mut self, part: &Self) {
+        self.inserts += part.inserts;
+        self.deletes += part.deletes;
+        self.truncates += part.truncates;
+        self.left += part.left;
+        self.held.add(part.held);
+    }
+
+    /// Why there are fewer rows, if there are.
+    fn cause(&self, transaction: &Arc<Transaction>) -> Option<Cause> {
+        let Self { deletes, truncates, left, held, .. } = *self;
+        let undo = held.undo(left, truncates);
+        (deletes > 0 || truncates > 0).then(|| Cause { transaction: Arc::clone(transaction), deletes, truncates, undo })
     }
 }
 

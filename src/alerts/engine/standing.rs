@@ -84,9 +84,7 @@ impl Engine {
     fn usual(&mut self, oid: u32, rule: usize, rows: i64, now: Moment) {
         let within = self.rules.get(rule).and_then(|rule| rule.condition.looks_back());
         if let (Some(known), Some(within)) = (self.tables.get_mut(&oid), within) {
-            let peaks = known.peaks(rule);
-            peaks.forget();
-            peaks.note(rows, now.instant, within);
+            known.past(rule).begin(rows, now.instant, within);
         }
     }
 

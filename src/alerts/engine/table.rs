@@ -1,10 +1,10 @@
 //! What the engine knows of one table.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::Cause;
-use crate::alerts::alert::{Subject, Undo};
+use super::takers::{Takers, Takings};
+use crate::alerts::alert::Subject;
 use crate::alerts::board::{Clearing, Key, Report, Target};
 use crate::alerts::fact::{Moment, Relation};
 use crate::alerts::peaks::Peaks;
@@ -18,18 +18,32 @@ pub(super) struct Known {
     pub(super) relation: Relation,
     /// The partitioned table that it belongs to.
     pub(super) parent: Option<u32>,
-    /// Whether the log holds deleted rows whole, once that is known.
-    pub(super) keeps_old_rows: Option<bool>,
     pub(super) count: Count,
     /// Why its count is not known.
     pub(super) reason: Option<String>,
     pub(super) found_wrong: u64,
     /// The rules that are about it.
     pub(super) rules: Arc<[usize]>,
-    /// By rule: what the table had.
-    peaks: Vec<(usize, Peaks)>,
-    /// The last transaction that removed rows since counts were published.
-    pub(super) cause: Option<Cause>,
+    /// By rule: what the table had, and who took it.
+    past: Vec<(usize, Past)>,
+    /// Those that took rows since counts were published, where the count after them was not told.
+    pub(super) takers: Option<Takers>,
+}
+
+/// What a rule looks back at.
+#[derive(Debug, Default)]
+pub(super) struct Past {
+    pub(super) peaks: Peaks,
+    pub(super) takings: Takings,
+}
+
+impl Past {
+    /// What was before does not count: the table has `rows` from now on.
+    pub(super) fn begin(&mut self, rows: i64, now: Instant, within: Duration) {
+        self.peaks.forget();
+        self.takings.forget();
+        self.peaks.note(rows, now, within);
+    }
 }
 
 /// How many rows it has.
@@ -68,19 +82,18 @@ impl Known {
             subject,
             relation,
             parent: None,
-            keeps_old_rows: None,
             count: Count::Unknown { since: now, last: None },
             reason: None,
             found_wrong: 0,
             rules: rules.into(),
-            peaks: Vec::new(),
-            cause: None,
+            past: Vec::new(),
+            takers: None,
         }
     }
 
     /// It has another name, or has become something else; other rules may be about it.
     pub(super) fn rename(&mut self, subject: Subject, relation: Relation, rules: Vec<usize>) {
-        self.peaks.retain(|(rule, _)| rules.contains(rule));
+        self.past.retain(|(rule, _)| rules.contains(rule));
         (self.subject, self.relation, self.rules) = (subject, relation, rules.into());
     }
 
@@ -90,7 +103,7 @@ impl Known {
             Count::Known(rows) => {
                 let last = Last { rows: *rows, at: now, watched };
                 // It held until now.
-                self.peaks.iter_mut().for_each(|(_, peaks)| peaks.hold(now.instant));
+                self.past.iter_mut().for_each(|(_, past)| past.peaks.hold(now.instant));
                 self.count = Count::Unknown { since: now, last: Some(last) };
             }
             Count::Unknown { last, .. } => {
@@ -100,21 +113,22 @@ impl Known {
             }
         }
         if !watched {
-            self.cause = None;
+            self.takers = None;
             self.found_wrong = 0;
         }
     }
 
-    pub(super) fn peaks(&mut self, rule: usize) -> &mut Peaks {
-        let index = match self.peaks.iter().position(|(known, _)| *known == rule) {
+    /// What this rule looks back at.
+    pub(super) fn past(&mut self, rule: usize) -> &mut Past {
+        let index = match self.past.iter().position(|(known, _)| *known == rule) {
             Some(index) => index,
             None => {
-                self.peaks.push((rule, Peaks::default()));
-                self.peaks.len() - 1
+                self.past.push((rule, Past::default()));
+                self.past.len() - 1
             }
         };
         #[expect(clippy::indexing_slicing, reason = "it was just found or made")]
-        &mut self.peaks[index].1
+        &mut self.past[index].1
     }
 
     pub(super) fn is_called(&self) -> (&str, &str) {
@@ -139,33 +153,28 @@ impl Known {
         Key { rule, target: self.subject.oid.map_or(Target::Watch, Target::Table) }
     }
 
-    pub(super) fn fallen(&self, from: i64, to: i64, ago: Duration, why: Option<&Cause>, clearing: Clearing) -> Report {
+    pub(super) fn fallen(&self, from: i64, to: i64, ago: Duration, why: Option<&Takers>, clearing: Clearing) -> Report {
         let report = Report::new(text::fell(self.called(), from, to, ago, why), clearing);
         let report = Report { subject: Some(self.subject()), from: Some(from), to: Some(to), ..report };
         why.map_or(report.clone(), |why| self.because(report, why))
     }
 
-    pub(super) fn below(&self, from: Option<i64>, rows: i64, min: i64, why: Option<&Cause>) -> Report {
+    pub(super) fn below(&self, from: Option<i64>, rows: i64, min: i64, why: Option<&Takers>) -> Report {
         let clearing = Clearing::Count { good: min, clear: min + (min / 10).max(1), usual_after: None };
-        let report = Report::new(text::below(self.called(), rows, min, why), clearing);
+        let report = Report::new(text::below(self.called(), rows, min, why.map(|why| &why.greatest)), clearing);
         let report = Report { subject: Some(self.subject()), from, to: Some(rows), ..report };
         why.map_or(report.clone(), |why| self.because(report, why))
     }
 
-    /// The report of what a transaction did.
-    pub(super) fn because(&self, report: Report, why: &Cause) -> Report {
-        let (restores, reason) = match (why.truncates, self.keeps_old_rows) {
-            (1.., _) => (Some(false), Some("the log does not hold the rows of a truncated table")),
-            (0, Some(false)) => {
-                (Some(false), Some("the log holds only the keys of deleted rows; REPLICA IDENTITY FULL keeps them whole"))
-            }
-            (0, keeps) => (keeps, None),
-        };
+    /// The report of what transactions did.
+    pub(super) fn because(&self, report: Report, why: &Takers) -> Report {
+        let Takers { greatest, others } = why;
         Report {
             subject: Some(self.subject()),
-            deleted: Some(why.deletes),
-            transaction: Some(Arc::clone(&why.transaction)),
-            undo: Some(Undo { restores, reason }),
+            deleted: Some(greatest.deletes),
+            transaction: Some(Arc::clone(&greatest.transaction)),
+            others: *others,
+            undo: Some(greatest.undo.clone()),
             ..report
         }
     }

@@ -7,6 +7,13 @@ use super::*;
 const ZERO: &str = "[[rule]]\nkind = \"count_zero\"\n";
 const DROP: &str = "[[rule]]\nkind = \"count_drop\"\n";
 
+const PROTECTED: &str = "[[rule]]\nkind = \"protected_table\"\ntables = [\"User\"]\n";
+
+/// What a commit says of so many users deleted, so many left.
+fn removed(rows: u64, left: i64) -> Value {
+    json!({"oid": 1, "schema": "public", "name": "User", "inserts": 0, "deletes": rows, "truncates": 0, "count": left})
+}
+
 fn document(scene: &mut Scene) -> Value {
     let (alert, bulletin) = (scene.alert(), scene.bulletin());
     serde_json::from_slice(&alert.json(&bulletin.links)).unwrap()
@@ -53,7 +60,10 @@ fn rows_that_go_one_by_one_are_gone_too() {
         scene.delete(1, left);
     }
     let alert = scene.alert();
-    assert_eq!(alert.text, "User fell from 22 to 0 within 42 s: the last of it 1 row deleted in one transaction by alice (psql)");
+    assert_eq!(
+        alert.text,
+        "User fell from 22 to 0 within 42 s: 1 row deleted in one transaction by alice (psql), and more in 21 others"
+    );
     assert_eq!((alert.from, alert.to, scene.raised()), (Some(22), Some(0), 1));
 }
 
@@ -74,21 +84,114 @@ fn a_table_that_never_had_much_is_not_missed() {
 }
 
 #[test]
-fn a_truncate_says_so_and_cannot_be_undone() {
-    let mut scene = Scene::live(ZERO, &[user(22)]);
-    scene.truncate();
-    let told = document(&mut scene);
-    assert_eq!(told["text"], "User fell from 22 to 0: truncated by alice (psql)");
-    assert_eq!(told["undo"]["restores"], false);
+fn a_truncate_says_so_and_is_undone_where_its_rows_are_known() {
+    for (event, restores) in [
+        (json!({"op": "truncate", "old_complete": false, "rows_lost": 22}), false),
+        (json!({"op": "truncate", "old_complete": false, "rows_lost": 22, "old_rows": null}), false),
+        (json!({"op": "truncate", "old_complete": false, "rows_lost": 22, "old_rows": [{"id": 1}]}), true),
+        (json!({"op": "truncate", "old_complete": false, "rows_lost": 0}), true),
+    ] {
+        let mut scene = Scene::live(ZERO, &[user(22)]);
+        scene.take(1, &event);
+        scene.truncate();
+        let told = document(&mut scene);
+        assert_eq!(told["text"], "User fell from 22 to 0: truncated by alice (psql)");
+        assert_eq!(told["undo"]["restores"], restores, "{event}");
+        assert_eq!(told["undo"]["reason"].is_null(), restores, "{told}");
+    }
 }
 
 #[test]
-fn whether_undo_restores_is_known_from_the_identity() {
-    for (keeps, expected) in [(true, json!(true)), (false, json!(false))] {
-        let mut scene = Scene::live(ZERO, &[TableCount { keeps_old_rows: keeps, ..user(22) }]);
-        scene.delete(22, 0);
-        assert_eq!(document(&mut scene)["undo"]["restores"], expected);
+fn whether_undo_restores_is_what_the_events_hold() {
+    let whole = json!({"op": "delete", "old_complete": true});
+    let keys = json!({"op": "delete", "old_complete": false});
+    let cut = json!({"op": "delete", "old_complete": false, "cut": {"old": {"photo": 5_000_000}, "new": {}}});
+    for (events, reason) in [
+        (vec![(22, &whole)], None),
+        (vec![(22, &keys)], Some("only the keys of deleted rows; REPLICA IDENTITY FULL")),
+        (vec![(19, &whole), (3, &keys)], Some("only the keys of 3 of the 22 deleted rows")),
+        (vec![(21, &whole), (1, &cut)], Some("longer than --max-value")),
+        // The beginning of a transaction went before it could be read.
+        (vec![(21, &whole)], Some("no longer holds all of the transaction")),
+    ] {
+        let mut scene = Scene::live(ZERO, &[user(22)]);
+        for (times, event) in events {
+            scene.take(times, event);
+        }
+        scene.commit(&[removed(22, 0)]);
+        let undo = &document(&mut scene)["undo"];
+        assert_eq!(undo["restores"], reason.is_none(), "{undo}");
+        assert!(reason.is_none_or(|reason| undo["reason"].as_str().is_some_and(|said| said.contains(reason))), "{undo}");
     }
+}
+
+#[test]
+fn what_was_of_another_transaction_is_not_held_of_this_one() {
+    let mut scene = Scene::live(ZERO, &[user(44)]);
+    scene.delete(22, 22);
+    scene.commit(&[removed(22, 0)]);
+    assert_eq!(document(&mut scene)["undo"]["restores"], false);
+}
+
+#[test]
+fn what_the_history_does_not_keep_any_more_is_not_undone_any_more() {
+    let mut scene = Scene::live(&format!("{ZERO}{PROTECTED}"), &[user(22)]);
+    scene.delete(22, 0);
+    scene.count(&[user(22)], false);
+    assert_eq!((scene.resolved(), scene.firing().len()), (1, 1));
+    scene.engine.forget(|transaction| transaction.id == "1-0-1");
+    let before = scene.bulletin();
+    assert!(before.alerts.iter().all(|alert| alert.undo.as_ref().unwrap().restores == Some(true)));
+
+    scene.engine.forget(|_| false);
+    let after = scene.bulletin();
+    let news: Vec<_> = after.since(before.revision).collect();
+    assert_eq!(news.len(), 2, "the one that is over is told of as well");
+    for alert in news {
+        let told: Value = serde_json::from_slice(&alert.json(&after.links)).unwrap();
+        assert_eq!((&told["undo"]["restores"], &told["times"]), (&json!(false), &json!(1)));
+        assert!(told["undo"]["reason"].as_str().unwrap().contains("no longer holds"));
+    }
+    // It is told once, and is not a new alert.
+    scene.engine.forget(|_| false);
+    assert_eq!((scene.bulletin().revision, scene.engine.take_news().count()), (after.revision, 3));
+}
+
+#[test]
+fn of_many_who_took_rows_the_greatest_is_named() {
+    let mut scene = Scene::live(DROP, &[user(1000)]);
+    scene.delete(5, 995);
+    scene.pass(3);
+    scene.commit_by("mallory", &[removed(90, 905)]);
+    scene.pass(3);
+    scene.delete(10, 895);
+    let alert = scene.alert();
+    let said =
+        "User fell from 1,000 to 895 within 6 s: 90 rows deleted in one transaction by mallory (psql), and more in 2 others";
+    assert_eq!((alert.text.as_str(), alert.deleted, alert.others), (said, Some(90), 2));
+    assert_eq!(alert.actor().unwrap().text("session_user"), Some("mallory"));
+    assert_eq!(document(&mut scene)["other_transactions"], 2);
+    // Long after, it is still part of the fall that goes on.
+    for left in (595..895).rev() {
+        scene.pass(2);
+        scene.delete(1, left);
+    }
+    scene.commit_by("eve", &[removed(91, 504)]);
+    assert_eq!((scene.alert().deleted, scene.alert().others), (Some(91), 303));
+}
+
+#[test]
+fn who_took_rows_before_others_came_has_no_part_in_a_fall() {
+    let mut scene = Scene::live(DROP, &[user(1000)]);
+    scene.commit_by("mallory", &[removed(95, 905)]);
+    scene.pass(3);
+    scene.count(&[user(1000)], false);
+    scene.pass(3);
+    scene.delete(60, 940);
+    scene.pass(3);
+    scene.delete(60, 880);
+    let alert = scene.alert();
+    assert_eq!((alert.deleted, alert.others), (Some(60), 1), "{}", alert.text);
 }
 
 #[test]
@@ -99,7 +202,7 @@ fn a_fall_is_more_than_so_many_percent_within_a_time() {
     scene.delete(1, 899);
     assert_eq!(
         scene.alert().text,
-        "User fell from 1,000 to 899: the last of it 1 row deleted in one transaction by alice (psql)"
+        "User fell from 1,000 to 899: 100 rows deleted in one transaction by alice (psql), and more in another"
     );
 
     let mut slow = Scene::live(DROP, &[user(1000)]);

@@ -5,6 +5,8 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use tokio_postgres::{Client, Error};
 
+use super::players::Players;
+
 /// Something that somebody did by hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Incident {
@@ -45,56 +47,35 @@ impl Incident {
         std::iter::repeat_with(round).flatten()
     }
 
-    pub(super) async fn happen(self, client: &Client) -> Result<Aftermath, Error> {
-        let backup = Backup::take(client).await?;
+    pub(super) async fn happen(self, players: &Players) -> Result<Aftermath, Error> {
+        let Players { application, jonas, migration } = players;
+        let backup = Backup::take(application).await?;
         let (who, sql, aftermath) = match self {
-            Self::MassDelete => (Who::Colleague, r#"DELETE FROM "User";"#, Aftermath::Restore(backup)),
-            Self::TruncateRequests => (Who::Colleague, r#"TRUNCATE "GameRequest";"#, Aftermath::Restore(backup)),
-            Self::TruncateSessions => (Who::Colleague, r#"TRUNCATE "ScheduledSession" CASCADE;"#, Aftermath::Restore(backup)),
+            Self::MassDelete => (jonas, r#"DELETE FROM "User";"#, Aftermath::Restore(backup)),
+            Self::TruncateRequests => (jonas, r#"TRUNCATE "GameRequest";"#, Aftermath::Restore(backup)),
+            Self::TruncateSessions => (jonas, r#"TRUNCATE "ScheduledSession" CASCADE;"#, Aftermath::Restore(backup)),
             Self::AddDisplayName => (
-                Who::Migration,
+                migration,
                 include_str!("../../../sql/demo/display_name.sql"),
                 Aftermath::Run(include_str!("../../../sql/demo/display_name_undo.sql")),
             ),
             Self::WidenVotes => (
-                Who::Migration,
+                migration,
                 include_str!("../../../sql/demo/votes.sql"),
                 Aftermath::Run(include_str!("../../../sql/demo/votes_undo.sql")),
             ),
         };
-        who.runs(client, sql).await?;
+        who.batch_execute(sql).await?;
         Ok(aftermath)
     }
 }
 
 impl Aftermath {
-    pub(super) async fn happen(&self, client: &mut Client) -> Result<(), Error> {
+    pub(super) async fn happen(&self, players: &mut Players) -> Result<(), Error> {
         match self {
-            Self::Restore(backup) => backup.restore(client).await,
-            Self::Run(sql) => Who::Migration.runs(client, sql).await,
+            Self::Restore(backup) => backup.restore(&mut players.application).await,
+            Self::Run(sql) => players.migration.batch_execute(sql).await,
         }
-    }
-}
-
-/// The application itself never does such things.
-#[derive(Clone, Copy, Debug)]
-enum Who {
-    /// Jonas, at a terminal.
-    Colleague,
-    /// The tool that changes the schema when a new version comes.
-    Migration,
-}
-
-impl Who {
-    async fn runs(self, client: &Client, sql: &str) -> Result<(), Error> {
-        let appear = match self {
-            Self::Colleague => r#"SET SESSION AUTHORIZATION "jonas"; SET application_name = 'psql'"#,
-            Self::Migration => "SET application_name = 'migrate'",
-        };
-        client.batch_execute(appear).await?;
-        let done = client.batch_execute(sql).await;
-        client.batch_execute("RESET SESSION AUTHORIZATION; RESET application_name").await?;
-        done
     }
 }
 

@@ -6,10 +6,12 @@
 
 mod incidents;
 mod play;
+mod players;
 mod scenes;
 mod words;
 
 pub use play::{Options, play};
+pub use players::Players;
 
 use std::path::PathBuf;
 
@@ -68,8 +70,10 @@ async fn watched(
     let options = SetupOptions { apply: true, all_tables: true, ..SetupOptions::for_publication(&args.watch.publication) };
     setup(&mut client, &options, &mut std::io::sink()).await.map_err(Failure::other)?;
 
+    drop(client);
+    let players = Players::connect(&target(DATABASE)?).await.map_err(|error| Failure::advised(1, &error.advice()))?;
     let playing = cancel.child_token();
-    let play = tokio::spawn(play(client, Options { seed: args.seed, ..Options::default() }, playing.clone()));
+    let play = tokio::spawn(play(players, Options { seed: args.seed, ..Options::default() }, playing.clone()));
     let to_know = vec![
         format!("its database, for psql and for pgvigil undo --apply: DATABASE_URL={}", cluster.socket_url(DATABASE)),
         "Ctrl-C ends it; everything is gone then".to_owned(),
@@ -77,7 +81,7 @@ async fn watched(
     let outcome = serve::watch(&args.watch, target(DATABASE)?, bound, to_know, cancel.clone()).await;
     playing.cancel();
     if let Ok(Err(error)) = play.await {
-        tracing::warn!(%error, "the demo's players have lost their connection");
+        tracing::warn!(%error, "a player of the demo has lost the connection");
     }
     outcome
 }

@@ -12,10 +12,11 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::time::{Instant, sleep};
-use tokio_postgres::{Client, Error};
+use tokio_postgres::Error;
 use tokio_util::sync::CancellationToken;
 
 use super::incidents::{Aftermath, Incident};
+use super::players::Players;
 use super::rotate;
 use super::scenes::{Scene, Sizes};
 
@@ -55,17 +56,18 @@ const ROTATION: Duration = Duration::from_secs(300);
 /// Plays until it is cancelled. What somebody else does to the tables meanwhile spoils a scene or two, never the play.
 ///
 /// # Errors
-/// When the connection is lost.
-pub async fn play(client: Client, options: Options, cancel: CancellationToken) -> Result<(), Error> {
+/// When a connection is lost.
+pub async fn play(players: Players, options: Options, cancel: CancellationToken) -> Result<(), Error> {
+    players.dress().await?;
     let mut rng = StdRng::seed_from_u64(options.seed);
     let incidents = Incident::rounds(options.seed);
     let plot = Plot::Incident(Instant::now() + options.first_incident);
     let pace = options.pace;
-    let mut show = Show { client, options, incidents, plot, rotation: Instant::now() };
+    let mut show = Show { players, options, incidents, plot, rotation: Instant::now() };
     while cancel.run_until_cancelled(sleep(gap(pace, &mut rng))).await.is_some() {
         match show.turn(&mut rng).await {
             Ok(()) => {}
-            Err(error) if show.client.is_closed() || error.as_db_error().is_none() => return Err(error),
+            Err(error) if show.players.is_broken() || error.as_db_error().is_none() => return Err(error),
             Err(error) => tracing::debug!(%error, "a scene of the demo was spoilt"),
         }
     }
@@ -79,7 +81,7 @@ enum Plot {
 }
 
 struct Show<I> {
-    client: Client,
+    players: Players,
     options: Options,
     incidents: I,
     plot: Plot,
@@ -93,26 +95,26 @@ impl<I: Iterator<Item = Incident>> Show<I> {
         let now = Instant::now();
         if self.rotation <= now {
             self.rotation = now + ROTATION;
-            return rotate(&self.client).await;
+            return rotate(&self.players.application).await;
         }
         let calm = Plot::Incident(now + between(&self.options.calm, rng));
         match &self.plot {
             Plot::Incident(due) if *due <= now => {
                 self.plot = calm;
                 if let Some(incident) = self.incidents.next() {
-                    let aftermath = incident.happen(&self.client).await?;
+                    let aftermath = incident.happen(&self.players).await?;
                     self.plot = Plot::Aftermath(now + between(&self.options.damage, rng), aftermath);
                 }
                 Ok(())
             }
             Plot::Aftermath(due, aftermath) if *due <= now => {
-                let outcome = aftermath.happen(&mut self.client).await;
+                let outcome = aftermath.happen(&mut self.players).await;
                 self.plot = calm;
                 outcome
             }
             Plot::Incident(_) | Plot::Aftermath(..) => {
-                let sizes = Sizes::read(&self.client).await?;
-                Scene::choose(&sizes, rng).play(&mut self.client, rng).await
+                let sizes = Sizes::read(&self.players.application).await?;
+                Scene::choose(&sizes, rng).play(&mut self.players.application, rng).await
             }
         }
     }

@@ -47,17 +47,23 @@ pub(super) async fn apply(
     let dry = run(&client, sql).await?;
     end(&client, "ROLLBACK").await?;
     writeln!(out, "\nA dry run, rolled back, did this:\n\n{}", table(&dry)).map_err(unwritable)?;
-    if !agreed && !agrees(out)? {
-        return Err(Failure::other("nothing was changed"));
-    }
-    let done = run(&client, sql).await?;
-    if done != dry {
-        end(&client, "ROLLBACK").await?;
-        let shown = table(&done);
-        return Err(Failure::other(format_args!("nothing was changed: since the dry run it would have become\n\n{shown}")));
-    }
-    end(&client, "COMMIT").await?;
-    writeln!(out, "Done.").map_err(unwritable)?;
+    let done = if dry.values().all(|effect| effect.done == 0) {
+        writeln!(out, "Nothing is left to be changed.").map_err(unwritable)?;
+        dry
+    } else {
+        if !agreed && !agrees(out)? {
+            return Err(Failure::other("nothing was changed"));
+        }
+        let done = run(&client, sql).await?;
+        if done != dry {
+            end(&client, "ROLLBACK").await?;
+            let shown = table(&done);
+            return Err(Failure::other(format_args!("nothing was changed: since the dry run it would have become\n\n{shown}")));
+        }
+        end(&client, "COMMIT").await?;
+        writeln!(out, "Done.").map_err(unwritable)?;
+        done
+    };
     let conflicts: i64 = done.values().map(|effect| effect.in_conflict).sum();
     if conflicts > 0 {
         return Err(Failure::with_code(PARTLY, format_args!("rows that were changed since, and were left alone: {conflicts}")));

@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use hyper::http::uri::InvalidUri;
+use hyper::{Method, StatusCode, Uri};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use crate::commands::tail::Server;
+use crate::http::{self, Client, Host};
 use crate::undo::Undo;
 
 /// A server that has not answered after this long will not. It may have to go through all of its history first.
@@ -18,7 +23,7 @@ pub(super) enum AskError {
     #[error("no pgvigil answers at {server}: {reason}. Start one with `pgvigil serve`, or say with --url where it is")]
     Unreachable { server: Server, reason: String },
     /// It does not want to.
-    #[error("{server} refused: {detail}")]
+    #[error("{detail} (asked {server})")]
     Refused { server: Server, detail: String },
     /// Something else is there.
     #[error("what answers at {server} is not a pgvigil that can undo: {reason}. Is --url right?")]
@@ -30,7 +35,6 @@ pub(super) struct Answer {
     pub(super) undone: Undo,
     /// The same, as it came.
     pub(super) json: String,
-    client: reqwest::Client,
 }
 
 /// The database that is watched, as far as it takes to tell it from any other.
@@ -44,10 +48,8 @@ pub(super) struct Watched {
 impl Answer {
     /// Asks for what `query` says.
     pub(super) async fn get(server: &Server, query: &str) -> Result<Self, AskError> {
-        let unreachable = |error: reqwest::Error| AskError::Unreachable { server: server.clone(), reason: reason(&error) };
-        let client = reqwest::Client::builder().timeout(PATIENCE).build().map_err(unreachable)?;
-        let (json, undone) = ask(&client, server, &format!("/api/v1/undo?{query}")).await?;
-        Ok(Answer { undone, json, client })
+        let (json, undone) = ask(server, &format!("/api/v1/undo?{query}")).await?;
+        Ok(Answer { undone, json })
     }
 
     /// Which database it is about.
@@ -56,33 +58,43 @@ impl Answer {
         struct Status {
             database: Watched,
         }
-        let (_, Status { database }) = ask(&self.client, server, "/api/v1/status").await?;
+        let (_, Status { database }) = ask(server, "/api/v1/status").await?;
         Ok(database)
     }
 }
 
-async fn ask<T: DeserializeOwned>(client: &reqwest::Client, server: &Server, path: &str) -> Result<(String, T), AskError> {
+async fn ask<T: DeserializeOwned>(server: &Server, path: &str) -> Result<(String, T), AskError> {
     #[derive(Deserialize)]
     struct Problem {
         detail: String,
     }
-    let unreachable = |error: reqwest::Error| AskError::Unreachable { server: server.clone(), reason: reason(&error) };
-    let answer = client.get(format!("{server}{path}")).send().await.map_err(unreachable)?;
-    let status = answer.status();
-    let text = answer.text().await.map_err(unreachable)?;
+    let unreachable = |reason: String| AskError::Unreachable { server: server.clone(), reason };
     let strange = |reason: String| AskError::NotPgvigil { server: server.clone(), reason };
+    let uri: Uri = format!("{server}{path}").parse().map_err(|error: InvalidUri| strange(error.to_string()))?;
+    let host = Host::of(&uri).ok_or_else(|| strange("it is no URL".to_owned()))?;
+    let client = Client::new(host).map_err(|error| unreachable(error.to_string()))?;
+    let answered = timeout(PATIENCE, fetch(&client, &uri)).await;
+    let answered = answered.map_err(|_| unreachable(format!("no answer within {PATIENCE:?}")))?;
+    let (status, body) = answered.map_err(|error| unreachable(reason(&error)))?;
     if status.is_success() {
+        let text = String::from_utf8(body.into()).map_err(|error| strange(error.to_string()))?;
         let read = serde_json::from_str(&text).map_err(|error| strange(error.to_string()))?;
         return Ok((text, read));
     }
-    Err(match serde_json::from_str(&text) {
+    Err(match serde_json::from_slice(&body) {
         Ok(Problem { detail }) => AskError::Refused { server: server.clone(), detail },
         Err(_) => strange(format!("HTTP status {status}")),
     })
 }
 
+async fn fetch(client: &Client, uri: &Uri) -> Result<(StatusCode, Bytes), http::Error> {
+    let path = uri.path_and_query().map(|path| path.clone().into()).unwrap_or_default();
+    let answer = client.send(client.request(Method::GET, path, Bytes::new())).await?;
+    Ok((answer.status(), answer.body().await?))
+}
+
 /// The innermost cause says most.
-fn reason(error: &reqwest::Error) -> String {
+fn reason(error: &http::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
         cause = source;

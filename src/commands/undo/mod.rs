@@ -20,6 +20,7 @@ use super::Failure;
 use super::connection::ConnectionArgs;
 use super::tail::Server;
 use crate::event::time::rfc3339_unix;
+use crate::lsn::Lsn;
 use crate::undo::Coverage;
 use ask::Answer;
 
@@ -38,11 +39,11 @@ pub struct UndoArgs {
     pub tx: Option<String>,
 
     /// Everything from here on: a time such as 2026-11-22T14:02:11Z, how long ago such as 10m, or a position such as 0/1A2B3F0
-    #[arg(long, value_name = "BOUND")]
+    #[arg(long, value_name = "BOUND", value_parser = bound)]
     pub since: Option<String>,
 
     /// Up to here, exclusive; till now if nothing is said
-    #[arg(long, value_name = "BOUND")]
+    #[arg(long, value_name = "BOUND", value_parser = bound)]
     pub until: Option<String>,
 
     /// Only these tables: schema.name, or name for schema public; "quoted" where a name has a dot or a comma. Repeatable
@@ -92,7 +93,16 @@ fn complete(coverage: &Coverage) -> Result<(), Failure> {
     if coverage.complete {
         return Ok(());
     }
-    Err(Failure::with_code(PARTLY, format_args!("not all of it can be brought back.\n{}", coverage.to_string().trim_end())))
+    let known = coverage.restorable + coverage.already == coverage.rows;
+    let verdict = if known { "this may not be all that was changed" } else { "not all of it can be brought back" };
+    Err(Failure::with_code(PARTLY, format_args!("{verdict}.\n{}", coverage.to_string().trim_end())))
+}
+
+/// A time, how long ago, or a position; the server reads it.
+fn bound(text: &str) -> Result<String, String> {
+    let known = humantime::parse_duration(text).is_ok() || text.parse::<Lsn>().is_ok() || text.parse::<jiff::Timestamp>().is_ok();
+    let expected = "give a time such as 2026-11-22T14:02:11Z, how long ago such as 10m, or a position such as 0/1A2B3F0";
+    if known { Ok(text.to_owned()) } else { Err(expected.to_owned()) }
 }
 
 impl UndoArgs {
@@ -142,8 +152,14 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        for arguments in [&[][..], &["--until", "0/1"], &["--tx", "a", "--since", "0/1"], &["--tx", "a", "--yes"], &["--tx", ""]]
-        {
+        for arguments in [
+            &[][..],
+            &["--until", "0/1"],
+            &["--tx", "a", "--since", "0/1"],
+            &["--tx", "a", "--yes"],
+            &["--tx", ""],
+            &["--since", "noon"],
+        ] {
             assert!(parse(arguments).is_err(), "{arguments:?}");
         }
     }

@@ -51,6 +51,8 @@ pub enum Source {
     Trigger,
     /// Told by the application, of itself.
     Annotation,
+    /// Seen in `pg_stat_activity`, of a transaction that still runs and that nothing in the stream tells of.
+    Activity,
 }
 
 /// Who did something, as far as it was told.

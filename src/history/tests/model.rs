@@ -239,7 +239,9 @@ impl World {
         }
         let (lost, kept) = self.all.split_at(self.kept_from());
         let (lost, kept) = (lost.iter().filter(of_it).count(), kept.iter().filter(of_it).count());
-        match self.history.transaction(&TransactionId { epoch: epoch.clone(), commit_lsn: place.commit_lsn }) {
+        let id = TransactionId { epoch: epoch.clone(), commit_lsn: place.commit_lsn };
+        assert_eq!(self.history.keeps(&id), lost == 0);
+        match self.history.transaction(&id) {
             TransactionLookup::Whole(events) => assert_eq!((lost, events.len()), (0, kept)),
             TransactionLookup::PartlyKept { events, first_ordinal } => {
                 assert_eq!((events.len(), first_ordinal), (kept, lost as u64 + 1));

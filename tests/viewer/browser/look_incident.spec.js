@@ -45,8 +45,19 @@ for (const size of SIZES) {
     await go('d');
     await explained();
     await look('transaction');
+    // On a phone who did it fills the screen: what can be brought back is said before, and leads there.
+    assert.equal(await page.locator('.jump').isVisible(), size.touch);
+    if (size.touch) {
+      assert.match(await page.innerText('.jump'), /\d+ of \d+ rows can be brought back/);
+      await page.locator('.jump').click({ timeout: 1000 });
+      await until('it is there', async () => ((await page.locator('#transaction-undo h3').first().boundingBox())?.y ?? Infinity) < size.height / 2);
+    }
     await scroll(620);
     await look('transaction-undo');
+    await page.getByText('Show SQL').click();
+    await page.locator('.code.sql').waitFor();
+    await page.locator('.code.sql').scrollIntoViewIfNeeded();
+    await look('transaction-sql');
     await page.locator('.taken > summary').first().click();
     await page.locator('.taken > summary').first().scrollIntoViewIfNeeded();
     await look('transaction-rows');

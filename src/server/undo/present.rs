@@ -1,0 +1,84 @@
+//! The tables as they are now, and the values that rows are named by, read as their types read them.
+//!
+//! In a session of its own, once the database proved to be the one that is watched.
+
+use std::fmt::Display;
+
+use tokio_postgres::Client;
+
+use super::super::App;
+use super::super::problem::{Kind, Problem};
+use crate::catalog;
+use crate::lsn::Oid;
+use crate::undo::{Schema, Wanted};
+
+/// The longest that the database may take to tell of its tables; and texts as events have them.
+const SETTINGS: &str = "SET statement_timeout = '10s'; SET lock_timeout = '400ms'; SET datestyle = ISO; SET intervalstyle = postgres; \
+                        SET extra_float_digits = 3; SET timezone = UTC; SET bytea_output = hex";
+
+/// What the database says.
+pub(super) struct Present {
+    pub(super) schema: Schema,
+    /// The values that are asked for.
+    pub(super) rows: Vec<Wanted>,
+}
+
+impl Present {
+    /// Asks for these tables, and for values of columns that they have.
+    pub(super) async fn look(app: &App, tables: &[Oid], rows: &[(String, String)]) -> Result<Self, Problem> {
+        let watched = app.sources.status.borrow().database.clone();
+        let (Some(target), Some(watched)) = (&app.sources.database, watched) else {
+            return Err(Kind::DatabaseUnavailable.because("No database is watched yet. Ask again in a moment."));
+        };
+        let _turn = app.reading.acquire().await;
+        let mut client = target.sql("pgvigil undo").await.map_err(|error| again(&error))?;
+        client.batch_execute(SETTINGS).await.map_err(|error| again(&error))?;
+        let here = catalog::identity(&client).await.map_err(|error| again(&error))?;
+        if !watched.is(&here) {
+            return Err(Kind::DatabaseRefused.because("Another database than the one that is watched answers."));
+        }
+        let schema = catalog::schema(&mut client, tables).await.map_err(|error| again(&error))?;
+        let mut wanted = Vec::new();
+        for (column, value) in rows {
+            wanted.push(read(&client, &schema, tables, column, value).await?);
+        }
+        Ok(Present { schema, rows: wanted })
+    }
+}
+
+/// A value, in all the ways in which the columns of this name write it.
+async fn read(client: &Client, schema: &Schema, tables: &[Oid], column: &str, value: &str) -> Result<Wanted, Problem> {
+    let mut meant: Vec<_> = tables.iter().filter_map(|oid| schema.table(*oid)).collect();
+    meant.sort_by_key(|table| table.oid);
+    meant.dedup_by_key(|table| table.oid);
+    let columns = meant.iter().flat_map(|table| &table.columns).filter(|known| known.name == column);
+    let mut types: Vec<&str> = columns.map(|known| known.type_name.as_str()).collect();
+    types.sort_unstable();
+    types.dedup();
+    if types.is_empty() {
+        let columns = meant.iter().map(|table| {
+            let names: Vec<_> = table.columns.iter().map(|column| column.name.as_str()).collect();
+            format!("{}.{} has {}", table.schema, table.name, names.join(", "))
+        });
+        let columns = columns.collect::<Vec<_>>().join("; ");
+        return Err(Kind::InvalidParameter.because(format!("key: there is no column {column}. {columns}.")));
+    }
+    let (mut values, mut refusal) = (Vec::new(), None);
+    for name in types {
+        match client.query_one(&format!("SELECT CAST(CAST($1::text AS {name}) AS text)"), &[&value]).await {
+            Ok(row) => values.extend(row.get::<_, Option<String>>(0)),
+            Err(error) => match error.as_db_error() {
+                Some(server) => refusal = Some(format!("{} ({})", server.message(), server.code().code())),
+                None => return Err(again(&error)),
+            },
+        }
+    }
+    match refusal.filter(|_| values.is_empty()) {
+        Some(refusal) => Err(Kind::InvalidParameter.because(format!("key: {column} cannot be {value:?}: {refusal}."))),
+        None => Ok(Wanted { column: column.to_owned(), values }),
+    }
+}
+
+fn again(error: &dyn Display) -> Problem {
+    Kind::DatabaseUnavailable.because(format!("{error}. Ask again in a moment."))
+}

@@ -1,0 +1,319 @@
+//! The rows of one group within a statement: how they are written, found, compared and counted.
+
+use rustc_hash::FxHashMap;
+
+use super::plan::{Group, Kind};
+use super::quoting::{identifier, literal, push_literal};
+use super::rows::Effect;
+use super::schema::{Action, Column, ForeignKey, Key, Schema};
+use super::value::Value;
+
+/// What is done to the rows of one group.
+pub(super) struct Part<'p, 'a> {
+    pub(super) group: Group<'p, 'a>,
+    /// Behind the names of its parts of the statement.
+    pub(super) suffix: String,
+    pub(super) fields: Vec<Field>,
+    /// Columns that follow a parent, each with its equality: they may have been set back with it already.
+    followed: FxHashMap<usize, &'p str>,
+    /// Where no key tells whether a row is back already: transactions from this id on came after the SQL was made.
+    newer: Option<u64>,
+}
+
+/// A column of `recorded`.
+pub(super) struct Field {
+    pub(super) name: String,
+    pub(super) column: usize,
+    pub(super) side: Side,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Old,
+    New,
+}
+
+impl<'p, 'a> Part<'p, 'a> {
+    pub(super) fn new(group: Group<'p, 'a>, suffix: String, schema: &'p Schema) -> Self {
+        let named = |prefix: &str, side: Side, columns: &[usize]| {
+            let fields = columns.iter().enumerate();
+            fields.map(|(nth, column)| Field { name: format!("{prefix}{}", nth + 1), column: *column, side }).collect::<Vec<_>>()
+        };
+        let stored = group.table.columns.iter().enumerate().filter(|(_, column)| !column.is_generated);
+        let stored: Vec<usize> = stored.map(|(place, _)| place).collect();
+        let found_by = group.key.map_or(stored.as_slice(), |key| key.columns.as_slice());
+        let fields = match group.kind {
+            Kind::Insert => named("old", Side::Old, &group.columns),
+            Kind::Delete if group.key.is_none() => named("new", Side::New, found_by),
+            Kind::Delete => {
+                let more = found_by.iter().filter(|column| !group.columns.contains(column));
+                named("new", Side::New, &group.columns.iter().chain(more).copied().collect::<Vec<_>>())
+            }
+            Kind::Update => {
+                let mut fields = named("at", Side::New, found_by);
+                fields.extend(named("old", Side::Old, &group.columns));
+                fields.extend(named("new", Side::New, &group.columns));
+                fields
+            }
+        };
+        let follow = |key: &&ForeignKey| key.table == group.table.oid && key.on_update == Action::Cascade;
+        let followed = schema.foreign_keys.iter().filter(follow);
+        let followed = followed.flat_map(|key| key.columns.iter().copied().zip(key.operators.iter().map(String::as_str)));
+        let followed = followed.collect();
+        let is_whole = group.columns.len() == stored.len() && !stored.is_empty();
+        let newer = schema.next_xid.filter(|_| group.kind == Kind::Insert && group.key.is_none() && is_whole);
+        Part { group, suffix, fields, followed, newer }
+    }
+
+    pub(super) fn title(&self) -> String {
+        let rows = match self.group.rows.len() {
+            1 => "1 row".to_owned(),
+            rows => format!("{rows} rows"),
+        };
+        let what = match self.group.kind {
+            Kind::Delete => "that came: deleted again",
+            Kind::Update => "that changed: set back",
+            Kind::Insert => "that went: inserted again",
+        };
+        let names: Vec<_> = self.group.columns.iter().map(|column| self.name(*column)).collect();
+        format!("{}: {rows} {what}\n  ({})", self.group.table.sql_name(), names.join(", "))
+    }
+
+    pub(super) fn column(&self, place: usize) -> Option<&'p Column> {
+        self.group.table.column(place)
+    }
+
+    pub(super) fn name(&self, place: usize) -> String {
+        self.column(place).map(|column| identifier(&column.name)).unwrap_or_default()
+    }
+
+    /// The column of `recorded` with this side of this column of the table.
+    pub(super) fn field(&self, column: usize, side: Side) -> Option<&str> {
+        let field = self.fields.iter().find(|field| field.column == column && field.side == side);
+        field.map(|field| field.name.as_str())
+    }
+
+    /// The column of `recorded` with the value that this column of the table has when it is done.
+    pub(super) fn field_after(&self, column: usize) -> Option<&str> {
+        let kept = self.group.kind == Kind::Update && !self.group.columns.contains(&column);
+        self.field(column, if kept { Side::New } else { Side::Old })
+    }
+
+    /// The value that a column has when it is done: given, or as it is.
+    pub(super) fn after(&self, column: usize) -> Option<String> {
+        match (self.field(column, Side::Old), self.group.kind) {
+            (Some(field), _) => Some(format!("r.{field}")),
+            (None, Kind::Update) => Some(format!("t.{}", self.name(column))),
+            (None, _) => None,
+        }
+    }
+
+    pub(super) fn has_deferrable_key(&self) -> bool {
+        self.group.table.keys.iter().any(|key| key.is_deferrable)
+    }
+
+    /// `recorded`, and where no key tells rows apart the numbering of equal ones.
+    pub(super) fn recorded(&self) -> Vec<String> {
+        let Part { group, suffix, fields, .. } = self;
+        let mut rows = String::new();
+        for (nth, row) in group.rows.iter().enumerate() {
+            rows.push_str(if nth == 0 { "\n  (" } else { ",\n  (" });
+            self.values(&mut rows, row, nth == 0);
+            rows.push(')');
+        }
+        let names = fields.iter().map(|field| field.name.as_str()).collect::<Vec<_>>();
+        let mut all = vec![if names.is_empty() {
+            format!("recorded{suffix} AS (SELECT FROM generate_series(1, {}))", group.rows.len())
+        } else {
+            format!("recorded{suffix} ({}) AS (VALUES{rows})", names.join(", "))
+        }];
+        if !self.is_numbered() {
+            return all;
+        }
+        let side = if group.kind == Kind::Insert { Side::Old } else { Side::New };
+        let whole = fields.iter().filter(|field| field.side == side).take(self.stored()).collect::<Vec<_>>();
+        let list = |part: &dyn Fn(&Field) -> String| whole.iter().map(|field| part(field)).collect::<Vec<_>>().join(", ");
+        let (recorded, here) =
+            (list(&|field| format!("r.{}", field.name)), list(&|field| format!("t.{}", self.name(field.column))));
+        let table = group.table.own_rows();
+        all.push(format!(
+            "wanted{suffix} AS (\n  SELECT r.*, ROW({recorded})::text AS whole, row_number() OVER (PARTITION BY ROW({recorded})::text) AS nth\n  FROM recorded{suffix} r)"
+        ));
+        all.push(match self.newer {
+            Some(xid) => format!(
+                "came{suffix} AS (\n  SELECT ROW({here})::text AS whole, count(*) AS rows\n  FROM {table} t \
+                 WHERE age(t.xmin) <> 0 AND age(t.xmin) <= pg_current_xact_id()::text::bigint - {xid} GROUP BY 1)"
+            ),
+            None => format!(
+                "found{suffix} AS (\n  SELECT t.tableoid AS leaf, t.ctid AS place, ROW({here})::text AS whole,\n         row_number() OVER (PARTITION BY ROW({here})::text) AS nth\n  FROM {table} t WHERE ROW({here})::text IN (SELECT whole FROM wanted{suffix}))"
+            ),
+        });
+        all
+    }
+
+    /// Equal rows are told apart by their number.
+    fn is_numbered(&self) -> bool {
+        self.group.key.is_none() && (self.group.kind != Kind::Insert || self.newer.is_some())
+    }
+
+    pub(super) fn stored(&self) -> usize {
+        self.group.table.columns.iter().filter(|column| !column.is_generated).count()
+    }
+
+    /// The first row gives the others their types.
+    fn values(&self, sql: &mut String, row: &Effect<'_>, typed: bool) {
+        for (nth, field) in self.fields.iter().enumerate() {
+            if nth > 0 {
+                sql.push_str(", ");
+            }
+            let side = match field.side {
+                Side::Old => row.before(),
+                Side::New => row.after(),
+            };
+            let column = self.column(field.column).filter(|_| typed);
+            if column.is_some() {
+                sql.push_str("CAST(");
+            }
+            match side.and_then(|row| row.get(field.column)) {
+                Some(Value::Text(text)) => push_literal(sql, text),
+                _ => sql.push_str("NULL"),
+            }
+            if let Some(column) = column {
+                sql.extend([" AS ", &column.type_name, ")"]);
+            }
+        }
+    }
+
+    /// What stands behind FROM or USING.
+    pub(super) fn source(&self) -> String {
+        let suffix = &self.suffix;
+        match (self.group.kind, self.group.key) {
+            (Kind::Insert, _) if self.newer.is_some() => {
+                format!("wanted{suffix} r LEFT JOIN came{suffix} c ON c.whole = r.whole")
+            }
+            (Kind::Insert, _) | (_, Some(_)) => format!("recorded{suffix} r"),
+            (_, None) => format!("wanted{suffix} r JOIN found{suffix} f ON f.whole = r.whole AND f.nth = r.nth"),
+        }
+    }
+
+    /// What finds the row in the table.
+    pub(super) fn place(&self) -> Vec<String> {
+        let group = &self.group;
+        match (group.kind, group.key) {
+            // As many as came since the SQL was made are back already.
+            (Kind::Insert, _) if self.newer.is_some() => vec!["r.nth > coalesce(c.rows, 0)".to_owned()],
+            (Kind::Insert, _) => Vec::new(),
+            (_, None) => vec!["t.tableoid = f.leaf".to_owned(), "t.ctid = f.place".to_owned()],
+            (kind, Some(key)) => {
+                let mut conditions = self.same_key(key, Side::New);
+                if kind == Kind::Delete {
+                    conditions.push(self.same_row(Side::New));
+                }
+                conditions
+            }
+        }
+    }
+
+    pub(super) fn same_key(&self, key: &Key, side: Side) -> Vec<String> {
+        let pairs = key.columns.iter().zip(&key.operators);
+        let equal = pairs.filter_map(|(column, operator)| {
+            let field = self.field(*column, side).or_else(|| self.field(*column, Side::New))?;
+            let name = self.name(*column);
+            let already = self.field(*column, Side::Old).filter(|_| side == Side::New && self.followed.contains_key(column));
+            Some(match already {
+                Some(already) => format!("(t.{name} {operator} r.{field} OR t.{name} {operator} r.{already})"),
+                None => format!("t.{name} {operator} r.{field}"),
+            })
+        });
+        equal.collect()
+    }
+
+    /// The column has the value that the change left, or already the one that it is set back to.
+    pub(super) fn is_as_left(&self, column: usize) -> String {
+        let (name, field) = (self.name(column), |side| self.field(column, side).unwrap_or_default());
+        let (old, new) = (field(Side::Old), field(Side::New));
+        let as_left = format!("ROW(t.{name})::text IN (ROW(r.{new})::text, ROW(r.{old})::text)");
+        match self.followed.get(&column) {
+            // What it got from its parent is equal to what it had, and may be written in another way.
+            Some(operator) => format!("({as_left} OR t.{name} {operator} r.{old})"),
+            None => as_left,
+        }
+    }
+
+    /// All columns that this is about have the recorded values.
+    pub(super) fn same_row(&self, side: Side) -> String {
+        let columns = self.group.columns.iter().filter_map(|column| Some((self.name(*column), self.field(*column, side)?)));
+        let (here, recorded): (Vec<_>, Vec<_>) = columns.map(|(name, field)| (format!("t.{name}"), format!("r.{field}"))).unzip();
+        format!("ROW({})::text = ROW({})::text", here.join(", "), recorded.join(", "))
+    }
+
+    /// Nobody else has the values that must be unique, where the statement would otherwise fail.
+    pub(super) fn value_is_free(&self, key: &Key) -> Option<String> {
+        let group = &self.group;
+        let judged = match group.kind {
+            Kind::Delete => false,
+            Kind::Update => !key.is_deferrable && group.touches(&key.columns),
+            Kind::Insert => self.has_deferrable_key(),
+        };
+        let pairs = key.columns.iter().zip(&key.operators);
+        let pairs = pairs.map(|(column, operator)| Some(format!("o.{} {operator} {}", self.name(*column), self.after(*column)?)));
+        let mut conditions = pairs.collect::<Option<Vec<_>>>().filter(|_| judged)?;
+        if group.kind == Kind::Update {
+            conditions.push("(o.tableoid, o.ctid) <> (t.tableoid, t.ctid)".to_owned());
+        }
+        Some(format!("NOT EXISTS (SELECT FROM {} o WHERE {})", group.table.own_rows(), conditions.join(" AND ")))
+    }
+
+    /// The line in which the result is shown.
+    pub(super) fn count(&self, number: usize) -> String {
+        let Part { group, suffix, .. } = self;
+        let what = match group.kind {
+            Kind::Delete => "delete",
+            Kind::Update => "set back",
+            Kind::Insert => "insert",
+        };
+        let name = literal(&format!("{}.{}", group.table.schema, group.table.name));
+        let already = self.already().unwrap_or_else(|| "0".to_owned());
+        format!("SELECT {number}, {name}, '{what}', {}, (SELECT count(*) FROM undone{suffix}), {already}", group.rows.len())
+    }
+
+    /// How many rows were as they should be before anything was done.
+    fn already(&self) -> Option<String> {
+        let Part { group, suffix, .. } = self;
+        let table = group.table.own_rows();
+        match (group.kind, group.key) {
+            (Kind::Insert, _) if self.newer.is_some() => {
+                Some(format!("(SELECT count(*) FROM {} WHERE r.nth <= c.rows)", self.source()))
+            }
+            (Kind::Insert, _) => {
+                let same = self.is_back()?;
+                Some(format!("(SELECT count(*) FROM {table} t, recorded{suffix} r WHERE {same})"))
+            }
+            (Kind::Update, Some(key)) if key.touches(&group.columns) => {
+                let (same, elsewhere) = (self.is_back()?, self.same_key(key, Side::New).join(" AND "));
+                Some(format!(
+                    "(SELECT count(*) FROM recorded{suffix} r WHERE EXISTS (SELECT FROM {table} t WHERE {same}) \
+                     AND NOT EXISTS (SELECT FROM {table} t WHERE {elsewhere}))"
+                ))
+            }
+            (Kind::Delete, Some(key)) => {
+                let there = self.same_key(key, Side::New).join(" AND ");
+                Some(format!("(SELECT count(*) FROM recorded{suffix} r WHERE NOT EXISTS (SELECT FROM {table} t WHERE {there}))"))
+            }
+            _ => None,
+        }
+    }
+
+    /// The row of the table is as the recorded one was before; `None` if no key can tell which one that is.
+    pub(super) fn is_back(&self) -> Option<String> {
+        let key = match (self.group.kind, self.group.key) {
+            (Kind::Insert, _) => self.group.table.keys.iter().find(|key| self.names(key))?,
+            (_, key) => key?,
+        };
+        Some([self.same_key(key, Side::Old), vec![self.same_row(Side::Old)]].concat().join(" AND "))
+    }
+
+    fn names(&self, key: &Key) -> bool {
+        key.identifies && key.columns.iter().all(|column| self.field(*column, Side::Old).is_some())
+    }
+}

@@ -1,0 +1,282 @@
+//! Rows, followed through their changes: how each was before the first of them, how it is after the last, and what became of it later.
+//!
+//! ```text
+//!  insert ─▶ update ─▶ delete      came to nothing
+//!  update ─▶ update                old of the first, new of the last; the key may have changed on the way
+//!  delete ─▶ insert of that key    the same row, replaced
+//! ```
+//!
+//! A row is followed by a key that every change of its table tells. Where there is none, whole rows are compared: of equal ones it does
+//! not matter which is meant.
+
+use rustc_hash::FxHashMap;
+
+use super::schema::Key;
+use super::told::{Row, Told, agree, text_of};
+use super::value::Value;
+use crate::event::Operation;
+use crate::lsn::Oid;
+
+/// How many of equal rows are looked at, to tell which of them is meant.
+const EQUAL_ROWS: usize = 64;
+
+/// What became of a row.
+#[derive(Debug, Default)]
+pub(super) struct Effect<'a> {
+    /// How it was before; `None` if it did not exist.
+    old: Option<Row<'a>>,
+    /// How it is after; `None` if it does not exist.
+    new: Option<Row<'a>>,
+    /// All columns that the table had are known of `old`.
+    pub(super) complete: bool,
+    /// What later changes, which are not undone, made of it.
+    pub(super) later: Option<Later<'a>>,
+    /// Where it is now, or was last.
+    leaf: Oid,
+}
+
+/// What later changes made of a row, or put into its place.
+#[derive(Debug, Default)]
+pub(super) struct Later<'a> {
+    /// How it is now; `None` if it does not exist.
+    pub(super) row: Option<Row<'a>>,
+    /// It came or went.
+    pub(super) replaced: bool,
+    /// Since it came last, it was once as it had been before all.
+    pub(super) was_back: bool,
+    /// Columns that got another value, perhaps several times.
+    pub(super) columns: Vec<usize>,
+    /// The last transaction that did something to it.
+    pub(super) by: &'a str,
+}
+
+impl<'a> Effect<'a> {
+    /// How it was before.
+    pub(super) fn before(&self) -> Option<&Row<'a>> {
+        self.old.as_ref()
+    }
+
+    /// How it is after.
+    pub(super) fn after(&self) -> Option<&Row<'a>> {
+        self.new.as_ref()
+    }
+
+    /// How it is now, as far as changes are known.
+    fn now(&self) -> Option<&Row<'a>> {
+        self.later.as_ref().map_or(self.new.as_ref(), |later| later.row.as_ref())
+    }
+
+    /// A later transaction made this of it.
+    fn becomes(&mut self, now: Option<Row<'a>>, by: &'a str) {
+        let both = self.now().zip(now.as_ref());
+        let changed = both.map(|(before, now)| {
+            let pairs = before.iter().zip(now).enumerate();
+            pairs.filter(|(_, (before, now))| before != now && **now != Value::Unknown).map(|(column, _)| column).collect()
+        });
+        let is_back = now.as_ref().zip(self.old.as_ref()).map(|(now, old)| agree(now, old));
+        let later = self.later.get_or_insert_default();
+        later.was_back = is_back.is_some_and(|is_back| is_back || later.was_back);
+        match changed {
+            Some(columns) => later.columns = [std::mem::take(&mut later.columns), columns].concat(),
+            None => later.replaced = true,
+        }
+        (later.row, later.by) = (now, by);
+    }
+}
+
+/// Rows of a table.
+pub(super) struct Rows<'s, 'a> {
+    key: Option<&'s Key>,
+    rows: Vec<Effect<'a>>,
+    /// Rows that exist, by what identifies them. Of equal ones there may be several.
+    alive: FxHashMap<String, Vec<usize>>,
+    /// Rows that existed before and do not any more.
+    dead: FxHashMap<String, Vec<usize>>,
+    /// Rows that a TRUNCATE took and of which nothing else is known; `None` when even their number is not.
+    pub(super) truncated: Option<u64>,
+    /// The transaction at hand, if it is a later one. Then only rows that are in here already are followed.
+    pub(super) later: Option<&'a str>,
+}
+
+impl<'s, 'a> Rows<'s, 'a> {
+    /// To be followed by this key.
+    pub(super) fn new(key: Option<&'s Key>) -> Self {
+        let (alive, dead) = (FxHashMap::default(), FxHashMap::default());
+        Rows { key, rows: Vec::new(), alive, dead, truncated: Some(0), later: None }
+    }
+
+    /// Follows a change.
+    pub(super) fn change(&mut self, told: Told<'a>) {
+        match told.operation {
+            Operation::Insert => self.insert(told),
+            Operation::Update => self.update(told),
+            Operation::Delete => self.delete(told),
+            Operation::Truncate => self.truncate(told),
+        }
+    }
+
+    /// From here on changes are later ones. What comes to stand where a row stood is seen by the key under which it would come back.
+    pub(super) fn bury(&mut self) {
+        self.dead.clear();
+        for place in 0..self.rows.len() {
+            if self.rows.get(place).is_some_and(|row| row.new.is_none()) {
+                self.lies(place);
+            }
+        }
+    }
+
+    /// What became of them; those that came and went are left out.
+    pub(super) fn done(mut self) -> Vec<Effect<'a>> {
+        self.rows.retain(|row| row.old.is_some() || row.new.is_some());
+        self.rows
+    }
+
+    /// What identifies a row: its key, else all of it.
+    fn identity(&self, row: &Row<'a>) -> String {
+        let by_key = self.key.and_then(|key| text_of(row, &key.columns));
+        by_key.unwrap_or_else(|| {
+            let mut text = String::new();
+            for value in row {
+                match value {
+                    Value::Text(value) => text.extend(["=", value, "\0"]),
+                    Value::Null => text.push_str("-\0"),
+                    Value::Unknown | Value::Invalid | Value::Cut => text.push_str("?\0"),
+                }
+            }
+            text
+        })
+    }
+
+    fn insert(&mut self, told: Told<'a>) {
+        let Some(new) = told.new else { return };
+        let identity = self.identity(&new);
+        let replaced = self.dead.get_mut(&identity).and_then(Vec::pop);
+        let Some(place) = replaced.or_else(|| self.add(Effect { complete: true, ..Effect::default() })) else { return };
+        self.lives(place, identity, new, told.leaf);
+    }
+
+    fn update(&mut self, told: Told<'a>) {
+        let Some(mut new) = told.new else { return };
+        let before = self.identity(told.old.as_ref().unwrap_or(&new));
+        let place = match self.leaves(&before, Some(&new)) {
+            Some(place) => {
+                // A large value that was not sent is the one that was.
+                let known = self.rows.get(place).and_then(Effect::now);
+                for (value, known) in new.iter_mut().zip(known.into_iter().flatten()) {
+                    if *value == Value::Unknown {
+                        *value = known.clone();
+                    }
+                }
+                Some(place)
+            }
+            None if self.later.is_some() => {
+                // A row of which nothing is known took the place of one that went.
+                let taken = self.identity(&new);
+                self.dead.get_mut(&taken).and_then(Vec::pop)
+            }
+            None => {
+                let kept = |column: usize| told.kept.contains(&column);
+                let old = told.old.unwrap_or_else(|| {
+                    let values = new.iter().enumerate();
+                    values.map(|(column, value)| if kept(column) { value.clone() } else { Value::Unknown }).collect()
+                });
+                self.add(Effect { old: Some(old), complete: told.complete, ..Effect::default() })
+            }
+        };
+        let Some(place) = place else { return };
+        let identity = self.identity(&new);
+        self.lives(place, identity, new, told.leaf);
+    }
+
+    /// The row that was so, and is not any more. Of equal ones, a later change is rather about the one that it makes what that had been.
+    fn leaves(&mut self, identity: &str, becomes: Option<&Row<'a>>) -> Option<usize> {
+        let places = self.alive.get_mut(identity)?;
+        if self.later.is_some() && places.len() > 1 {
+            let rows = &self.rows;
+            let is_set_back = |place: &usize| rows.get(*place).is_some_and(|row| row.old.as_ref() == becomes);
+            let last = places.len() - 1;
+            if let Some(nth) = places.iter().rev().take(EQUAL_ROWS).position(is_set_back) {
+                places.swap(last - nth, last);
+            }
+        }
+        places.pop()
+    }
+
+    fn delete(&mut self, told: Told<'a>) {
+        let Some(old) = told.old else { return };
+        let identity = self.identity(&old);
+        match self.leaves(&identity, None) {
+            Some(place) => self.dies(place, identity),
+            None => {
+                let gone = Effect { old: Some(old), complete: told.complete, leaf: told.leaf, ..Effect::default() };
+                if let Some(place) = self.add(gone) {
+                    self.dead.entry(identity).or_default().push(place);
+                }
+            }
+        }
+    }
+
+    /// All rows in this table are gone.
+    fn truncate(&mut self, told: Told<'a>) {
+        let Told { leaf, tx, rows_lost, rows, .. } = told;
+        let all_known = rows.is_some();
+        for row in rows.into_iter().flatten() {
+            self.delete(Told::deleted(row, leaf, tx));
+        }
+        let known = &self.rows;
+        let is_there = |place: &usize| known.get(*place).is_some_and(|row| row.leaf == leaf);
+        let mut lost: Vec<(usize, String)> = Vec::new();
+        for (identity, places) in &mut self.alive {
+            lost.extend(places.extract_if(.., |place| is_there(place)).map(|place| (place, identity.clone())));
+        }
+        lost.sort_unstable();
+        let known = u64::try_from(lost.len()).unwrap_or(u64::MAX);
+        for (place, identity) in lost {
+            self.dies(place, identity);
+        }
+        let unknown = if all_known { Some(0) } else { rows_lost.map(|lost| lost.saturating_sub(known)) };
+        self.truncated = self.truncated.zip(unknown).map(|(before, more)| before + more);
+    }
+
+    /// A row of which nothing was known; `None` if that is to stay so.
+    fn add(&mut self, effect: Effect<'a>) -> Option<usize> {
+        if self.later.is_some() {
+            return None;
+        }
+        self.rows.push(effect);
+        Some(self.rows.len() - 1)
+    }
+
+    fn lives(&mut self, place: usize, identity: String, new: Row<'a>, leaf: Oid) {
+        if let Some(row) = self.rows.get_mut(place) {
+            row.leaf = leaf;
+            match self.later {
+                None => row.new = Some(new),
+                Some(tx) => row.becomes(Some(new), tx),
+            }
+        }
+        self.alive.entry(identity).or_default().push(place);
+    }
+
+    fn dies(&mut self, place: usize, identity: String) {
+        let Some(row) = self.rows.get_mut(place) else { return };
+        if let Some(tx) = self.later {
+            row.becomes(None, tx);
+            self.lies(place);
+            return;
+        }
+        row.new = None;
+        if row.old.is_some() {
+            self.dead.entry(identity).or_default().push(place);
+        }
+    }
+
+    /// Where the reversal looks for it.
+    fn lies(&mut self, place: usize) {
+        let Some(row) = self.rows.get(place) else { return };
+        if let Some(row) = row.new.as_ref().or(row.old.as_ref()) {
+            let identity = self.identity(row);
+            self.dead.entry(identity).or_default().push(place);
+        }
+    }
+}

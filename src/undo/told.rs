@@ -1,0 +1,121 @@
+//! A recorded change, by the columns that its table has now.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::names::Names;
+use super::schema::{Key, Table};
+use super::value::Value;
+use crate::event::Operation;
+use crate::event::received::{self, Change};
+use crate::lsn::Oid;
+
+/// A value for each column of the table, as it is now.
+pub(super) type Row<'a> = Vec<Value<'a>>;
+
+/// A change, by the columns of now.
+pub(super) struct Told<'a> {
+    pub(super) operation: Operation,
+    pub(super) leaf: Oid,
+    /// Its transaction.
+    pub(super) tx: &'a str,
+    pub(super) old: Option<Row<'a>>,
+    pub(super) new: Option<Row<'a>>,
+    /// Nothing is missing in `old`.
+    pub(super) complete: bool,
+    /// Columns that did not change if there is no `old`.
+    pub(super) kept: Vec<usize>,
+    /// How many rows a TRUNCATE took.
+    pub(super) rows_lost: Option<u64>,
+    /// All of these, where they are known.
+    pub(super) rows: Option<Vec<Row<'a>>>,
+}
+
+impl<'a> Told<'a> {
+    /// Reads it. Columns that are no more are added to `gone`.
+    pub(super) fn read(change: &'a Change<'a>, table: &Table, names: &Names<'_>, gone: &mut BTreeSet<String>) -> Self {
+        let unsent = |name: &String| change.unchanged.contains(name);
+        let none = received::Row::default();
+        let mut read = |row: &'a received::Row<'a>, exact: &received::Row<'a>, cut: &BTreeMap<String, u64>| {
+            let mut values: Row<'a> = table.columns.iter().map(|_| Value::Unknown).collect();
+            for (name, raw) in row.iter() {
+                let place = names.place(name);
+                match place.and_then(|place| values.get_mut(place).zip(table.column(place))) {
+                    Some((value, _)) if change.invalid.iter().any(|invalid| invalid == name) => *value = Value::Invalid,
+                    Some((value, column)) => *value = Value::read(raw, exact.get(name), column.is_document),
+                    None => {
+                        gone.insert(name.to_owned());
+                    }
+                }
+            }
+            // What was not even sent is what it was, however long.
+            for place in cut.keys().filter(|name| !unsent(name)).filter_map(|name| names.place(name)) {
+                if let Some(value) = values.get_mut(place) {
+                    *value = Value::Cut;
+                }
+            }
+            values
+        };
+        let old = change.old.as_ref().map(|row| read(row, &change.exact.old, &change.cut.old));
+        let mut new = change.new.as_ref().map(|row| read(row, &change.exact.new, &change.cut.new));
+        let exact = change.exact.old_rows.iter().chain(std::iter::repeat(&none));
+        let rows = change.old_rows.as_ref();
+        let rows = rows.map(|rows| rows.iter().zip(exact).map(|(row, exact)| read(row, exact, &BTreeMap::new())).collect());
+        for place in change.unchanged.iter().filter_map(|name| names.place(name)) {
+            let unsent = new.as_mut().and_then(|new| new.get_mut(place)).filter(|value| **value == Value::Unknown);
+            if let Some((unsent, value)) = unsent.zip(old.as_ref().and_then(|old| old.get(place))) {
+                *unsent = value.clone();
+            }
+        }
+        let named = change.key.iter().flat_map(received::Row::iter).filter_map(|(name, _)| names.place(name));
+        Told {
+            operation: change.op,
+            leaf: change.oid,
+            tx: change.tx.id,
+            complete: change.old_complete,
+            kept: if old.is_none() { named.collect() } else { Vec::new() },
+            old,
+            new,
+            rows_lost: change.rows_lost.and_then(|lost| u64::try_from(lost).ok()),
+            rows,
+        }
+    }
+
+    /// That a TRUNCATE took this row.
+    pub(super) fn deleted(row: Row<'a>, leaf: Oid, tx: &'a str) -> Self {
+        let (operation, complete, kept) = (Operation::Delete, true, Vec::new());
+        Told { operation, leaf, tx, old: Some(row), new: None, complete, kept, rows_lost: None, rows: None }
+    }
+
+    /// Whether it says of which row it is, by this key, before and after it.
+    pub(super) fn tells(&self, key: &Key) -> bool {
+        let has = |row: &Option<Row<'_>>| row.as_ref().is_some_and(|row| text_of(row, &key.columns).is_some());
+        match self.operation {
+            Operation::Insert => has(&self.new),
+            Operation::Delete => has(&self.old),
+            Operation::Update if self.old.is_some() => has(&self.old) && has(&self.new),
+            Operation::Update => has(&self.new) && key.columns.iter().all(|column| self.kept.contains(column)),
+            Operation::Truncate => self.rows.iter().flatten().all(|row| text_of(row, &key.columns).is_some()),
+        }
+    }
+}
+
+/// The values of these columns as one text; `None` unless all are known and not NULL.
+pub(super) fn text_of(row: &Row<'_>, columns: &[usize]) -> Option<String> {
+    let mut text = String::new();
+    for column in columns {
+        let Some(Value::Text(value)) = row.get(*column) else { return None };
+        text.push_str(value);
+        text.push('\0');
+    }
+    Some(text)
+}
+
+/// Nothing is known in which they differ.
+pub(super) fn agree(a: &Row<'_>, b: &Row<'_>) -> bool {
+    a.iter().zip(b).all(|(a, b)| !differ(Some(a), Some(b)))
+}
+
+/// Both are known, and not the same.
+pub(super) fn differ(a: Option<&Value<'_>>, b: Option<&Value<'_>>) -> bool {
+    a.zip(b).is_some_and(|(a, b)| a.is_known() && b.is_known() && a != b)
+}
