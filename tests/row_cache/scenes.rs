@@ -24,6 +24,7 @@ pub(crate) async fn play(major: u32) -> Result<()> {
             bytes_are_those_of_the_server,
             a_lost_connection_is_a_new_beginning,
             nothing_is_kept_unless_asked_for,
+            what_was_lost_comes_back,
         ]
     )
 }
@@ -299,5 +300,40 @@ async fn nothing_is_kept_unless_asked_for(cluster: &Cluster, _major: u32) -> Res
     let shown = scene.pgvigil.table("public.item").await?;
     ensure!(shown.get("row_cache").is_none(), "{shown}");
     ensure!(!scene.pgvigil.get("/metrics").await?.text().await?.contains("row_cache"));
+    Ok(())
+}
+
+/// Without REPLICA IDENTITY FULL, and from TRUNCATE too.
+async fn what_was_lost_comes_back(cluster: &Cluster, _major: u32) -> Result<()> {
+    let tables = "CREATE TABLE plan (id int PRIMARY KEY, name text, doc json, j jsonb);
+        CREATE TABLE account (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, plan int REFERENCES plan ON DELETE CASCADE, n numeric);
+        INSERT INTO plan SELECT i, E'it''s ' || i, E'{\\n}', 'null' FROM generate_series(1, 20) i;
+        INSERT INTO account (plan, n) SELECT 1 + i % 20, i / 7.0 FROM generate_series(1, 50) i";
+    let contents = "SELECT md5((SELECT string_agg(p::text, ',' ORDER BY id) FROM plan p) || (SELECT string_agg(a::text, ',' ORDER BY id) FROM account a))";
+    let mut scene = Scene::set(cluster, "undone", tables, &["--row-cache=1MiB"]).await?;
+    for table in ["plan", "account"] {
+        scene.is(table, "full").await?;
+    }
+    let before: String = scene.database.value(contents).await?;
+    for lost in [
+        "TRUNCATE plan CASCADE",
+        "BEGIN; UPDATE plan SET name = 'x', doc = '1'; DELETE FROM plan WHERE id < 10; COMMIT",
+        "BEGIN; DELETE FROM account WHERE id < 9; UPDATE plan SET name = 'x' WHERE id = 5; TRUNCATE account, plan; COMMIT",
+    ] {
+        let told = scene.changes(lost).await?;
+        // What was told first is what the last one brought back.
+        let tx = told.last().and_then(|change| change["tx"]["id"].as_str()).context("a transaction")?;
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_pgvigil"));
+        command
+            .args(["undo", "--url", scene.pgvigil.origin(), "--tx", tx, "--apply", "--yes"])
+            .env("DATABASE_URL", cluster.url("undone"));
+        let output = tokio::time::timeout(PATIENCE, command.output()).await??;
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        ensure!(output.status.success(), "{lost}: {said}");
+        ensure!(
+            scene.database.value::<Option<String>>(contents).await?.as_ref() == Some(&before),
+            "{lost}: not all came back: {said}"
+        );
+    }
     Ok(())
 }
