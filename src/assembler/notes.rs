@@ -1,6 +1,7 @@
 //! Messages that are to be known before their transaction is read, copied aside as they come.
 //!
-//! Anyone can send any number of them, so few are kept, and none that is large. The rest is still in the log.
+//! Anyone can send any number of them, so few are kept, and none that is large. The rest is still in the log; for the first of it stands a
+//! note that says nothing, whatever is rolled back.
 
 use crate::lsn::Xid;
 
@@ -18,7 +19,7 @@ pub struct Note {
     pub at: u64,
     /// One of those that the assembler was told to note.
     pub prefix: &'static [u8],
-    /// What it says.
+    /// What it says. Nothing, if it stands for what was left out.
     pub content: Box<[u8]>,
     subxid: Xid,
 }
@@ -27,26 +28,24 @@ pub struct Note {
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     kept: Vec<Note>,
-    /// Prefixes of which not all are kept.
-    incomplete: Vec<&'static [u8]>,
 }
 
 impl Notes {
     /// Keeps a message; without its content if that is not here.
     pub(super) fn take(&mut self, at: u64, subxid: Xid, prefix: &'static [u8], content: Option<&[u8]>) {
         let bytes: usize = self.kept.iter().map(|note| note.content.len()).sum();
-        let alike = self.kept.iter().filter(|note| note.prefix == prefix).count();
+        let alike = self.kept.iter().filter(|note| note.prefix == prefix && !note.content.is_empty()).count();
         let fits = |content: &&[u8]| content.len() <= LARGEST && alike < MOST && bytes + content.len() <= BYTES;
         match content.filter(fits) {
             Some(content) => self.kept.push(Note { at, prefix, content: content.into(), subxid }),
             None if !self.has_all(prefix) => {}
-            None => self.incomplete.push(prefix),
+            None => self.kept.push(Note { at, prefix, content: Box::default(), subxid: Xid(0) }),
         }
     }
 
     /// Whether no message of this prefix was left out.
     pub(super) fn has_all(&self, prefix: &[u8]) -> bool {
-        !self.incomplete.contains(&prefix)
+        !self.kept.iter().any(|note| note.prefix == prefix && note.content.is_empty())
     }
 
     pub(super) fn roll_back(&mut self, subxid: Xid) {
@@ -72,12 +71,16 @@ mod tests {
         notes.take(1001, Xid(2), b"b", Some(b"after all of them"));
         notes.take(1001, Xid(2), b"d", None);
         assert_eq!([&b"a"[..], b"b", b"c", b"d"].map(|prefix| notes.has_all(prefix)), [false, false, true, false]);
-        assert_eq!(notes.as_slice().len(), MOST + 1);
-        assert_eq!(notes.as_slice().last().map(|note| (note.at, &*note.content)), Some((1001, &b"after all of them"[..])));
+        let said = |notes: &Notes| {
+            notes.as_slice().iter().filter(|note| !note.content.is_empty()).map(|note| note.at).collect::<Vec<_>>()
+        };
+        assert_eq!(said(&notes).len(), MOST + 1);
+        assert_eq!(said(&notes).last(), Some(&1001));
         // What is rolled back makes room.
         notes.roll_back(Xid(1));
         notes.take(1002, Xid(3), b"a", Some(b"another"));
-        assert_eq!(notes.as_slice().iter().map(|note| note.at).collect::<Vec<_>>(), [1001, 1002]);
+        assert_eq!(said(&notes), [1001, 1002]);
+        assert!(!notes.has_all(b"a"), "what was left out was not rolled back with them");
         for at in 0..1000 {
             notes.take(at, Xid(4), b"c", Some(&[0; LARGEST]));
         }
