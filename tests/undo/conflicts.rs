@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::support::{a_major, cluster, majors};
+use crate::support::{DDL_MESSAGES, a_major, cluster, majors};
 use crate::undone::{Scene, same};
 
 const SHOP: &str = r#"
@@ -24,7 +24,7 @@ const SHOP: &str = r#"
 
 async fn shop() -> Result<(pgvigil::cluster::Cluster, Scene)> {
     let cluster = cluster(a_major()).await?;
-    let scene = Scene::set(&cluster, "shop", SHOP).await?;
+    let scene = Scene::set(&cluster, "shop", &format!("{DDL_MESSAGES} {SHOP}")).await?;
     Ok((cluster, scene))
 }
 

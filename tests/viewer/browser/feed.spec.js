@@ -119,3 +119,14 @@ test('a transaction of 20,000 rows: counts exact, the page told what it left out
   assert.match(await viewer.card(/Log_2026 \+20,000/), /20,000 changes.*not kept on this page/);
   await viewer.close();
 });
+
+test('where nothing tells of DDL, counts follow the changes and are right', async () => {
+  const viewer = await world.open();
+  await viewer.becomes('live');
+  world.postgres.sql('INSERT INTO "GameRequest" SELECT i FROM generate_series(5001, 5010) i');
+  const card = await viewer.card(/10 changes.*GameRequest \+10/);
+  assert.doesNotMatch(card, /\+10 →/, 'what is not certain yet is not told');
+  const rows = Number(world.postgres.sql('SELECT count(*) FROM "GameRequest"')).toLocaleString('en');
+  await viewer.shows('public.GameRequest', rows);
+  await viewer.close();
+});

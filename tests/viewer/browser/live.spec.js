@@ -8,7 +8,7 @@ import { startWorld } from './support/world.js';
 
 /** @type {Awaited<ReturnType<typeof startWorld>>} */
 let world;
-before(async () => (world = await startWorld()));
+before(async () => (world = await startWorld({ setup: true })));
 after(() => world?.stop());
 
 const exact = (table) => Number(world.postgres.sql(`SELECT count(*) FROM ${table}`)).toLocaleString('en');
