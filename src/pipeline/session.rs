@@ -1,15 +1,17 @@
 //! One epoch: from the connection to its loss.
 
 mod rows;
+mod showing;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::showing::Unconfirmed;
 use super::applier::Applier;
 use super::counting::{Counting, Failure, Job, Report, Source, Task};
 use super::error::PipelineError;
@@ -17,20 +19,15 @@ use super::observer::{self, Question, Sight, Survey, Watch};
 use super::opening::Opened;
 use super::running::Announcements;
 use super::sessions::Sessions;
-use super::state::Phase;
-use super::tables::{Change, Stamp, Tables};
+use super::tables::{Change, Tables};
 use super::{Pipeline, unix_micros};
 use crate::catalog::{self, Catalog, CountError};
 use crate::counts::FullXid;
 use crate::lsn::{Oid, Xid};
 use crate::replication::{Frame, Progress, Stream};
 
-/// Counts are published this often at most.
-const PUBLISH: Duration = Duration::from_millis(100);
 /// Where nothing tells of DDL in the stream, the catalog must have been looked at within this time, or no count is certain.
 const BLIND: Duration = Duration::from_secs(5);
-/// There, counts wait this long for tables that someone may be altering, before these are shown without.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why counts are held back.
 const REGROUPED: &str = "what the publication covers has changed; the catalog is being read";
@@ -67,14 +64,6 @@ struct Session<'a> {
     unknown: watch::Sender<Vec<Xid>>,
     /// Behind this block of the history the published counts stand.
     shown_after: u64,
-}
-
-/// Counts as they were prepared, where nothing in the stream tells of DDL.
-struct Unconfirmed {
-    stamp: Stamp,
-    /// The answer to this confirms them.
-    question: u64,
-    since: Instant,
 }
 
 impl Pipeline {
@@ -429,74 +418,6 @@ impl Session<'_> {
     fn publication_missing(&self) -> PipelineError {
         let database = self.pipeline.pinned.as_ref().map_or_else(String::new, |database| database.name.clone());
         PipelineError::PublicationMissing { name: self.pipeline.config.publication.clone(), database }
-    }
-
-    /// Tells of large transactions that are still running.
-    fn announce(&mut self) {
-        let ended = self.applier.take_ended();
-        let running = self.announcements.look(self.applier.running(), &ended, |oid| self.tables.name(oid));
-        if let Some(running) = running {
-            self.pipeline.running.send_replace(Arc::new(running));
-        }
-        let unknown = self.announcements.unknown();
-        if !unknown.is_empty() {
-            self.unknown.send_replace(unknown);
-        }
-    }
-
-    /// Something that is shown has changed: publish at once when it has been quiet, else a little later together with what is to come.
-    fn soon(&mut self) {
-        self.publish_at.get_or_insert_with(|| (self.published + PUBLISH).max(Instant::now()));
-    }
-
-    fn publish(&mut self) {
-        self.publish_at = None;
-        self.published = Instant::now();
-        let passed = self.pipeline.passed.and(self.applier.passed());
-        let ledger = self.applier.ledger();
-        let stamp = Stamp::new(self.pipeline.history.position(), ledger.position(), passed);
-        self.tables.prepare(ledger);
-        if self.tables.tells_ddl() || ledger.is_held() {
-            self.show(&stamp);
-        } else {
-            // What the stream left out without a word is found by who looks now.
-            self.unconfirmed = Some(Unconfirmed { stamp, question: self.question.ask(), since: self.published });
-        }
-    }
-
-    /// The catalog was looked at since `question` was asked: whatever it told has been taken up. Tables that someone may be `altering` are
-    /// not certain yet.
-    fn answered(&mut self, question: u64, mut altering: FxHashSet<Oid>) {
-        let Some(mut unconfirmed) = self.unconfirmed.take_if(|unconfirmed| unconfirmed.question <= question) else { return };
-        altering.retain(|oid| self.tables.is_known(*oid));
-        if !altering.is_empty() && unconfirmed.since.elapsed() < PATIENCE {
-            unconfirmed.question = self.question.ask();
-            self.unconfirmed = Some(unconfirmed);
-            return;
-        }
-        if !altering.is_empty() {
-            self.soon();
-        }
-        self.tables.being_altered(altering);
-        self.tables.withdraw(self.applier.ledger());
-        self.show(&unconfirmed.stamp);
-    }
-
-    fn show(&mut self, stamp: &Stamp) {
-        if !self.counted && self.tables.anything_counted(self.applier.ledger()) {
-            self.counted = true;
-            let first_epoch = self.first_epoch;
-            self.pipeline.standing.note(|facts| {
-                facts.phase = Phase::Streaming { first_epoch, counted: true };
-                facts.reason = None;
-            });
-        }
-        self.shown_after = stamp.after_block;
-        self.tell_row_cache();
-        match self.tables.publish(stamp) {
-            Some(counts) => self.pipeline.show(counts),
-            None => self.pipeline.still_true(stamp),
-        }
     }
 }
 
