@@ -101,5 +101,8 @@ impl Session<'_> {
             Some(counts) => self.pipeline.show(counts),
             None => self.pipeline.still_true(stamp),
         }
+        if self.tables.has_more() {
+            self.soon();
+        }
     }
 }

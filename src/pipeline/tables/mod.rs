@@ -31,6 +31,8 @@ pub(super) struct Tables {
     dirty: FxHashSet<Oid>,
     /// Tables of which there is, and of which it was not published yet.
     changed: FxHashSet<Oid>,
+    /// Tables whose count was taken back, and of which that was not published yet.
+    withdrawn: FxHashSet<Oid>,
     /// Tables that went since the last publication.
     removed: Vec<u32>,
     /// Tables that someone may be altering, where only the catalog tells of it. With all that is under them.
@@ -223,6 +225,7 @@ impl Tables {
         self.mark(oid);
         self.dirty.remove(&oid);
         self.changed.remove(&oid);
+        self.withdrawn.remove(&oid);
         if let Some(known) = self.known.remove(&oid) {
             self.removed.push(oid.0);
             self.order.remove(&(known.table.schema.clone(), known.table.name.clone(), oid));

@@ -33,9 +33,9 @@ impl Stamp {
 }
 
 impl Tables {
-    /// Writes down what is to be said of the tables where the stream is now.
+    /// Writes down what is to be said of the tables where the stream is now. That a number was taken back is published before another.
     pub(in crate::pipeline) fn prepare(&mut self, ledger: &Ledger) {
-        for oid in std::mem::take(&mut self.dirty) {
+        for oid in self.dirty.extract_if(|oid| !self.withdrawn.contains(oid)).collect::<Vec<_>>() {
             if let Some(now) = self.known.get(&oid).map(|known| self.describe(known, ledger)) {
                 self.say(oid, now);
             }
@@ -46,7 +46,17 @@ impl Tables {
     pub(in crate::pipeline) fn withdraw(&mut self, ledger: &Ledger) {
         let doubtful = |oid: &Oid| Some((*oid, self.describe(self.known.get(oid)?, ledger)));
         let doubtful: Vec<_> = self.dirty.iter().filter_map(doubtful).filter(|(_, now)| now.count.is_none()).collect();
-        doubtful.into_iter().for_each(|(oid, now)| self.say(oid, now));
+        for (oid, now) in doubtful {
+            if self.known.get(&oid).is_some_and(|known| known.said.as_ref().is_some_and(|said| said.count.is_some())) {
+                self.withdrawn.insert(oid);
+            }
+            self.say(oid, now);
+        }
+    }
+
+    /// Whether there is more to say than could be said at once.
+    pub(in crate::pipeline) fn has_more(&self) -> bool {
+        !self.dirty.is_empty()
     }
 
     fn say(&mut self, oid: Oid, now: Table) {
@@ -72,6 +82,7 @@ impl Tables {
         let total_rows = if nothing_watched { None } else { leaves.map(|table| table.count).sum() };
         self.version += 1;
         self.changed.clear();
+        self.withdrawn.clear();
         let (version, removed) = (self.version, std::mem::take(&mut self.removed));
         let &Stamp { after_block, lsn, passed, time, unix_time } = stamp;
         let told_late = !self.told_ddl;

@@ -41,7 +41,9 @@ fn a_count_that_was_in_doubt_meanwhile_is_withdrawn() {
     count(&mut ledger, 8);
     tables.touch(Oid(1));
     tables.withdraw(&ledger);
+    tables.prepare(&ledger);
     assert_eq!(tables.publish(&stamp).unwrap().tables[0].count, None, "neither 7 nor 8 is known to be true there");
+    assert!(tables.has_more());
     tables.prepare(&ledger);
     assert_eq!(tables.publish(&stamp).unwrap().tables[0].count, Some(8));
 }
