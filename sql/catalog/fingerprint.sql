@@ -1,4 +1,4 @@
--- Two numbers that change when the publication named $1, or anything about any table, does.
+-- Two numbers that change when the publication named $1, or anything about any table, does; or what tells of DDL.
 --
 -- Asked on its own, so that every type is exact: a function or an operator that someone put into a schema of the search_path can only be
 -- taken for the server's own where the server would have to convert.
@@ -15,4 +15,5 @@ SELECT (SELECT hashoidextended(p.oid, p.xmin::text::bigint)::numeric
        ((SELECT coalesce(sum(hashoidextended(c.oid, c.xmin::text::bigint)), 0)
            FROM pg_class c
           WHERE c.relkind IN ('r', 'p', 'm', 'f') AND c.relpersistence <> 't' AND c.oid >= 16384::oid)
-        + (SELECT coalesce(sum(hashoidextended(i.inhrelid, i.xmin::text::bigint)), 0) FROM pg_inherits i))::text AS tables
+        + (SELECT coalesce(sum(hashoidextended(i.inhrelid, i.xmin::text::bigint)), 0) FROM pg_inherits i)
+        + (SELECT coalesce(sum(hashoidextended(e.oid, e.xmin::text::bigint)), 0) FROM pg_event_trigger e))::text AS tables

@@ -10,4 +10,4 @@ SELECT pg_current_snapshot()::text AS snapshot,
        current_user::text AS role,
        current_setting('server_version_num')::int AS version,
        (SELECT count(*) = 2 FROM pg_event_trigger
-         WHERE evtname IN ('pgvigil_change', 'pgvigil_drop') AND evtenabled IN ('A', 'O')) AS tells_ddl
+         WHERE evtname IN ('pgvigil_change', 'pgvigil_drop') AND evtenabled = 'A') AS tells_ddl

@@ -71,13 +71,19 @@ impl<'a> Effect<'a> {
         let both = self.now().zip(now.as_ref());
         let changed = both.map(|(before, now)| {
             let pairs = before.iter().zip(now).enumerate();
-            pairs.filter(|(_, (before, now))| before != now && **now != Value::Unknown).map(|(column, _)| column).collect()
+            pairs
+                .filter(|(_, (before, now))| before != now && **now != Value::Unknown)
+                .map(|(column, _)| column)
+                .collect::<Vec<_>>()
         });
         let is_back = now.as_ref().zip(self.old.as_ref()).map(|(now, old)| agree(now, old));
         let later = self.later.get_or_insert_default();
         later.was_back = is_back.is_some_and(|is_back| is_back || later.was_back);
         match changed {
-            Some(columns) => later.columns = [std::mem::take(&mut later.columns), columns].concat(),
+            Some(columns) => {
+                let news: Vec<usize> = columns.into_iter().filter(|column| !later.columns.contains(column)).collect();
+                later.columns.extend(news);
+            }
             None => later.replaced = true,
         }
         (later.row, later.by) = (now, by);

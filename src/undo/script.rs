@@ -9,9 +9,12 @@ use super::statement;
 
 /// How every script that does something begins, behind the remarks.
 ///
+/// In one snapshot, so that what somebody commits meanwhile is seen by all statements or none; where it touches the same rows, or refers to
+/// one that is deleted, the server ends the script, and nothing is done.
+///
 /// No `search_path` is set: triggers of the application may depend on theirs, and every name here is qualified.
 const HEAD: &str = "\
-BEGIN;
+BEGIN ISOLATION LEVEL REPEATABLE READ;
 SET LOCAL client_encoding = 'UTF8';
 SET LOCAL row_security = off;
 SET LOCAL lock_timeout = '5s';

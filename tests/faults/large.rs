@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use pgvigil::cluster::Cluster;
 use serde_json::{Value, json};
 
-use crate::support::{Database, Pgvigil, Resources, a_major, cluster_with, options, wait_for};
+use crate::support::{DDL_MESSAGES, Database, Pgvigil, Resources, a_major, cluster_with, options, wait_for};
 
 const LIMITS: [&str; 4] = ["--history-memory", "8MiB", "--max-transaction-memory", "8MiB"];
 const CONFIGURED: usize = 16 << 20;
@@ -24,6 +24,7 @@ async fn documents() -> Result<(Cluster, Database)> {
                   ALTER TABLE document REPLICA IDENTITY FULL;
                   CREATE PUBLICATION pgvigil FOR ALL TABLES";
     database.run(schema).await?;
+    database.run(DDL_MESSAGES).await?;
     Ok((cluster, database))
 }
 

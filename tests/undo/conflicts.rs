@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::support::{DDL_MESSAGES, a_major, cluster, majors};
+use crate::support::{DDL_MESSAGES, Database, PATIENCE, a_major, cluster, majors, wait_for};
 use crate::undone::{Scene, same};
 
 const SHOP: &str = r#"
@@ -431,5 +431,25 @@ async fn who_asks_for_sql_gets_sql_and_who_asks_wrongly_is_told() -> Result<()> 
         let answer = scene.pgvigil.get(path).await?;
         ensure!(answer.status() == status, "{path}: {}", answer.status());
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_somebody_adds_meanwhile_is_not_taken_along() -> Result<()> {
+    let (cluster, scene) = shop().await?;
+    let tx = scene.transaction(r#"INSERT INTO "User" VALUES (6, 'user6', 'name 6')"#).await?;
+    let sql = scene.undo(&tx).await?["sql"].as_str().context("sql")?.to_owned();
+    let (adding, undoing) = (Database::connect(&cluster.url("shop")).await?, Database::connect(&cluster.url("shop")).await?);
+    adding.run(r#"BEGIN; INSERT INTO "Order" VALUES (60, 6, 1)"#).await?;
+    let undone = tokio::spawn(async move { undoing.run(&sql).await });
+    wait_for("the undo to wait", PATIENCE, async || {
+        let waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)";
+        Ok(scene.database.value::<bool>(waits).await?.then_some(()))
+    })
+    .await?;
+    adding.run("COMMIT").await?;
+    let refused = format!("{:#}", undone.await?.err().context("the row was taken along")?);
+    ensure!(refused.contains("could not serialize"), "{refused}");
+    ensure!(scene.database.count(r#""Order" WHERE id = 60"#).await? == 1);
     Ok(())
 }

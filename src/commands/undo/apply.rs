@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, IsTerminal, Write};
 
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
 use super::ask::{Answer, Watched};
@@ -121,6 +122,9 @@ async fn end(client: &Client, how: &str) -> Result<(), Failure> {
 
 /// The server's message, and where it points to. Its detail may show values of a row, so it is left to the server's own log.
 fn said(error: &tokio_postgres::Error) -> String {
+    if error.code() == Some(&SqlState::T_R_SERIALIZATION_FAILURE) {
+        return "somebody is changing the same rows at this moment; run it again (40001)".to_owned();
+    }
     error.as_db_error().map_or_else(|| error.to_string(), |error| format!("{} ({})", error.message(), error.code().code()))
 }
 

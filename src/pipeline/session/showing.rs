@@ -73,7 +73,7 @@ impl Session<'_> {
     pub(super) fn answered(&mut self, question: u64, mut altering: FxHashSet<Oid>) {
         let Some(mut unconfirmed) = self.unconfirmed.take_if(|unconfirmed| unconfirmed.question <= question) else { return };
         altering.retain(|oid| self.tables.is_known(*oid));
-        if !altering.is_empty() && unconfirmed.since.elapsed() < PATIENCE {
+        if self.tables.is_news(&altering) && unconfirmed.since.elapsed() < PATIENCE {
             unconfirmed.question = self.question.ask();
             self.unconfirmed = Some(unconfirmed);
             return;

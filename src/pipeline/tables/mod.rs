@@ -144,6 +144,11 @@ impl Tables {
         self.dirty.extend(self.known.keys());
     }
 
+    /// Whether someone may be altering one of these of whom that was not known.
+    pub(super) fn is_news(&self, altering: &FxHashSet<Oid>) -> bool {
+        !altering.is_subset(&self.altering)
+    }
+
     /// Someone may be altering these tables, and no others.
     pub(super) fn being_altered(&mut self, tables: FxHashSet<Oid>) {
         let now = tables.into_iter().flat_map(|oid| self.tree.under(oid)).collect();
