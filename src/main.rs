@@ -1,5 +1,6 @@
 //! The `pgvigil` command: parses its arguments, runs one of the commands, and turns how it ended into an exit code.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -18,7 +19,8 @@ fn main() -> ExitCode {
     match command.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            // Where nobody can be told, the exit code still tells.
+            drop(writeln!(std::io::stderr(), "{failure}"));
             failure.exit_code()
         }
     }

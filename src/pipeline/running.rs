@@ -47,7 +47,7 @@ pub struct RunningTransaction {
     pub since: String,
     /// Changes so far.
     pub changes: u64,
-    /// Whether all that was rolled back in it is left out; else it is what it has done at most.
+    /// Whether all that was rolled back in it is left out. Not once it has ended: then it is what was seen of it last.
     pub exact: bool,
     /// The same, by table, the most changed first.
     pub tables: Vec<RunningTable>,
@@ -120,7 +120,9 @@ impl Announcements {
             let end = ended.iter().find(|(xid, _)| xid.0 == transaction.xid).map(|(_, end)| *end);
             if let Some(end) = end.filter(|_| transaction.state == RunningState::Running) {
                 self.ended.push((Xid(transaction.xid), now));
-                self.told.push(Arc::new(RunningTransaction { state: end.into(), ..RunningTransaction::clone(transaction) }));
+                // What came after the last look is not in these numbers; the commit has them.
+                let last = RunningTransaction::clone(transaction);
+                self.told.push(Arc::new(RunningTransaction { state: end.into(), exact: false, ..last }));
             } else if self.ended.iter().any(|(xid, _)| xid.0 == transaction.xid) {
                 self.told.push(Arc::clone(transaction));
             }

@@ -52,7 +52,7 @@ pub(super) async fn transaction(State(app): State<Arc<App>>, Path(tx): Path<Stri
             Err(Kind::NoLongerKept.because("Give pgvigil more memory with --history-memory to reach further back."))
         }
         TransactionLookup::Unknown => {
-            Err(Kind::NotFound.because("There was no such transaction, or not one that changed a watched table."))
+            Err(Kind::NotFound.because("There is no such transaction in the history: it changed no watched table, or is of an earlier run of pgvigil, whose history is gone."))
         }
     }
 }

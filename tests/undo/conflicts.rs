@@ -222,7 +222,7 @@ async fn what_is_not_there_is_an_error_that_says_what_is() -> Result<()> {
     for (query, status, said) in [
         (format!("tx={tx}&table=user"), 404, "There is no table public.user. Is it public.User?"),
         (format!("tx={tx}&table=sales.bill"), 404, "There are public.Order, public.User, public.by_key, public.strict_by_key."),
-        (format!("since={from}&until={until}&table=by_key"), 404, "Nothing in public.by_key was changed (from "),
+        (format!("since={from}&until={until}&table=by_key"), 404, "No change of public.by_key is known (from "),
         (
             format!("since={from}&until={until}&table=by_key"),
             404,
@@ -235,7 +235,7 @@ async fn what_is_not_there_is_an_error_that_says_what_is() -> Result<()> {
         ),
         (format!("tx={tx}&table=User&key=id=one"), 400, r#"key: id cannot be "one": invalid input syntax for type integer"#),
         (format!("tx={tx}&table=User&key=id=7"), 404, "No row that was changed had id=7 (transaction "),
-        (format!("since={}", scene.position().await?), 404, "Nothing was changed (from "),
+        (format!("since={}", scene.position().await?), 404, "No change is known (from "),
     ] {
         let answer = scene.pgvigil.get(&format!("/api/v1/undo?{query}")).await?;
         let (found, text) = (answer.status(), answer.text().await?);

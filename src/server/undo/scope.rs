@@ -118,10 +118,10 @@ impl Scope {
     fn nothing(&self, asked: &Filter, changed: &[Arc<TableName>]) -> Problem {
         let Scope { subject, reach, .. } = self;
         let meant: Vec<_> = asked.tables().map(|(schema, name)| format!("{schema}.{name}")).collect();
-        let what = if meant.is_empty() { "Nothing".to_owned() } else { format!("Nothing in {}", meant.join(" or ")) };
+        let what = if meant.is_empty() { String::new() } else { format!(" of {}", meant.join(" or ")) };
         let others =
             if changed.is_empty() { String::new() } else { format!(" What was changed: {}.", list(changed_names(changed))) };
-        Kind::NotFound.because(format!("{what} was changed ({}).{others} {reach}", subject.title))
+        Kind::NotFound.because(format!("No change{what} is known ({}).{others} {reach}", subject.title))
     }
 }
 
@@ -135,7 +135,7 @@ fn lost(lookup: TransactionLookup) -> Result<u64, Problem> {
             Err(Kind::NoLongerKept.because("Give pgvigil more memory with --history-memory to reach further back."))
         }
         TransactionLookup::Unknown => {
-            Err(Kind::NotFound.because("There was no such transaction, or not one that changed a watched table."))
+            Err(Kind::NotFound.because("There is no such transaction in the history: it changed no watched table, or is of an earlier run of pgvigil, whose history is gone."))
         }
     }
 }
