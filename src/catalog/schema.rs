@@ -13,8 +13,8 @@ pub async fn schema(client: &mut Client, tables: &[Oid]) -> Result<Schema, tokio
     // Types outside of pg_catalog are to be named with their schema, whatever this role's path is.
     transaction.batch_execute("SET LOCAL search_path = ''").await?;
     let mut schema = Schema::default();
-    let next = transaction.query_one("SELECT pg_snapshot_xmax(pg_current_snapshot())::text", &[]).await?;
-    schema.next_xid = next.try_get::<_, &str>(0)?.parse().ok();
+    let next = transaction.query_one("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint", &[]).await?;
+    schema.next_xid = Some(next.try_get::<_, i64>(0)?.unsigned_abs());
 
     let changed: Vec<u32> = tables.iter().map(|oid| oid.0).collect();
     let mut wanted = Vec::new();

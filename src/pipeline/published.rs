@@ -224,22 +224,14 @@ impl Counts {
     /// The same counts, at a later position.
     pub(super) fn still_true(&self, stamp: &Stamp) -> Self {
         let Counts { version, total_rows, told_late, .. } = *self;
-        let &Stamp { after_block, lsn, passed, time, unix_time } = stamp;
         let (tables, changed, removed) = (Arc::clone(&self.tables), self.changed.clone(), self.removed.clone());
-        Counts {
-            version,
-            after_block,
-            lsn,
-            time,
-            unix_time,
-            tables,
-            changed,
-            removed,
-            passed,
-            total_rows,
-            told_late,
-            ..Counts::none()
-        }
+        Counts { version, tables, changed, removed, total_rows, told_late, ..Counts::at(stamp) }
+    }
+
+    /// Nothing yet, true at a position.
+    pub(super) fn at(stamp: &Stamp) -> Self {
+        let &Stamp { after_block, lsn, passed, time, unix_time } = stamp;
+        Counts { after_block, lsn, passed, time, unix_time, ..Counts::none() }
     }
 
     /// Before anything is known.

@@ -84,22 +84,8 @@ impl Tables {
         self.changed.clear();
         self.withdrawn.clear();
         let (version, removed) = (self.version, std::mem::take(&mut self.removed));
-        let &Stamp { after_block, lsn, passed, time, unix_time } = stamp;
         let told_late = !self.told_ddl;
-        Some(Counts {
-            version,
-            after_block,
-            lsn,
-            time,
-            unix_time,
-            tables,
-            changed,
-            removed,
-            passed,
-            total_rows,
-            told_late,
-            ..Counts::none()
-        })
+        Some(Counts { version, tables, changed, removed, total_rows, told_late, ..Counts::at(stamp) })
     }
 
     /// Whether there is anything exact to show, or nothing that could be counted.
