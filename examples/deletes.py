@@ -37,6 +37,11 @@ def events(url, last_id=None):
         time.sleep(1)
 
 
+def known(rows, what):
+    """A change carries its count where DDL is told (`pgvigil setup`). Elsewhere it comes a moment later, as a `counts` event."""
+    return "" if rows is None else f": {rows} rows {what}"
+
+
 def main():
     base = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:7777"
     query = {"op": "delete,truncate", "kinds": "change,status"}
@@ -47,9 +52,9 @@ def main():
             case "hello":
                 print(f"watching {event['database']['name']} from {event['lsn']}", flush=True)
             case "change" if event["op"] == "truncate":
-                print(f"{event['tx']['time']} {event['table']} truncated: {event['rows_lost']} rows lost", flush=True)
+                print(f"{event['tx']['time']} {event['table']} truncated{known(event['rows_lost'], 'lost')}", flush=True)
             case "change":
-                print(f"{event['tx']['time']} {event['table']} {event['old']} deleted: {event['count']} rows left", flush=True)
+                print(f"{event['tx']['time']} {event['table']} {event['old']} deleted{known(event['count'], 'left')}", flush=True)
             case "gap":
                 print(f"MISSED everything from {event['from']} to {event['to']}: {event['reason']}", flush=True)
 

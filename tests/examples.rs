@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
-use support::{Database, PATIENCE, Pgvigil, a_major, cluster};
+use support::{DDL_MESSAGES, Database, PATIENCE, Pgvigil, a_major, cluster};
 
 /// A running example: killed when dropped.
 struct Example {
@@ -54,6 +54,7 @@ async fn deletes_py_prints_what_is_deleted_and_what_is_left() -> Result<()> {
     let server = cluster(a_major()).await?;
     let database = Database::create(&server, "app").await?;
     users(&database).await?;
+    database.run(DDL_MESSAGES).await?;
     let pgvigil = Pgvigil::serve(&server.url("app"), &[]).await?;
     pgvigil.wait_for_count("public.User", 3).await?;
 

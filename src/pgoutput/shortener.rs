@@ -88,6 +88,8 @@ enum Field {
         prefix: usize,
         flags: usize,
     },
+    /// The two lengths of a logical message that was cut before.
+    CutLengths,
     /// Nothing should come any more.
     End,
 }
@@ -150,8 +152,7 @@ impl Shortener {
                 }
                 out.extend_from_slice(&[0]);
                 match out.get(flags) {
-                    // It was cut before: two lengths, as they are.
-                    Some(flags) if flags & Logical::CUT != 0 => fields(8, Field::End),
+                    Some(flags) if flags & Logical::CUT != 0 => fields(8, Field::CutLengths),
                     _ => fields(4, Field::ContentLength { prefix: length, flags }),
                 }
             }
@@ -205,6 +206,7 @@ impl Shortener {
                 }
                 value(length, keep, Then::End)
             }
+            Field::CutLengths => value(0, true, Then::End),
             Field::End => Stretch::Lost,
         }
     }
