@@ -9,6 +9,7 @@ SELECT c.oid,
        c.relispartition AS is_partition,
        -- A partition that DETACH ... CONCURRENTLY has begun to detach is none any more, also if that was never finished.
        (SELECT i.inhparent FROM pg_inherits i WHERE c.relispartition AND i.inhrelid = c.oid AND NOT i.inhdetachpending) AS parent,
+       (SELECT i.xmin::text::int8 FROM pg_inherits i WHERE c.relispartition AND i.inhrelid = c.oid) AS attached_by,
        c.relreplident AS replica_identity,
        c.relfilenode,
        c.relpages AS pages,

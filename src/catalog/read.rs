@@ -34,6 +34,24 @@ pub struct Catalog {
     pub tables: Vec<Table>,
 }
 
+impl Catalog {
+    /// A table that is published through a partitioned one that it, or what it is under, was attached to since `earlier`, on a server that
+    /// may not have noticed. Before 15 a walsender that has once met a table keeps to what was published then, until a publication changes:
+    /// what happens to the table as a partition may not be sent, and nothing tells that it was not.
+    pub fn attached_unnoticed(&self, earlier: &Snapshot) -> Option<&Table> {
+        let by_name = |publication: &Publication| !publication.all_tables;
+        if self.server_version >= 150_000 || !self.publication.as_ref().is_some_and(by_name) {
+            return None;
+        }
+        let tables: FxHashMap<Oid, &Table> = self.tables.iter().map(|table| (table.oid, table)).collect();
+        let since = |table: &Table| table.attached_by.is_some_and(|xid| self.snapshot.sees(xid) && !earlier.sees(xid));
+        self.tables
+            .iter()
+            .filter(|table| table.has_rows() && table.coverage == Coverage::Covered)
+            .find(|table| std::iter::successors(Some(*table), |below| tables.get(&below.parent?).copied()).any(since))
+    }
+}
+
 /// The catalog could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
@@ -189,6 +207,7 @@ fn read_table(row: &Row, schemas: &FxHashMap<u32, u32>) -> Result<(Table, Facts)
         kind,
         persistence,
         parent: row.try_get::<_, Option<u32>>("parent")?.map(Oid),
+        attached_by: row.try_get::<_, Option<i64>>("attached_by")?.and_then(|xid| u32::try_from(xid).ok()).map(Xid),
         replica_identity,
         primary_key: row.try_get("primary_key")?,
         relfilenode: Oid(row.try_get("relfilenode")?),

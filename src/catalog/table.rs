@@ -3,7 +3,7 @@
 use postgres_protocol::escape::escape_identifier;
 
 use super::Coverage;
-use crate::lsn::Oid;
+use crate::lsn::{Oid, Xid};
 use crate::pgoutput::ReplicaIdentity;
 
 /// A table of the application: anything that holds rows, or would.
@@ -21,6 +21,8 @@ pub struct Table {
     pub persistence: Persistence,
     /// The partitioned table that it is attached to.
     pub parent: Option<Oid>,
+    /// The transaction that attached it there.
+    pub attached_by: Option<Xid>,
     /// What an UPDATE or a DELETE in the stream says about the old row.
     pub replica_identity: ReplicaIdentity,
     /// Columns of the primary key, in its order.

@@ -43,6 +43,12 @@ pub enum PipelineError {
     /// The task that looks at the catalog ended.
     #[error("the catalog is not looked at any more")]
     Unobserved,
+    /// The server may go on as if a partition were none.
+    #[error("{table} was attached to a published table, which a running stream of PostgreSQL 14 may not notice")]
+    AttachedUnnoticed {
+        /// The partition, as SQL.
+        table: String,
+    },
     /// The server follows another one.
     #[error("this server is a standby")]
     Standby,
@@ -62,7 +68,7 @@ impl PipelineError {
             PipelineError::Connect(error) => error.is_transient(),
             PipelineError::Catalog(error) => error.is_transient(),
             // A fresh stream may be whole again.
-            PipelineError::Stream(_) | PipelineError::Unobserved => true,
+            PipelineError::Stream(_) | PipelineError::Unobserved | PipelineError::AttachedUnnoticed { .. } => true,
             PipelineError::Encoding(_)
             | PipelineError::PublicationMissing { .. }
             | PipelineError::WrongDatabase { .. }
@@ -105,6 +111,10 @@ impl PipelineError {
             PipelineError::Unobserved => advice(
                 "what the stream leaves out cannot be told without it; a new stream is begun",
                 "report it, with what the log says before this".to_owned(),
+            ),
+            PipelineError::AttachedUnnoticed { .. } => advice(
+                "what happens to it may be left out unsaid, so a new stream is begun, which notices",
+                "nothing; with a publication FOR ALL TABLES, or from PostgreSQL 15 on, the stream goes on".to_owned(),
             ),
             PipelineError::Encoding(_) => advice("text of this database cannot be read", "report the encoding's name".to_owned()),
             PipelineError::PublicationMissing { name, .. } => advice(

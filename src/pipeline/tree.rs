@@ -93,6 +93,7 @@ mod tests {
             kind: Kind::Partition,
             persistence: Persistence::Permanent,
             parent: parent.map(Oid),
+            attached_by: None,
             replica_identity: ReplicaIdentity::Default,
             primary_key: Vec::new(),
             relfilenode: Oid(oid),

