@@ -22,6 +22,7 @@
 mod batch;
 mod block;
 mod courtesy;
+pub mod journal;
 mod query;
 mod reader;
 mod ring;
