@@ -23,6 +23,7 @@ mod error;
 mod frame;
 mod index;
 mod lock;
+mod open;
 mod read;
 mod record;
 mod segment;
@@ -32,7 +33,8 @@ mod verify;
 mod write;
 
 pub use error::JournalError;
+pub use open::{Cut, Opened};
 pub use read::{Archive, Glimpse, Located};
 pub use record::{TableState, Watched};
 pub use verify::{Fault, Report, verify};
-pub use write::{Cut, Journal, Options};
+pub use write::{Journal, Options};

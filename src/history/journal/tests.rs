@@ -20,7 +20,12 @@ fn watched() -> Watched {
 const SMALL: Options = Options { keep: u64::MAX, keep_for: None, segment: 4_000 };
 
 fn open(dir: &TempDir) -> (Journal, Option<Cut>) {
-    Journal::open(dir.path(), &watched(), SMALL).unwrap()
+    open_with(dir.path(), &watched(), SMALL).unwrap()
+}
+
+fn open_with(dir: &Path, watched: &Watched, options: Options) -> Result<(Journal, Option<Cut>), JournalError> {
+    let (opened, cut) = Opened::open(dir, options)?;
+    Ok((opened.begin(watched)?, cut))
 }
 
 fn count(oid: u32, count: Option<i64>) -> TableState {
@@ -162,7 +167,7 @@ fn filled(dir: &TempDir) -> Vec<(EventId, Vec<u8>)> {
 }
 
 fn filled_with(dir: &TempDir, options: Options, transactions: u64) -> Vec<(EventId, Vec<u8>)> {
-    let (mut journal, cut) = Journal::open(dir.path(), &watched(), options).unwrap();
+    let (mut journal, cut) = open_with(dir.path(), &watched(), options).unwrap();
     assert_eq!(cut, None);
     let mut all = Vec::new();
     for lsn in 1..=transactions {
@@ -208,7 +213,7 @@ fn what_is_no_longer_kept_is_known() {
     let dir = TempDir::new().unwrap();
     let all = filled(&dir);
     let keep = Options { keep: 6_000, ..SMALL };
-    let (mut journal, _) = Journal::open(dir.path(), &watched(), keep).unwrap();
+    let (mut journal, _) = open_with(dir.path(), &watched(), keep).unwrap();
     let archive = journal.archive();
     assert_eq!(archive.floor(), None);
     commit(&mut journal, 5_000);
@@ -253,14 +258,14 @@ fn blocks_that_are_not_wanted_are_not_read() {
 fn a_journal_belongs_to_one_process_and_one_database() {
     let dir = TempDir::new().unwrap();
     let (journal, _) = open(&dir);
-    let error = Journal::open(dir.path(), &watched(), SMALL).err().unwrap();
+    let error = open_with(dir.path(), &watched(), SMALL).err().unwrap();
     assert!(matches!(error, JournalError::Locked { .. }), "{error}");
     drop(journal);
     let other = Watched { database: Oid(5), name: "other".to_owned(), ..watched() };
-    let error = Journal::open(dir.path(), &other, SMALL).err().unwrap();
+    let error = open_with(dir.path(), &other, SMALL).err().unwrap();
     assert!(error.to_string().contains("holds the history of database \"app\" (oid 16384)"), "{error}");
     // Renamed, it is the same.
-    Journal::open(dir.path(), &Watched { name: "renamed".to_owned(), ..watched() }, SMALL).unwrap();
+    open_with(dir.path(), &Watched { name: "renamed".to_owned(), ..watched() }, SMALL).unwrap();
 }
 
 #[test]
@@ -272,10 +277,10 @@ fn a_later_format_and_another_file_are_refused() {
     let mut later = bytes.clone();
     later[segment::MAGIC.len()] = 99;
     fs::write(&path, &later).unwrap();
-    let error = Journal::open(dir.path(), &watched(), SMALL).err().unwrap().to_string();
+    let error = open_with(dir.path(), &watched(), SMALL).err().unwrap().to_string();
     assert!(error.contains("has format 99, and this pgvigil knows formats up to 1"), "{error}");
     fs::write(&path, b"something else entirely").unwrap();
-    let error = Journal::open(dir.path(), &watched(), SMALL).err().unwrap().to_string();
+    let error = open_with(dir.path(), &watched(), SMALL).err().unwrap().to_string();
     assert!(error.ends_with("is no journal of pgvigil"), "{error}");
     assert_eq!(fs::read(&path).unwrap(), b"something else entirely", "it is left alone");
 }
@@ -297,7 +302,7 @@ fn nobody_else_can_read_it() {
 #[ignore = "a format is written once"]
 fn write_what_a_later_pgvigil_reads() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/journal/format-{}", record::FORMAT));
-    let (mut journal, _) = Journal::open(&dir, &watched(), Options { segment: 300, ..SMALL }).unwrap();
+    let (mut journal, _) = open_with(&dir, &watched(), Options { segment: 300, ..SMALL }).unwrap();
     for lsn in [100, 200] {
         journal.append(&whole(&epoch(1), lsn, 3, 10)).unwrap();
         commit(&mut journal, lsn);

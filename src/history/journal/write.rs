@@ -17,7 +17,7 @@ use super::frame::{self, Kind};
 use super::index::{Segment, Segments};
 use super::read::Archive;
 use super::record::{Commit, Index, Start, State, Summary, TableState, Watched};
-use super::{lock, segment};
+use super::segment;
 use crate::event::Block;
 use crate::lsn::{Epoch, EventId, Lsn, Oid};
 use crate::pgoutput::Timestamp;
@@ -25,7 +25,7 @@ use crate::pgoutput::Timestamp;
 /// Blocks wait for each other up to so many bytes before they go to the file.
 const GATHERED: usize = 1 << 20;
 /// Of zstd. Higher ones cost more than the disk space that they gain is worth.
-const LEVEL: i32 = 1;
+pub(super) const LEVEL: i32 = 1;
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug)]
@@ -44,36 +44,23 @@ impl Default for Options {
     }
 }
 
-/// What was found behind the last commit of a journal, and was cut off: a crash leaves that. What it held was never acknowledged.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cut {
-    /// The file.
-    pub path: PathBuf,
-    /// Where the last commit ends.
-    pub at: u64,
-    /// Bytes behind it.
-    pub bytes: u64,
-    /// What was wrong first, if anything was.
-    pub reason: Option<&'static str>,
-}
-
 /// A journal that is written. One process has it.
 pub struct Journal {
-    dir: PathBuf,
-    watched: Watched,
-    options: Options,
+    pub(super) dir: PathBuf,
+    pub(super) watched: Watched,
+    pub(super) options: Options,
     /// Where the stream stands, and the tables there, by oid: at the last commit.
-    state: State,
-    tables: FxHashMap<Oid, TableState>,
-    last: Option<EventId>,
-    current: Current,
-    segments: Arc<RwLock<Segments>>,
-    compressor: zstd::bulk::Compressor<'static>,
-    _lock: File,
+    pub(super) state: State,
+    pub(super) tables: FxHashMap<Oid, TableState>,
+    pub(super) last: Option<EventId>,
+    pub(super) current: Current,
+    pub(super) segments: Arc<RwLock<Segments>>,
+    pub(super) compressor: zstd::bulk::Compressor<'static>,
+    pub(super) _lock: File,
 }
 
 /// The file that is written.
-struct Current {
+pub(super) struct Current {
     number: u64,
     path: PathBuf,
     file: File,
@@ -90,74 +77,6 @@ struct Current {
 }
 
 impl Journal {
-    /// Opens the journal in `dir`, or begins one there, and takes it for this process. What a crash left is cut off.
-    ///
-    /// # Errors
-    /// Another process has it, it is about another database, of a later format, or damaged, or the disk does not do what it should.
-    pub fn open(dir: &Path, watched: &Watched, options: Options) -> Result<(Self, Option<Cut>), JournalError> {
-        let lock = lock::take(dir)?;
-        let mut numbers = segment::numbers(dir)?;
-        let (mut segments, mut cut, mut last) = (Segments::default(), None, None);
-        while let Some(number) = numbers.last().copied() {
-            let path = segment::path(dir, number);
-            let found = segment::scan(&path, |_, _| Ok(()))?;
-            if found.start.is_some() {
-                last = Some((number, path, found));
-                break;
-            }
-            // It was being made.
-            cut = Some(Cut { path: path.clone(), at: 0, bytes: found.length, reason: found.fault.map(|(_, reason)| reason) });
-            fs::remove_file(&path).map_err(JournalError::io("remove", &path))?;
-            numbers.pop();
-        }
-        for number in numbers.iter().rev().skip(1).rev() {
-            let path = segment::path(dir, *number);
-            let (start, index, bytes) = match segment::glance(&path)? {
-                Some(found) => found,
-                None => {
-                    let found = segment::scan(&path, |_, _| Ok(()))?;
-                    let reason = "it does not begin with where it starts";
-                    let start = found.start.ok_or(JournalError::Damaged { path, offset: 0, reason })?;
-                    (start, found.index, found.length)
-                }
-            };
-            is_about(dir, &start.watched, watched)?;
-            segments.push(Segment::new(dir, *number, bytes, start.before, &index.blocks), index);
-        }
-
-        let (dir, watched) = (dir.to_owned(), watched.clone());
-        let compressor = zstd::bulk::Compressor::new(LEVEL).map_err(JournalError::io("compress for", &dir))?;
-        let Some((number, path, found)) = last else {
-            let (state, segments) = (State::default(), Arc::new(RwLock::new(segments)));
-            let current = Current::begin(&dir, 1, &Start { watched: watched.clone(), before: None, state: state.clone() })?;
-            write(&segments).push(Segment::new(&dir, 1, current.committed, None, &[]), Index::default());
-            let (tables, last) = (FxHashMap::default(), None);
-            return Ok((Self { dir, watched, options, state, tables, last, current, segments, compressor, _lock: lock }, cut));
-        };
-        let before = match found.start {
-            Some(start) => is_about(&dir, &start.watched, &watched).map(|()| start.before)?,
-            None => None,
-        };
-        let file = fs::OpenOptions::new().append(true).open(&path).map_err(JournalError::io("open", &path))?;
-        let committed = if found.complete { found.length } else { found.committed };
-        if committed < found.length {
-            let reason = found.fault.map(|(_, reason)| reason);
-            cut = Some(Cut { path: path.clone(), at: committed, bytes: found.length - committed, reason });
-            file.set_len(committed).and_then(|()| file.sync_all()).map_err(JournalError::io("cut", &path))?;
-        }
-        let mut state = found.state;
-        let tables = std::mem::take(&mut state.tables).into_iter().map(|table| (table.oid, table)).collect();
-        let (pending, blocks, broken) = (Vec::new(), Vec::new(), false);
-        let current = Current { number, path, file, committed, written: committed, pending, broken, blocks };
-        segments.push(Segment::new(&dir, number, committed, before, &found.index.blocks), found.index);
-        let (segments, last) = (Arc::new(RwLock::new(segments)), found.last);
-        let mut journal = Self { dir, watched, options, state, tables, last, current, segments, compressor, _lock: lock };
-        if found.complete {
-            journal.begin_segment()?;
-        }
-        Ok((journal, cut))
-    }
-
     /// For those who read.
     pub fn archive(&self) -> Archive {
         Archive::new(Arc::clone(&self.segments))
@@ -246,7 +165,8 @@ impl Journal {
         self.begin_segment()
     }
 
-    fn begin_segment(&mut self) -> Result<(), JournalError> {
+    /// Goes on in the next file.
+    pub(super) fn begin_segment(&mut self) -> Result<(), JournalError> {
         let mut tables: Vec<_> = self.tables.values().cloned().collect();
         tables.sort_unstable_by_key(|table| table.oid);
         let state = State { tables, ..self.state.clone() };
@@ -287,8 +207,19 @@ impl Journal {
 const UNIX_TO_POSTGRES: i64 = 946_684_800_000_000;
 
 impl Current {
+    /// Goes on with a file that has these bytes.
+    pub(super) fn resume(number: u64, path: PathBuf, bytes: u64) -> Result<Self, JournalError> {
+        let file = fs::OpenOptions::new().append(true).open(&path).map_err(JournalError::io("open", &path))?;
+        let (pending, blocks, broken) = (Vec::new(), Vec::new(), false);
+        Ok(Self { number, path, file, committed: bytes, written: bytes, pending, broken, blocks })
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.committed
+    }
+
     /// Makes a file and its beginning durable.
-    fn begin(dir: &Path, number: u64, start: &Start) -> Result<Self, JournalError> {
+    pub(super) fn begin(dir: &Path, number: u64, start: &Start) -> Result<Self, JournalError> {
         let path = segment::path(dir, number);
         let mut bytes = segment::header();
         frame::append(&mut bytes, Kind::Start, &[&encoded(start, &path)?]);
@@ -350,14 +281,6 @@ fn encoded(value: &impl Serialize, path: &Path) -> Result<Vec<u8>, JournalError>
 }
 
 /// What those who read look at.
-fn write(segments: &RwLock<Segments>) -> RwLockWriteGuard<'_, Segments> {
+pub(super) fn write(segments: &RwLock<Segments>) -> RwLockWriteGuard<'_, Segments> {
     segments.write().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn is_about(dir: &Path, recorded: &Watched, actual: &Watched) -> Result<(), JournalError> {
-    if recorded.is(actual) {
-        return Ok(());
-    }
-    let (recorded, actual) = (Box::new(recorded.clone()), Box::new(actual.clone()));
-    Err(JournalError::OtherDatabase { dir: dir.to_owned(), recorded, actual })
 }
