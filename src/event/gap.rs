@@ -28,6 +28,8 @@ pub enum GapReason {
     Restart,
     /// Something that could not be read was left out.
     Skipped,
+    /// The journal does not hold there what was written.
+    Damaged,
 }
 
 impl GapReason {
@@ -38,6 +40,7 @@ impl GapReason {
             Self::SlotLost => "slot_lost",
             Self::Restart => "restart",
             Self::Skipped => "skipped",
+            Self::Damaged => "damaged",
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::error::JournalError;
 use super::record::{Index, Summary};
 use super::segment;
-use crate::lsn::{EventId, Lsn};
+use crate::lsn::{Epoch, EventId, Lsn};
 use crate::pgoutput::Timestamp;
 
 /// So many indexes of complete files are held at a time, some hundred kilobytes each. The others are read again.
@@ -26,6 +26,8 @@ pub(super) struct Segment {
     /// When its first and last transactions were committed, if it has any.
     pub(super) times: Option<(Timestamp, Timestamp)>,
     pub(super) events: u64,
+    /// Of its events, in order.
+    pub(super) epochs: Vec<Epoch>,
 }
 
 /// All files, oldest first.
@@ -41,7 +43,7 @@ pub(super) struct Segments {
 impl Segment {
     pub(super) fn new(dir: &Path, number: u64, bytes: u64, before: Option<EventId>, blocks: &[(u64, u32, Summary)]) -> Self {
         let path = segment::path(dir, number);
-        let mut segment = Self { number, path, bytes, last: before.clone(), before, times: None, events: 0 };
+        let mut segment = Self { number, path, bytes, last: before.clone(), before, times: None, events: 0, epochs: Vec::new() };
         segment.add(blocks);
         segment
     }
@@ -50,6 +52,9 @@ impl Segment {
         for (_, _, summary) in blocks {
             self.last = Some(summary.id(summary.last));
             self.events += u64::from(summary.events);
+            if self.epochs.last() != Some(&summary.epoch) {
+                self.epochs.push(summary.epoch.clone());
+            }
             let (from, until) = summary.times;
             self.times = Some(self.times.map_or(summary.times, |times| (times.0.min(from), times.1.max(until))));
         }

@@ -6,9 +6,10 @@ use super::error::JournalError;
 use super::index::{Segment, Segments};
 use super::record::Summary;
 use super::segment;
-use crate::event::{Block, Operations};
+use crate::event::Block;
+use crate::event::filter::Filter;
 use crate::history::query::Order;
-use crate::lsn::{Epoch, EventId, Oid, Place};
+use crate::lsn::{Epoch, EventId, Place};
 use crate::pgoutput::Timestamp;
 
 /// A journal, for those who read. Cheap to clone. It blocks on the disk.
@@ -20,10 +21,12 @@ pub struct Archive {
 /// What is kept after an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Located {
-    /// All that came after it.
+    /// All that came after it, as far as it is written.
     Kept,
     /// What came after this later event; before that something is no longer kept.
     Lost(EventId),
+    /// Nothing is known of its epoch.
+    Unknown,
 }
 
 /// What is known of a block before it is read: enough to pass by it.
@@ -41,6 +44,11 @@ impl Glimpse<'_> {
         (self.0.first, self.0.last)
     }
 
+    /// Its first event.
+    pub fn first(&self) -> EventId {
+        self.0.id(self.0.first)
+    }
+
     /// Between which times its transactions were committed, by the server's clock.
     pub fn times(&self) -> (Timestamp, Timestamp) {
         self.0.times
@@ -51,15 +59,9 @@ impl Glimpse<'_> {
         self.0.events
     }
 
-    /// What was done to a table there.
-    pub fn operations(&self, table: Oid) -> Operations {
-        let at = self.0.tables.binary_search_by_key(&table, |(oid, _)| *oid).ok();
-        at.and_then(|at| self.0.tables.get(at)).map(|(_, operations)| *operations).unwrap_or_default()
-    }
-
-    /// What was done to any.
-    pub fn all_operations(&self) -> Operations {
-        self.0.tables.iter().fold(Operations::default(), |all, (_, operations)| all.union(*operations))
+    /// Whether something in it may pass a filter.
+    pub fn may_pass(&self, filter: &Filter) -> bool {
+        filter.may_pass(&self.0.kinds, self.0.tables.iter().map(|(table, operations)| (table, *operations)))
     }
 }
 
@@ -90,10 +92,41 @@ impl Archive {
 
     /// Whether all that came after `id` is kept.
     pub fn locate(&self, id: &EventId) -> Located {
-        match self.floor() {
-            Some(floor) if *id < floor => Located::Lost(floor),
-            _ => Located::Kept,
+        let segments = self.segments();
+        let floor = segments.all.front().and_then(|first| first.before.as_ref());
+        match floor {
+            Some(floor) if id.epoch == floor.epoch && id.place >= floor.place => Located::Kept,
+            Some(floor) if id < floor => Located::Lost(floor.clone()),
+            _ if segments.all.iter().any(|segment| segment.epochs.contains(&id.epoch)) => Located::Kept,
+            _ => Located::Unknown,
         }
+    }
+
+    /// Whether anything came after `id` in its epoch.
+    pub fn holds(&self, id: &EventId) -> bool {
+        let segments = self.segments();
+        segments
+            .all
+            .iter()
+            .any(|segment| segment.epochs.contains(&id.epoch) && segment.last.as_ref().is_some_and(|last| last > id))
+    }
+
+    /// The first event that is kept.
+    pub fn first(&self) -> Option<EventId> {
+        self.ends().map(|(first, _)| first)
+    }
+
+    /// When the first transaction that is kept was committed.
+    pub fn begins(&self) -> Option<Timestamp> {
+        self.ends().map(|(_, time)| time)
+    }
+
+    fn ends(&self) -> Option<(EventId, Timestamp)> {
+        let segments = self.segments();
+        let first = segments.all.iter().find(|segment| segment.events > 0)?;
+        let index = segments.index(first).ok()?;
+        let (_, _, summary) = index.blocks.first()?;
+        Some((summary.id(summary.first), summary.times.0))
     }
 
     /// Shows `visit` the blocks that hold events after `after` and before `before`, in the given order, until it has seen enough (and says

@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Block, Kind, Operations};
+use crate::event::{Block, Kind, Operations, TableName};
 use crate::lsn::{Epoch, EventId, Lsn, Oid, Place};
 use crate::pgoutput::Timestamp;
 
@@ -96,8 +95,10 @@ pub(super) struct Summary {
     pub(super) open: bool,
     /// Bytes before compression.
     pub(super) size: u64,
-    /// Tables that its events are about, and what was done to each.
-    pub(super) tables: Vec<(Oid, Operations)>,
+    /// What its events are.
+    pub(super) kinds: Vec<Kind>,
+    /// Tables that they are about, by oid, and what was done to each.
+    pub(super) tables: Vec<(TableName, Operations)>,
 }
 
 /// Where the blocks of a file are, and what is known of each: the place and the length of its frame's payload.
@@ -117,22 +118,19 @@ impl Summary {
     /// `None` of a block without events, which is not written.
     pub(super) fn of(block: &Block, size: usize) -> Option<Self> {
         let (first, last) = (block.heads().first()?, block.heads().last()?);
-        let mut tables: FxHashMap<Oid, Operations> = FxHashMap::default();
+        let (mut kinds, mut tables) = (Vec::new(), vec![Operations::default(); block.tables().len()]);
+        let mut note = |table: u32, done: Operations| {
+            tables.get_mut(table as usize).into_iter().for_each(|operations| *operations = operations.union(done));
+        };
         for (index, head) in block.heads().iter().enumerate() {
-            if let Some(table) = block.table(head) {
-                let operations = tables.entry(table.oid).or_default();
-                head.operation.into_iter().for_each(|operation| operations.insert(operation));
+            if !kinds.contains(&head.kind) {
+                kinds.push(head.kind);
             }
+            head.table.into_iter().for_each(|table| note(table, head.operation.into_iter().collect()));
             // The commit of changes that stand in an earlier block is about their tables as well.
-            for touched in block.touched(index) {
-                if let Some(table) = block.tables().get(touched.table as usize) {
-                    let operations = tables.entry(table.oid).or_default();
-                    *operations = operations.union(touched.operations);
-                }
-            }
+            block.touched(index).for_each(|touched| note(touched.table, touched.operations));
         }
-        let mut tables: Vec<_> = tables.into_iter().collect();
-        tables.sort_unstable_by_key(|(oid, _)| *oid);
+        let tables = block.tables().iter().map(|table| TableName::clone(table)).zip(tables).collect();
         let times = block.heads().iter().filter(|head| head.kind != Kind::Gap).map(|head| head.time);
         let times = times.fold((first.time, last.time), |(earliest, latest), time| (earliest.min(time), latest.max(time)));
         Some(Self {
@@ -143,6 +141,7 @@ impl Summary {
             events: u32::try_from(block.heads().len()).unwrap_or(u32::MAX),
             open: block.is_open(),
             size: size as u64,
+            kinds,
             tables,
         })
     }

@@ -124,6 +124,14 @@ impl Journal {
         if current.pending.len() >= GATHERED { current.flush() } else { Ok(()) }
     }
 
+    /// Writes what was taken before and could not be written. It is not durable by that.
+    ///
+    /// # Errors
+    /// It still cannot be.
+    pub fn flush(&mut self) -> Result<(), JournalError> {
+        self.current.flush()
+    }
+
     /// Makes everything that was appended durable: whole transactions, up to `position` of the stream, in `epoch`. `time` is now, in
     /// microseconds since 1970; of the tables, those are told that changed, and those that are gone.
     ///
