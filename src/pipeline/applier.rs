@@ -145,6 +145,15 @@ impl Applier {
         self.primary_keys.remove(&oid);
     }
 
+    pub(super) fn epoch(&self) -> &Epoch {
+        &self.epoch
+    }
+
+    /// Whether all that was applied is whole transactions, and with the history.
+    pub(super) fn is_flushed(&self) -> bool {
+        !self.applying && self.block.is_empty()
+    }
+
     /// Whether no transaction is being read.
     pub(super) fn is_between_transactions(&self) -> bool {
         self.assembler.is_between_transactions() && !self.applying

@@ -4,6 +4,7 @@ use crate::assembler;
 use crate::catalog::CatalogError;
 use crate::connection::ConnectError;
 use crate::encoding::UnknownEncoding;
+use crate::history::journal::JournalError;
 use crate::replication::{self, Advice};
 
 /// What ended an epoch.
@@ -49,6 +50,15 @@ pub enum PipelineError {
         /// The partition, as SQL.
         table: String,
     },
+    /// What happens cannot be recorded.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// It could be, and cannot be any more.
+    #[error("the journal cannot be written any more: {reason}")]
+    Unrecorded {
+        /// What came of it.
+        reason: String,
+    },
     /// The server follows another one.
     #[error("this server is a standby")]
     Standby,
@@ -72,9 +82,16 @@ impl PipelineError {
             PipelineError::Encoding(_)
             | PipelineError::PublicationMissing { .. }
             | PipelineError::WrongDatabase { .. }
+            | PipelineError::Journal(_)
+            | PipelineError::Unrecorded { .. }
             | PipelineError::Standby
             | PipelineError::ServerTooOld { .. } => false,
         }
+    }
+
+    /// Whether the process has to be started anew before anything can be watched.
+    pub(super) fn is_fatal(&self) -> bool {
+        matches!(self, PipelineError::Journal(_) | PipelineError::Unrecorded { .. })
     }
 
     /// Whether the database was reached, but is not set up to be watched.
@@ -124,6 +141,14 @@ impl PipelineError {
             PipelineError::WrongDatabase { .. } => advice(
                 "numbers of another database would be shown as this one's, so nothing is shown",
                 "check the connection's host, port and database name, and --expect-database".to_owned(),
+            ),
+            PipelineError::Journal(JournalError::OtherDatabase { .. }) => advice(
+                "the history of two databases would become one, so nothing is watched",
+                "check the connection's host, port and database name, or name another --data-dir".to_owned(),
+            ),
+            PipelineError::Journal(_) | PipelineError::Unrecorded { .. } => advice(
+                "what happens from here on would not be recorded, so nothing is watched; what was recorded before is on disk",
+                "mend what it says, and start pgvigil again".to_owned(),
             ),
             PipelineError::Standby => advice(
                 "a count is tied to a position of the log that is being written, which only the primary knows",

@@ -43,7 +43,7 @@ use self::standing::Standing;
 use self::state::Phase;
 use self::tables::Stamp;
 use crate::connection::Target;
-use crate::history::Writer;
+use crate::history::{Recording, Writer, journal};
 use crate::lsn::Epoch;
 use crate::pgoutput::ValueLimit;
 use crate::replication::Backoff;
@@ -95,6 +95,12 @@ pub struct Pipeline {
     /// The first database that was watched; any other is refused from then on.
     pinned: Option<Arc<Database>>,
     epoch: Option<Epoch>,
+    /// What is to be written once it is known which database is watched.
+    journal: Option<journal::Opened>,
+    /// How far that is, since then.
+    recording: Option<watch::Receiver<Recording>>,
+    /// The last epoch that an earlier process recorded.
+    recorded: Option<Epoch>,
     /// What the last epoch ended with, if the next one leaves something out on purpose.
     skipped: Option<String>,
     /// Of the counts published last.
@@ -115,8 +121,8 @@ pub struct Published {
 }
 
 impl Pipeline {
-    /// A pipeline that has not connected yet. Must be called within a tokio runtime.
-    pub fn new(config: Config, history: Writer) -> (Self, Published) {
+    /// A pipeline that has not connected yet, and writes what it sees to `journal`, if there is one. Must be called within a tokio runtime.
+    pub fn new(config: Config, history: Writer, journal: Option<journal::Opened>) -> (Self, Published) {
         let (status_sender, status) = watch::channel(Arc::new(standing::unknown(config.publication.clone())));
         let (counts, counts_receiver) = watch::channel(Arc::new(Counts::none()));
         let (running, running_receiver) = watch::channel(Arc::default());
@@ -129,6 +135,9 @@ impl Pipeline {
             standing,
             pinned: None,
             epoch: None,
+            recorded: journal.as_ref().and_then(|journal| journal.epoch().cloned()),
+            journal,
+            recording: None,
             skipped: None,
             version: 0,
             passed: Passed::default(),
@@ -145,7 +154,7 @@ impl Pipeline {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
-            if self.epoch.is_none() && !error.is_transient() {
+            if error.is_fatal() || (self.epoch.is_none() && !error.is_transient()) {
                 return Err(error);
             }
             if started.elapsed() > Duration::from_secs(60) {
@@ -195,10 +204,10 @@ impl Pipeline {
         });
     }
 
-    /// A new epoch, later than any before it in this process.
+    /// A new epoch, later than any before it in this process, and than those that another recorded.
     fn next_epoch(&self) -> Epoch {
         let mut millis = u64::try_from(unix_micros() / 1000).unwrap_or(0);
-        while self.epoch.as_ref().is_some_and(|last| *last >= Epoch::at_millis(millis)) {
+        while self.epoch.iter().chain(&self.recorded).any(|last| *last >= Epoch::at_millis(millis)) {
             millis += 1;
         }
         Epoch::at_millis(millis)

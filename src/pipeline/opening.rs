@@ -15,7 +15,8 @@ use crate::catalog::{self, Catalog};
 use crate::counts::FullXid;
 use crate::encoding::Encoding;
 use crate::event::{GapReason, actor};
-use crate::lsn::Lsn;
+use crate::history::journal::Watched;
+use crate::lsn::{Lsn, Oid};
 use crate::replication::{Progress, Replication, SlotOptions, StartOptions, Stream};
 use crate::rows::Cache;
 
@@ -72,6 +73,7 @@ impl Pipeline {
         let options = StartOptions { publication, streaming, max_value, ..StartOptions::default() };
         let (stream, progress) = walsender.start(&slot, consistent_point, options).await?;
 
+        self.begin_to_record(&database)?;
         let first_epoch = self.epoch.is_none();
         let skipped = self.skipped.take();
         let reason = if skipped.is_some() { GapReason::Skipped } else { GapReason::SlotLost };
@@ -98,6 +100,18 @@ impl Pipeline {
         let cache = config.row_cache.map(Cache::new);
         let applier = Applier::new(epoch, consistent_point, assembler, encoding, cache);
         Ok(Opened { stream, progress, applier, catalog, fence, slot, database, first_epoch })
+    }
+
+    /// From here on what happens is written down, if it is to be.
+    fn begin_to_record(&mut self, database: &Database) -> Result<(), PipelineError> {
+        let Some(opened) = self.journal.take() else { return Ok(()) };
+        let Database { system_identifier, oid, name, .. } = database;
+        let watched = Watched { system_identifier: system_identifier.clone(), database: Oid(*oid), name: name.clone() };
+        let recording = self.history.record(opened.begin(&watched)?);
+        let recording = recording.map_err(|error| PipelineError::Unrecorded { reason: error.to_string() })?;
+        self.standing.note(|facts| facts.recording = Some(recording.clone()));
+        self.recording = Some(recording);
+        Ok(())
     }
 
     /// Which database this is; an error when it is not the one that it should be.

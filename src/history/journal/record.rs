@@ -15,7 +15,7 @@ pub(super) const FORMAT: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watched {
     /// Of the cluster, made by `initdb`.
-    pub system_identifier: u64,
+    pub system_identifier: String,
     /// Of the database in it.
     pub database: Oid,
     /// Its name, for people.
@@ -25,7 +25,7 @@ pub struct Watched {
 impl Watched {
     /// Whether both are the same database, whatever it was called.
     pub fn is(&self, other: &Self) -> bool {
-        (self.system_identifier, self.database) == (other.system_identifier, other.database)
+        (&self.system_identifier, self.database) == (&other.system_identifier, other.database)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::history::tests::{epoch, part, whole};
 use crate::lsn::{EventId, Lsn, Oid};
 
 fn watched() -> Watched {
-    Watched { system_identifier: 7_300_000_000_000_000_001, database: Oid(16384), name: "app".to_owned() }
+    Watched { system_identifier: "7300000000000000001".to_owned(), database: Oid(16384), name: "app".to_owned() }
 }
 
 const SMALL: Options = Options { keep: u64::MAX, keep_for: None, segment: 4_000 };

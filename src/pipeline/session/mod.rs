@@ -1,5 +1,6 @@
 //! One epoch: from the connection to its loss.
 
+mod recording;
 mod rows;
 mod showing;
 
@@ -11,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::recording::{Marks, recorded};
 use self::showing::Unconfirmed;
 use super::applier::Applier;
 use super::counting::{Counting, Failure, Job, Report, Source, Task};
@@ -66,6 +68,8 @@ struct Session<'a> {
     unknown: watch::Sender<Vec<Xid>>,
     /// Behind this block of the history the published counts stand.
     shown_after: u64,
+    /// What is recorded.
+    marks: Marks,
 }
 
 impl Pipeline {
@@ -115,10 +119,12 @@ impl Pipeline {
             announcements: Announcements::default(),
             unknown,
             shown_after: 0,
+            marks: Marks::default(),
         };
         session.surveyed(catalog)?;
         session.publish();
         let outcome = session.follow(&mut stream, &mut sights, &mut reports, cancel).await;
+        session.mark();
         let (passed, whole) = (session.applier.passed(), session.applier.is_between_transactions());
         drop(session);
         // Whatever still runs comes anew from its beginning, or is never heard of again.
@@ -149,6 +155,7 @@ impl Session<'_> {
             let ledger = self.applier.ledger();
             let blind_at = (!ledger.is_held() && !self.tables.tells_ddl()).then(|| self.looked + BLIND);
             let publish_at = self.publish_at.filter(|_| self.unconfirmed.is_none());
+            let mark_at = self.marks.due();
             let announce_at = self.announcements.due(self.applier.streams());
             tokio::select! {
                 () = cancel.cancelled() => return Ok(()),
@@ -166,6 +173,8 @@ impl Session<'_> {
                 },
                 Some(report) = reports.recv() => self.report(report),
                 () = sleep_until(publish_at) => self.publish(),
+                () = sleep_until(mark_at) => self.mark(),
+                recorded = recorded(self.pipeline.recording.as_mut()) => self.recorded(recorded)?,
                 () = sleep_until(announce_at) => self.announce(),
                 () = sleep_until(self.counting.next_due()) => {}
                 () = sleep_until(blind_at), if sights.is_empty() => self.hold(UNSEEN),
@@ -196,7 +205,10 @@ impl Session<'_> {
             self.soon();
         }
         let position = self.applier.ledger().position();
-        self.progress.flushed(position);
+        if self.pipeline.recording.is_none() {
+            self.progress.flushed(position);
+        }
+        self.marks.moved(position, self.pipeline.history.position());
         self.pipeline.standing.streamed(position, self.proof);
         if self.tables.reached(position) {
             self.soon();
