@@ -73,7 +73,7 @@ async fn what_happened_before_a_restart_is_told_and_can_be_undone() -> Result<()
 
     // Questions, and undo, reach back as well.
     let page = pgvigil.json("/api/v1/events?op=delete&table=public.item").await?;
-    ensure!(page["events"].as_array().is_some_and(|events| events.iter().any(|event| *event == deleted)), "{page}");
+    ensure!(page["events"].as_array().is_some_and(|events| events.contains(&deleted)), "{page}");
     let tx = deleted["tx"]["id"].as_str().context("a transaction")?;
     let transaction = pgvigil.json(&format!("/api/v1/transactions/{tx}")).await?;
     ensure!(transaction["complete"] == true, "{transaction}");
