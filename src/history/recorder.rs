@@ -32,6 +32,8 @@ pub struct Mark {
     pub position: Lsn,
     /// In which epoch.
     pub epoch: Epoch,
+    /// Of the server's log.
+    pub timeline: u32,
     /// By our clock, microseconds since 1970.
     pub time: i64,
     /// Tables of which something is new since the mark before.
@@ -157,8 +159,8 @@ impl Scribe {
     }
 
     fn commit(&mut self, mark: Mark) -> Result<(), JournalError> {
-        let Mark { position, epoch, time, tables, gone } = mark;
-        let commit = |journal: &mut Journal| journal.commit((&epoch, position), time, tables.clone(), gone.clone());
+        let Mark { position, epoch, timeline, time, tables, gone } = mark;
+        let commit = |journal: &mut Journal| journal.commit((&epoch, position, timeline), time, tables.clone(), gone.clone());
         let committed = commit(&mut self.journal);
         self.patiently(committed, commit)?;
         self.told.send_modify(|told| told.durable = Some((epoch, position)));

@@ -127,7 +127,9 @@ async fn what_has_no_room_in_memory_is_read_from_disk() -> Result<()> {
     // Many transactions, then one that is many times larger than the memory.
     for round in 0..20 {
         let from = 1 + round * 500;
-        database.run(&format!("INSERT INTO item SELECT i, repeat('x', 200) FROM generate_series({from}, {}) i", from + 499)).await?;
+        database
+            .run(&format!("INSERT INTO item SELECT i, repeat('x', 200) FROM generate_series({from}, {}) i", from + 499))
+            .await?;
     }
     database.run("INSERT INTO item SELECT i, repeat('x', 200) FROM generate_series(10001, 30000) i").await?;
     database.run("INSERT INTO item VALUES (30001, 'last')").await?;
