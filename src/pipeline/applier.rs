@@ -233,6 +233,13 @@ impl Applier {
         }
     }
 
+    /// The same, where only whole transactions wait for that.
+    pub(super) async fn flush_whole(&mut self, history: &mut Writer) {
+        if !self.applying {
+            self.flush(history).await;
+        }
+    }
+
     async fn transaction(&mut self, mut transaction: Transaction, history: &mut Writer) -> Result<(), assembler::Error> {
         let Transaction { xid, commit_lsn, end_lsn, time, .. } = transaction;
         self.encoder.begin(&TransactionHead { epoch: self.epoch.clone(), xid, commit_lsn, time });

@@ -193,9 +193,10 @@ impl Pipeline {
         let ended = walsender.timeline_history(self.timeline).await?;
         let ends = |timeline| ended.iter().find(|(ended, _)| *ended == timeline).map(|(_, at)| *at);
         let mut plan = resuming::plan(self.left.clone(), &server, self.timeline, ends);
-        if let (Plan::GoOn(_), Some((reason, _))) = (&plan, &self.skipped) {
-            // It would come upon the same again.
-            plan = Plan::Anew { drop: true, reason: Some(*reason) };
+        let left_out = self.skipped.as_ref().map(|(reason, _)| *reason);
+        // It would come upon the same again; or a transaction was told in part, and would be told again from its beginning.
+        if matches!(plan, Plan::GoOn(_)) && left_out.is_some() || matches!(plan, Plan::TakeUp(_)) && self.epoch.is_some() {
+            plan = Plan::Anew { drop: true, reason: left_out.or(Some(GapReason::SlotLost)) };
         }
         let was_left = self.left.is_some();
         match plan {

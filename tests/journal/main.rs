@@ -161,10 +161,12 @@ async fn a_folder_is_of_one_process_and_one_database() -> Result<()> {
     let mut pgvigil = serve(&cluster.url("app"), dir.path(), &[]).await?;
     let path = dir.path().to_str().context("a path")?;
     let refused = async |name: &str, why: &str| {
-        let mut second = Pgvigil::spawn(&cluster.url(name), &["serve", "--data-dir", path])?;
+        let mut second = Pgvigil::spawn(&cluster.url(name), &["serve", "--listen", "127.0.0.1:0", "--data-dir", path])?;
         let status = second.wait(PATIENCE).await?;
-        ensure!(!status.success() && second.stderr().contains(why), "{}", second.stderr());
-        anyhow::Ok(())
+        ensure!(!status.success(), "{}", second.stderr());
+        // What it said last is still on its way.
+        let said = wait_for("what it says", PATIENCE, async || Ok(second.stderr().contains(why).then_some(()))).await;
+        said.with_context(|| second.stderr())
     };
     refused("app", "is used by another pgvigil").await?;
     pgvigil.stop().await?;

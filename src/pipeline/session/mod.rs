@@ -129,7 +129,7 @@ impl Pipeline {
         session.surveyed(catalog)?;
         session.publish();
         let outcome = session.follow(&mut stream, &mut sights, &mut reports, cancel).await;
-        session.leave();
+        session.leave().await;
         if outcome.is_ok() {
             session.written().await;
         }

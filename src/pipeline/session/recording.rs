@@ -46,7 +46,8 @@ impl Marks {
 
 impl Session<'_> {
     /// Where a slot that stays can be taken up again.
-    pub(super) fn leave(&mut self) {
+    pub(super) async fn leave(&mut self) {
+        self.applier.flush_whole(&mut self.pipeline.history).await;
         self.mark();
         let (epoch, timeline) = (self.applier.epoch().clone(), self.pipeline.timeline);
         let position = self.applier.ledger().position();
