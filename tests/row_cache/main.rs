@@ -5,6 +5,7 @@ mod support;
 
 mod scenes;
 mod told;
+mod types;
 mod writer;
 
 use std::time::{Duration, Instant};
@@ -19,10 +20,14 @@ use support::{DDL_MESSAGES, Database, PATIENCE, Pgvigil, cluster_with, options, 
 use self::told::Told;
 use self::writer::Writer;
 
-support::on_every_major!(what_is_told_of_old_rows_is_true, kept_rows_play_their_scenes);
+support::on_every_major!(what_is_told_of_old_rows_is_true, kept_rows_play_their_scenes, rows_of_altered_types_play_their_scenes);
 
 async fn kept_rows_play_their_scenes(major: u32) -> Result<()> {
     scenes::play(major).await
+}
+
+async fn rows_of_altered_types_play_their_scenes(major: u32) -> Result<()> {
+    types::play(major).await
 }
 
 /// Writers do at random what can be done to rows, with DDL in between; triggers record every old row in the same transaction.

@@ -30,8 +30,8 @@ pub(crate) async fn play(major: u32) -> Result<()> {
 }
 
 /// A database that is watched, and someone who listens.
-struct Scene {
-    database: Database,
+pub(crate) struct Scene {
+    pub(crate) database: Database,
     pgvigil: Pgvigil,
     socket: WebSocket,
     marks: u32,
@@ -39,7 +39,7 @@ struct Scene {
 
 impl Scene {
     /// A new database with these tables, where DDL is told.
-    async fn set(cluster: &Cluster, name: &str, tables: &str, arguments: &[&str]) -> Result<Self> {
+    pub(crate) async fn set(cluster: &Cluster, name: &str, tables: &str, arguments: &[&str]) -> Result<Self> {
         let database = Database::create(cluster, name).await?;
         Self::in_database(cluster, name, database, tables, arguments).await
     }
@@ -52,7 +52,7 @@ impl Scene {
         Self::watch(cluster, name, database, arguments).await
     }
 
-    async fn watch(cluster: &Cluster, name: &str, database: Database, arguments: &[&str]) -> Result<Self> {
+    pub(crate) async fn watch(cluster: &Cluster, name: &str, database: Database, arguments: &[&str]) -> Result<Self> {
         let pgvigil = Pgvigil::serve(&cluster.url(name), arguments).await?;
         let mut socket = pgvigil.websocket("kinds=change").await?;
         socket.next_of("hello").await?;
@@ -60,7 +60,7 @@ impl Scene {
     }
 
     /// Waits until a table is shown as `row_cache`.
-    async fn is(&self, table: &str, row_cache: &str) -> Result<Value> {
+    pub(crate) async fn is(&self, table: &str, row_cache: &str) -> Result<Value> {
         wait_for(&format!("{table} to be {row_cache}"), PATIENCE, async || {
             let shown = self.pgvigil.table(&format!("public.{table}")).await?;
             ensure!(shown["row_cache"] == row_cache, "{shown}");
@@ -70,7 +70,7 @@ impl Scene {
     }
 
     /// The changes that are told of what this does.
-    async fn changes(&mut self, sql: &str) -> Result<Vec<Value>> {
+    pub(crate) async fn changes(&mut self, sql: &str) -> Result<Vec<Value>> {
         self.database.run(sql).await.with_context(|| sql.to_owned())?;
         self.marks += 1;
         let mark = self.marks;
@@ -82,7 +82,7 @@ impl Scene {
     }
 
     /// The only change that is told of what this does.
-    async fn change(&mut self, sql: &str) -> Result<Value> {
+    pub(crate) async fn change(&mut self, sql: &str) -> Result<Value> {
         let mut told = self.changes(sql).await?;
         ensure!(told.len() == 1, "{told:#?}");
         told.pop().context("one")
