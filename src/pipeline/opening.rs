@@ -17,7 +17,7 @@ use crate::encoding::Encoding;
 use crate::event::{GapReason, actor};
 use crate::lsn::Lsn;
 use crate::replication::{Progress, Replication, SlotOptions, StartOptions, Stream};
-use crate::rows::Cache;
+use crate::rows::{Cache, Limits};
 
 /// How long the creation of the slot may wait for running transactions to end, before it is tried anew.
 const SLOT_WAIT: Duration = Duration::from_secs(60);
@@ -86,7 +86,7 @@ impl Pipeline {
             facts.slot = Some(Slot { name: slot.clone(), temporary, retained_bytes: 0, budget_bytes: None });
             facts.lag = super::state::Lag::default();
             facts.lag.stream_at(consistent_point);
-            facts.row_cache = config.row_cache.map(|limits| Cache::new(limits).usage());
+            facts.row_cache = config.row_cache.map(Limits::unused);
             facts.last_proof = Some(std::time::Instant::now());
             facts.looked_at = facts.last_proof;
         });
