@@ -211,6 +211,7 @@ impl Pipeline {
                 facts.phase = phase;
                 facts.reason = Some(error.advice().to_string());
                 facts.slot = None;
+                facts.row_cache = self.config.row_cache.map(rows::Limits::unused);
             });
             match phase {
                 Phase::WrongDatabase => self.show(Counts { version: self.version + 2, ..Counts::none() }),

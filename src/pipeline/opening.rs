@@ -19,7 +19,7 @@ use crate::event::{GapReason, actor};
 use crate::history::journal::Watched;
 use crate::lsn::{Epoch, Lsn, Oid};
 use crate::replication::{Progress, Replication, SlotOptions, StartOptions, Stream};
-use crate::rows::Cache;
+use crate::rows::{Cache, Limits};
 
 /// How long the creation of the slot may wait for running transactions to end, before it is tried anew.
 const SLOT_WAIT: Duration = Duration::from_secs(60);
@@ -94,7 +94,7 @@ impl Pipeline {
             facts.slot = Some(Slot { name: slot.clone(), temporary, retained_bytes: 0, budget_bytes });
             facts.lag = super::state::Lag::default();
             facts.lag.stream_at(from);
-            facts.row_cache = config.row_cache.map(|limits| Cache::new(limits).usage());
+            facts.row_cache = config.row_cache.map(Limits::unused);
             facts.last_proof = Some(std::time::Instant::now());
             facts.looked_at = facts.last_proof;
         });
