@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use clap::Args;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::signal::unix::SignalKind;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::ConnectionArgs;
@@ -275,6 +276,9 @@ pub async fn watch(
     let rules = args.rules()?;
     let (journal, (writer, history)) = match &args.data_dir {
         Some(dir) => {
+            // Where files may not grow any further, a write fails as it does on a full disk, and does not end the process.
+            let grown = SignalKind::from_raw(nix::libc::SIGXFSZ);
+            drop(tokio::signal::unix::signal(grown).map_err(Failure::other)?);
             let journal = args.open_journal(dir)?;
             let archive = journal.archive();
             (Some(journal), history::recorded(bytes(args.history_memory), archive))

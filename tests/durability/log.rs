@@ -2,11 +2,12 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
+use tokio::time::Instant;
 
-use crate::support::{Database, WebSocket};
+use crate::support::{Database, PATIENCE, WebSocket};
 
 /// The rows that were told to be inserted, in order; and where to go on.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Log {
     rows: Vec<i64>,
     last: Option<String>,
@@ -34,11 +35,17 @@ impl Log {
         std::future::pending().await
     }
 
-    /// Takes what comes, up to this row.
+    /// Takes what comes, up to this row. However much that is, it goes on all the time.
     pub(crate) async fn read_up_to(&mut self, socket: &mut WebSocket, row: i64) -> Result<()> {
+        let mut moved = Instant::now();
         while self.rows.last() != Some(&row) {
             let event = socket.next().await?.context("the connection ended")?;
+            let before = self.rows.len();
             self.take(&event)?;
+            if self.rows.len() > before {
+                moved = Instant::now();
+            }
+            ensure!(moved.elapsed() < PATIENCE, "nothing came for long after {:?}, row {:?}", self.last, self.rows.last());
         }
         Ok(())
     }

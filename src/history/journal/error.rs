@@ -78,7 +78,8 @@ impl JournalError {
 
     /// Whether there is no room on the disk: it goes on by itself once there is.
     pub fn is_full(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        matches!(self, Self::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge))
     }
 
     /// Whether the file is not there any more: what it held is no longer kept.
