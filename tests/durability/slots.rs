@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::support::{Database, PATIENCE, Pgvigil, WebSocket, a_major, cluster, wait_for};
@@ -140,5 +141,35 @@ async fn what_costs_the_server_too_much_is_let_go_of() -> Result<()> {
     ensure!(gap["reason"] == "wal_budget", "{gap}");
     other.run("INSERT INTO item VALUES (2)").await?;
     up_to(&mut socket, 2).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slots_are_listed_and_dropped_when_nobody_uses_them() -> Result<()> {
+    let cluster = bounded(a_major()).await?;
+    let database = Database::create(&cluster, "app").await?;
+    database.run(SCHEMA).await?;
+    let (url, dir) = (cluster.url("app"), TempDir::new()?);
+    let slots = async |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pgvigil"));
+        let output = command.args(["slots", "--database-url", &url]).args(arguments).output().await?;
+        let [out, error] = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+        anyhow::Ok((output.status.success(), out, error))
+    };
+    let (_, none, _) = slots(&[]).await?;
+    ensure!(none.contains("No slot of this database"), "{none}");
+    let mut pgvigil = serve(&url, &dir, &[]).await?;
+    let (_, used, _) = slots(&[]).await?;
+    ensure!(used.contains("durable") && used.contains("pgvigil (process"), "{used}");
+    let (dropped, _, error) = slots(&["--drop", "durable"]).await?;
+    ensure!(!dropped && error.contains("end that pgvigil first"), "{error}");
+    pgvigil.stop().await?;
+    let (_, json, _) = slots(&["--json"]).await?;
+    let json: Value = serde_json::from_str(&json)?;
+    ensure!(json[0]["name"] == "durable" && json[0]["active_pid"].is_null(), "{json}");
+    let (dropped, out, error) = slots(&["--drop", "durable"]).await?;
+    ensure!(dropped && out.starts_with("Dropped durable, which held back"), "{out}{error}");
+    let (dropped, _, error) = slots(&["--drop", "durable"]).await?;
+    ensure!(!dropped && error.contains("has no slot \"durable\""), "{error}");
     Ok(())
 }
