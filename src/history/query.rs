@@ -129,6 +129,19 @@ impl History {
         tables
     }
 
+    /// The oldest event between the bounds that is kept, whatever it is about.
+    pub fn first(&self, query: &Query) -> Option<EventId> {
+        let (from, to) = self.span(query)?;
+        let mut first = None;
+        self.visit(from, to, Order::OldestFirst, |kept, mut indices| {
+            let heads = kept.block.heads();
+            first =
+                indices.find_map(|index| heads.get(index).filter(|head| query.asks_for(head)).map(|head| kept.block.id(head)));
+            first.is_none()
+        });
+        first
+    }
+
     /// When what is kept begins: the time of the oldest event.
     pub fn begins(&self) -> Option<Timestamp> {
         self.shared.ring().begins()
