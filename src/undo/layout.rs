@@ -199,9 +199,9 @@ mod tests {
                     _ => { let which = which.index(live.len()); live[which].1 = format!("r{nth}"); }
                 }
             }
-            let mut table = Table::default();
-            table.dropped = (1..next).filter(|number| live.iter().all(|(live, _)| live != number)).collect();
-            table.columns = live.iter().map(|(number, name)| Column { name: name.clone(), number: *number, ..Column::default() }).collect();
+            let dropped = (1..next).filter(|number| live.iter().all(|(live, _)| live != number)).collect();
+            let columns = live.iter().map(|(number, name)| Column { name: name.clone(), number: *number, ..Column::default() });
+            let table = Table { dropped, columns: columns.collect(), ..Table::default() };
             let names: Vec<&str> = told.iter().map(|(_, name)| name.as_str()).collect();
             for (place, (number, _)) in places(&names, &table).into_iter().zip(&told) {
                 if let Some(place) = place {

@@ -214,6 +214,11 @@ impl<'p, 'a> Part<'p, 'a> {
         }
     }
 
+    /// Its key follows a parent's.
+    fn follows(&self, key: &Key) -> bool {
+        key.columns.iter().any(|column| self.field(*column, Side::Old).is_some() && self.followed.contains_key(column))
+    }
+
     /// It has the key that the change left, or where that follows a parent's already the one that it is set back to.
     fn found(&self, key: &Key) -> Vec<String> {
         let pairs = key.columns.iter().zip(&key.operators).zip(self.same_key(key, Side::New));
@@ -296,7 +301,8 @@ impl<'p, 'a> Part<'p, 'a> {
             (Kind::Insert, _) if self.newer.is_some() => {
                 Some(format!("(SELECT count(*) FROM {} WHERE r.nth <= c.rows)", self.source()))
             }
-            (Kind::Update, Some(key)) if key.touches(&group.columns) => {
+            // Where it was may be another one's by now; but what follows a parent is not left where it was.
+            (Kind::Update, Some(key)) if key.touches(&group.columns) && !self.follows(key) => {
                 let (same, elsewhere) = (self.is_back()?, self.same_key(key, Side::New).join(" AND "));
                 Some(format!(
                     "(SELECT count(*) FROM recorded{suffix} r WHERE EXISTS (SELECT FROM {table} t WHERE {same}) \
