@@ -22,6 +22,8 @@ const TOGETHER: usize = 1 << 20;
 pub(super) struct Reading<'s> {
     scope: &'s Scope,
     reader: Reader,
+    /// Something was read, if only that there is nothing.
+    is_begun: bool,
     end: u64,
     filter: Arc<Filter>,
     /// The tables that are meant, and whatever belongs to the same trees.
@@ -57,7 +59,16 @@ impl<'s> Reading<'s> {
         let start = scope.start.clone().map_or(Start::Live, Start::After);
         let trees = scope.tables.iter().chain(schema.roots.keys()).copied().collect();
         let (reader, end) = (history.read_from(start), history.position());
-        Reading { scope, reader, end, filter: Arc::clone(&scope.range.filter), trees, behind: None, renamed: Vec::new() }
+        Reading {
+            scope,
+            reader,
+            is_begun: false,
+            end,
+            filter: Arc::clone(&scope.range.filter),
+            trees,
+            behind: None,
+            renamed: Vec::new(),
+        }
     }
 
     /// All that is to be undone.
@@ -119,7 +130,9 @@ impl<'s> Reading<'s> {
     }
 
     fn read(&mut self) -> Option<Read> {
-        (self.reader.position() < self.end).then(|| self.reader.read_until(self.end, &self.filter, TOGETHER))
+        // Whoever lost all of it has come past the end before he is told.
+        let is_done = std::mem::replace(&mut self.is_begun, true) && self.reader.position() >= self.end;
+        (!is_done).then(|| self.reader.read_until(self.end, &self.filter, TOGETHER))
     }
 }
 

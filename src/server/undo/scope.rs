@@ -65,7 +65,7 @@ impl Scope {
                 subject.title = format!("from {} to {}", named(asked.since), named(asked.until));
                 // What comes from now on, and what is still arriving, is not meant.
                 let now = app.sources.history.settled().map(|last| behind(last.place.commit_lsn));
-                (asked.since, asked.until.or(now))
+                (asked.since, asked.until.filter(|until| !is_beyond(*until, now)).or(now))
             }
         };
         for (nth, (column, value)) in asked.rows.iter().enumerate() {
@@ -203,6 +203,14 @@ fn is_kept(lookup: &TransactionLookup) -> Result<(), Problem> {
     }
 }
 
+/// Behind what is here by now.
+fn is_beyond(bound: Bound, now: Option<Bound>) -> bool {
+    match (bound, now) {
+        (Bound::Lsn(bound), Some(Bound::Lsn(now))) => bound > now,
+        _ => is_ahead(bound),
+    }
+}
+
 fn is_ahead(bound: Bound) -> bool {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     matches!(bound, Bound::Time(time) if i128::from(unix_micros(time)) > i128::try_from(now.as_micros()).unwrap_or(i128::MAX))
@@ -272,8 +280,10 @@ fn unknown_table(schema: &str, name: &str, changed: &[Arc<TableName>], counts: &
 
 /// Whether one may be a slip for the other. Letter case is a likely one: SQL folds it, and here it stands as it is.
 fn is_close(known: &str, asked: &str) -> bool {
-    let name = |text: &str| text.rsplit('.').next().unwrap_or_default().trim_matches('"').to_lowercase();
-    name(known) == name(asked) || strsim::damerau_levenshtein(&known.to_lowercase(), &asked.to_lowercase()) <= 2
+    let plain = |text: &str| text.replace('"', "").to_lowercase();
+    let (known, asked) = (plain(known), plain(asked));
+    let name = |text: &str| text.rsplit('.').next().unwrap_or_default().to_owned();
+    name(&known) == name(&asked) || strsim::damerau_levenshtein(&known, &asked) <= 2
 }
 
 fn changed_names(changed: &[Arc<TableName>]) -> impl Iterator<Item = String> {

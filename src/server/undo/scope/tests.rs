@@ -92,6 +92,10 @@ fn what_goes_while_it_is_read_is_said() {
     let undone = reading.undone().unwrap();
     assert_eq!((undone.changes.len(), undone.gaps.len()), (0, 1));
     assert_eq!(scope.subject(&undone, &[]).unwrap().warnings.len(), 1);
+    // It is gone before anybody began, and nothing else is there.
+    writer.append(deletes(&epoch, 20, 1..=100, 0));
+    let undone = Reading::begin(&history, &scope, &schema).undone().unwrap();
+    assert_eq!((history.usage().blocks, undone.changes.len(), undone.gaps.len()), (0, 0, 1));
 }
 
 #[test]
