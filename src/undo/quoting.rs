@@ -5,7 +5,7 @@ pub(super) fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// A table as a person reads it: quoted where SQL needs it. (Words that are reserved are quoted by [`identifier`].)
+/// A table as a person reads it: quoted where SQL needs it.
 pub fn table_name(schema: &str, name: &str) -> String {
     format!("{}.{}", where_needed(schema), where_needed(name))
 }
@@ -57,6 +57,13 @@ mod tests {
         assert_eq!(literal("it's"), "'it''s'");
         assert_eq!(literal(r"\x00'\"), r"E'\\x00''\\'");
         assert_eq!(comment("a\n; DROP TABLE x\r--"), "-- a\n-- ; DROP TABLE x\n-- --\n");
+    }
+
+    #[test]
+    fn a_table_is_named_as_sql_would() {
+        assert_eq!(table_name("public", "game_2"), "public.game_2");
+        assert_eq!(table_name("We ird", "T"), r#""We ird"."T""#);
+        assert_eq!(table_name("2nd", "a\"b"), "\"2nd\".\"a\"\"b\"");
     }
 
     proptest! {
