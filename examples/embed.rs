@@ -28,7 +28,7 @@ async fn main() -> anyhow::Result<()> {
         reconcile: Duration::from_secs(30),
     };
     let (writer, _history) = history::ring(16 << 20);
-    let (pipeline, mut published) = Pipeline::new(config, writer);
+    let (pipeline, mut published) = Pipeline::new(config, writer, None);
 
     let cancel = CancellationToken::new();
     let stop = cancel.clone();

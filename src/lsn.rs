@@ -6,8 +6,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 /// A position in the write-ahead log: a byte offset, printed as PostgreSQL prints `pg_lsn` (`16/B374D848`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Lsn(pub u64);
 
 impl Lsn {
@@ -54,7 +56,7 @@ impl FromStr for Lsn {
 }
 
 /// A transaction id as the stream carries it: 32 bits, without the epoch that `pg_snapshot` adds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Xid(pub u32);
 
 impl fmt::Display for Xid {
@@ -64,7 +66,7 @@ impl fmt::Display for Xid {
 }
 
 /// An object id: of a table, a type, a database.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Oid(pub u32);
 
 impl fmt::Display for Oid {
@@ -77,7 +79,8 @@ impl fmt::Display for Oid {
 ///
 /// Lower-case letters and digits, at most 16, so that it stands unescaped in JSON, in a URL and in an event id.
 /// Epochs of one process sort in the order in which they began.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Epoch(Arc<str>);
 
 impl Epoch {
@@ -108,6 +111,20 @@ impl fmt::Display for Epoch {
     }
 }
 
+impl From<Epoch> for String {
+    fn from(epoch: Epoch) -> String {
+        epoch.as_str().to_owned()
+    }
+}
+
+impl TryFrom<String> for Epoch {
+    type Error = ParseIdError;
+
+    fn try_from(text: String) -> Result<Self, ParseIdError> {
+        text.parse()
+    }
+}
+
 impl FromStr for Epoch {
     type Err = ParseIdError;
 
@@ -125,7 +142,7 @@ impl FromStr for Epoch {
 ///
 /// Printed `{epoch}.{commit_lsn with - for /}.{ordinal}`, as in `k3.0-1A2B3C8.4`. Ordinals count from 1 within a transaction.
 /// An LSN alone is no identity: all changes of a transaction share it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EventId {
     /// The unbroken stretch it belongs to.
     pub epoch: Epoch,
@@ -134,7 +151,7 @@ pub struct EventId {
 }
 
 /// The place of an event within its epoch: the commit that it belongs to, then its ordinal there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Place {
     /// Where the commit record of its transaction stands.
     pub commit_lsn: Lsn,

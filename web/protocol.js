@@ -152,7 +152,7 @@
  * @property {string|null} [table]
  * @property {number|null} [from]       rows before
  * @property {number|null} [to]         rows after
- * @property {number|null} [deleted]    rows that the transaction deleted
+ * @property {number|null} [deleted]    rows that the transaction deleted or truncated
  * @property {Transaction|null} [tx]     of those that made a table fall the greatest
  * @property {number} [other_transactions]  that made it fall
  * @property {Actor|null} [actor]

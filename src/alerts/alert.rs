@@ -85,7 +85,7 @@ pub struct Alert {
     pub from: Option<i64>,
     /// Rows after, when it last happened.
     pub to: Option<i64>,
-    /// Rows that the transaction deleted.
+    /// Rows that the transaction deleted or truncated, if that is known.
     pub deleted: Option<u64>,
     /// The transaction that it was: of those that made a table fall the greatest, else the last.
     pub transaction: Option<Arc<Transaction>>,

@@ -72,12 +72,25 @@ pub(super) struct Held {
     emptied: u64,
     /// or none.
     truncates: u64,
+    /// Rows that truncates took,
+    truncated: u64,
+    /// and truncates of which that is not told,
+    untold: u64,
+    /// or that found nothing to take.
+    idle: u64,
 }
 
 impl Held {
     /// One more event.
     pub(super) fn note(&mut self, taken: &Taken) {
         let nothing_lost = taken.old_rows.is_some() || taken.rows_lost == Some(0);
+        if taken.op == Operation::Truncate {
+            match taken.rows_lost.map(u64::try_from) {
+                Some(Ok(0)) => self.idle += 1,
+                Some(Ok(rows)) => self.truncated += rows,
+                Some(Err(_)) | None => self.untold += 1,
+            }
+        }
         let place = match (taken.op, taken.old_complete, &taken.cut) {
             (Operation::Truncate, ..) if nothing_lost => &mut self.emptied,
             (Operation::Truncate, ..) => &mut self.truncates,
@@ -91,12 +104,25 @@ impl Held {
 
     /// The same of another part of the table.
     pub(super) fn add(&mut self, other: Self) {
-        let Self { whole, keys, cut, emptied, truncates } = other;
+        let Self { whole, keys, cut, emptied, truncates, truncated, untold, idle } = other;
+        self.truncated += truncated;
+        self.untold += untold;
+        self.idle += idle;
         self.whole += whole;
         self.keys += keys;
         self.cut += cut;
         self.emptied += emptied;
         self.truncates += truncates;
+    }
+
+    /// Of so many truncates those that took rows, or may have.
+    pub(super) fn felt(self, truncates: u64) -> u64 {
+        truncates.saturating_sub(self.idle)
+    }
+
+    /// The rows that so many truncates took, if each told.
+    pub(super) fn truncated(self, truncates: u64) -> Option<u64> {
+        (self.untold == 0 && self.emptied + self.truncates >= truncates).then_some(self.truncated)
     }
 
     /// Whether so many deletes and truncates can be undone with it. What was not seen is not held.

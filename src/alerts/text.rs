@@ -64,9 +64,10 @@ fn by(actor: Option<&Actor>) -> String {
 /// `22 rows deleted in one transaction by alice (psql), and more in 3 others`.
 fn takers(Takers { greatest, others }: &Takers) -> String {
     let by = by(greatest.transaction.actor.as_ref());
-    let what = match greatest.truncates {
-        0 => format!("{} deleted in one transaction{by}", rows(greatest.deletes)),
-        _ => format!("truncated{by}"),
+    let what = match (greatest.truncates, greatest.rows()) {
+        (0, _) => format!("{} deleted in one transaction{by}", rows(greatest.deletes)),
+        (_, Some(taken)) => format!("{} truncated{by}", rows(taken)),
+        (_, None) => format!("truncated{by}"),
     };
     match others {
         0 => what,
@@ -95,7 +96,10 @@ pub(super) fn deleted(table: Called<'_>, why: &Cause) -> String {
     let by = by(why.transaction.actor.as_ref());
     match why.truncates {
         0 => format!("{} of {table} deleted in one transaction{by}", rows(why.deletes)),
-        _ => format!("{table} was truncated{by}"),
+        _ => match why.rows() {
+            Some(taken) => format!("{table} was truncated with its {}{by}", rows(taken)),
+            None => format!("{table} was truncated{by}"),
+        },
     }
 }
 

@@ -1,7 +1,7 @@
 //! `pgvigil serve`: the pipeline and the server, side by side.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -14,8 +14,9 @@ use super::{Failure, alerts};
 use crate::alerts::{Links, Rules};
 use crate::connection::Target;
 use crate::history;
+use crate::history::journal::{Cut, Opened, Options};
 use crate::pgoutput::ValueLimit;
-use crate::pipeline::{self, Begin, Pipeline, PipelineError, Published};
+use crate::pipeline::{self, Begin, Durable, Pipeline, PipelineError, Published};
 use crate::rows;
 use crate::server::{self, Bound, Origin, Sources};
 use crate::watchman::Watchman;
@@ -51,6 +52,36 @@ pub struct WatchArgs {
     /// Memory for the history of changes
     #[arg(long, env = "PGVIGIL_HISTORY_MEMORY", default_value = "64MiB", value_parser = history_memory, value_name = "BYTES")]
     pub history_memory: ByteSize,
+
+    /// Record everything that happens in this folder, also what has no room in memory any more. Without it, what happened is forgotten when
+    /// pgvigil ends
+    #[arg(long, env = "PGVIGIL_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+
+    /// How much of it is kept on disk, about; the oldest goes first
+    #[arg(long, env = "PGVIGIL_KEEP", default_value = "10GiB", value_parser = keep, value_name = "BYTES", requires = "data_dir")]
+    pub keep: ByteSize,
+
+    /// What happened longer ago than this goes, too
+    #[arg(long, env = "PGVIGIL_KEEP_FOR", value_parser = keep_for, value_name = "TIME", requires = "data_dir")]
+    pub keep_for: Option<Duration>,
+
+    /// A replication slot that stays when pgvigil ends, so that nothing is missed until it comes back. It is made if it is not there
+    #[arg(long, env = "PGVIGIL_SLOT", value_parser = slot, value_name = "NAME", requires = "data_dir")]
+    pub slot: Option<String>,
+
+    /// Let go of the slot, and of what happens until there is another, when the server keeps so much log for it
+    #[arg(long, env = "PGVIGIL_WAL_BUDGET", default_value = "1GiB", value_parser = wal_budget, value_name = "BYTES", requires = "slot")]
+    pub wal_budget: ByteSize,
+
+    /// Have standbys keep the slot too, so that the stream goes on after a failover. From PostgreSQL 17 on
+    #[arg(long, env = "PGVIGIL_FAILOVER", requires = "slot")]
+    pub failover: bool,
+
+    /// Use the slot also where neither max_slot_wal_keep_size nor idle_replication_slot_timeout bounds the log that the server keeps for it
+    /// while pgvigil is gone
+    #[arg(long, env = "PGVIGIL_ALLOW_UNBOUNDED_WAL", requires = "slot")]
+    pub allow_unbounded_wal: bool,
 
     /// The longest value, in bytes of its text, that is kept and shown; of a longer one only its length is. Of a row: four times as much
     #[arg(long, env = "PGVIGIL_MAX_VALUE", default_value = "1MiB", value_parser = max_value, value_name = "BYTES")]
@@ -104,7 +135,10 @@ impl WatchArgs {
             max_value: ValueLimit(bytes(self.max_value)),
             max_transaction_memory: bytes(self.max_transaction_memory),
             spill_dir: std::env::temp_dir(),
-            begin: Begin::Now,
+            begin: self.slot.clone().map_or(Begin::Now, |slot| {
+                let (failover, allow_unbounded) = (self.failover, self.allow_unbounded_wal);
+                Begin::Durable(Durable { slot, failover, budget: self.wal_budget.as_u64(), allow_unbounded })
+            }),
             streaming: self.streaming,
             concurrent_counts: usize::from(self.concurrent_counts),
             reconcile: self.reconcile,
@@ -139,6 +173,18 @@ fn allow_files(connections: usize) {
 }
 
 impl WatchArgs {
+    fn open_journal(&self, dir: &Path) -> Result<Opened, Failure> {
+        let options = Options { keep: self.keep.as_u64(), keep_for: self.keep_for, ..Options::default() };
+        let (journal, cut) = Opened::open(dir, options).map_err(Failure::other)?;
+        if let Some(Cut { path, at, bytes, .. }) = cut {
+            let path = path.display();
+            tracing::warn!(
+                "the journal was not closed: {bytes} bytes behind its last commit, of which nothing was acknowledged, were cut off ({path}, byte {at})"
+            );
+        }
+        Ok(journal)
+    }
+
     fn rules(&self) -> Result<Rules, Failure> {
         match (&self.alerts, self.usual_rules) {
             (Some(file), _) => alerts::read(file),
@@ -183,6 +229,24 @@ fn history_memory(text: &str) -> Result<ByteSize, &'static str> {
     size(text).and_then(|size| if size < ByteSize::mib(1) { Err("give at least 1MiB, such as 64MiB") } else { Ok(size) })
 }
 
+fn slot(text: &str) -> Result<String, &'static str> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    let fits = (1..=63).contains(&text.len()) && text.bytes().all(plain);
+    if fits { Ok(text.to_owned()) } else { Err("give up to 63 lower-case letters, digits and underscores, such as pgvigil") }
+}
+
+fn wal_budget(text: &str) -> Result<ByteSize, &'static str> {
+    size(text).and_then(|size| if size < ByteSize::mib(16) { Err("give at least 16MiB, such as 1GiB") } else { Ok(size) })
+}
+
+fn keep(text: &str) -> Result<ByteSize, &'static str> {
+    size(text).and_then(|size| if size < ByteSize::mib(128) { Err("give at least 128MiB, such as 10GiB") } else { Ok(size) })
+}
+
+fn keep_for(text: &str) -> Result<Duration, &'static str> {
+    humantime::parse_duration(text).map_err(|_| "give a time, such as 30d or 12h")
+}
+
 fn reconcile(text: &str) -> Result<Duration, &'static str> {
     let time = humantime::parse_duration(text).map_err(|_| "give a time, such as 30s or 5m")?;
     if time < Duration::from_secs(1) { Err("give at least 1s, such as 30s") } else { Ok(time) }
@@ -209,8 +273,15 @@ pub async fn watch(
     cancel: CancellationToken,
 ) -> Result<(), Failure> {
     let rules = args.rules()?;
-    let (writer, history) = history::ring(bytes(args.history_memory));
-    let (pipeline, published) = Pipeline::new(args.pipeline(target.clone()), writer);
+    let (journal, (writer, history)) = match &args.data_dir {
+        Some(dir) => {
+            let journal = args.open_journal(dir)?;
+            let archive = journal.archive();
+            (Some(journal), history::recorded(bytes(args.history_memory), archive))
+        }
+        None => (None, history::ring(bytes(args.history_memory))),
+    };
+    let (pipeline, published) = Pipeline::new(args.pipeline(target.clone()), writer, journal);
     let Published { status, counts, running } = published.clone();
     let address = bound.local_addr();
     let watchman = Watchman::new(&rules, args.links(address), history.clone(), published.clone()).map_err(Failure::other)?;

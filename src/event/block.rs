@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::actor::{ActorIndex, Names};
 use crate::lsn::{Epoch, EventId, Lsn, Oid, Place, Xid};
 use crate::pgoutput::Timestamp;
 
 /// What an event is; the `type` of its JSON.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Kind {
     /// A row changed, or a table was truncated.
     Change,
@@ -31,7 +31,7 @@ pub enum Kind {
 }
 
 /// What was done to a row or a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Operation {
     /// `insert`
@@ -57,7 +57,7 @@ impl Operation {
 }
 
 /// A set of [`Operation`]s.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Operations(u8);
 
 impl Operations {
@@ -82,6 +82,12 @@ impl Operations {
         self.0 & other.0 != 0
     }
 
+    /// Those that are in either.
+    #[must_use]
+    pub fn union(self, other: Operations) -> Operations {
+        Operations(self.0 | other.0)
+    }
+
     /// Whether there is none.
     pub fn is_empty(self) -> bool {
         self.0 == 0
@@ -103,7 +109,7 @@ impl fmt::Debug for Operations {
 }
 
 /// A table that a transaction changed, beside its commit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Touched {
     /// Which of the block's tables ([`Block::tables`]).
     pub table: u32,
@@ -112,7 +118,7 @@ pub struct Touched {
 }
 
 /// A table as an event names it: as it was called at that place in the stream.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TableName {
     /// Stays the same through a rename.
     pub oid: Oid,
@@ -123,7 +129,7 @@ pub struct TableName {
 }
 
 /// What is known of an event without reading its JSON.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// What it is.
     pub kind: Kind,
@@ -145,7 +151,8 @@ pub struct Head {
     end: u32,
 }
 
-/// Events with their JSON, immutable.
+/// Events with their JSON, immutable. What is written down of it is its fields in their order: another order is another format.
+#[derive(Serialize, Deserialize)]
 pub struct Block {
     epoch: Epoch,
     heads: Box<[Head]>,
@@ -204,6 +211,23 @@ impl Block {
     /// The identity of one event.
     pub fn id(&self, head: &Head) -> EventId {
         EventId { epoch: self.epoch.clone(), place: head.place }
+    }
+
+    /// Whether what its heads refer to is there. Always so, but for one that was read from a file.
+    pub fn is_sound(&self) -> bool {
+        let is_table = |table: u32| (table as usize) < self.tables.len();
+        let (mut end, mut place) = (0, None);
+        let heads = self.heads.iter().all(|head| {
+            let follows = head.start as usize >= end && head.end >= head.start && Some(head.place) > place;
+            (end, place) = (head.end as usize, Some(head.place));
+            let is_actor = head.actor.is_none_or(|actor| usize::from(actor.get()) <= self.actors.len());
+            follows && is_actor && head.table.is_none_or(is_table)
+        });
+        let is_touched = |(event, touched): &(u32, Touched)| (*event as usize) < self.heads.len() && is_table(touched.table);
+        heads
+            && end <= self.json.len()
+            && self.touched.is_sorted_by_key(|(event, _)| *event)
+            && self.touched.iter().all(is_touched)
     }
 
     /// Bytes that the block holds in memory, its own bookkeeping included.

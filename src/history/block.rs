@@ -97,6 +97,11 @@ impl Kept {
         matches
     }
 
+    /// The same for one reader, where nothing is remembered.
+    pub(super) fn matches_once(&self, filter: &Filter) -> Matches {
+        if filter.passes_all(self.kinds) { Matches::All } else { filter.matches(&self.block) }
+    }
+
     /// The block leaves the ring: gives back what it was charged.
     pub(super) fn evict(&self, account: &Account) {
         let mut answers = self.answers();

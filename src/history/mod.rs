@@ -1,6 +1,7 @@
-//! The history in memory: one writer appends blocks, any number of readers follow with cursors of their own.
+//! The history: one writer appends blocks, any number of readers follow with cursors of their own.
 //!
-//! Floor 4.
+//! Floor 4. The latest blocks are in memory, in a ring. With a [`journal`] all of them are on disk as well, written by a thread of its own
+//! ([`recorder`]); who reads what the ring has no more reads it there, and passes over into the ring where that begins.
 //!
 //! ```text
 //!             floor                                         newest
@@ -15,6 +16,7 @@
 //! - Everything that came after the *floor* is kept. Whoever must read on from before it is told a [`Gap`](crate::event::Gap) up to the floor first; the
 //!   floor is an event id, and reading on after it loses nothing.
 //! - Within an epoch, places only go up. Blocks are found by sequence number and events by place, both by bisection.
+//! - With a journal the floor is where that begins. A block leaves the ring whether or not it is on disk yet; who needs it then waits for it.
 //! - Blocks and what is remembered about them never take more than the limit. A [`Batch`] keeps the blocks of its events alive for as
 //!   long as it exists: it is to be written or copied at once, not kept.
 //! - Nobody who does not read holds up anybody who does ([`Writer::make_room`]).
@@ -22,8 +24,10 @@
 mod batch;
 mod block;
 mod courtesy;
+pub mod journal;
 mod query;
 mod reader;
+mod recorder;
 mod ring;
 #[cfg(test)]
 mod tests;
@@ -37,6 +41,7 @@ use tokio::sync::{Notify, watch};
 pub use batch::{Batch, Event};
 pub use query::{Bound, Order, Page, Query, TransactionLookup};
 pub use reader::{Read, Reader, Start};
+pub use recorder::{Mark, Recording};
 pub use ring::Usage;
 pub use writer::Writer;
 
@@ -44,12 +49,24 @@ use crate::event::filter::{Filter, Filters};
 use crate::lsn::EventId;
 use block::Account;
 use courtesy::Readers;
+use journal::Archive;
 use ring::Ring;
 
-/// A history that takes at most `limit` bytes: the one end that writes, and the one that everybody reads.
+/// A history that takes at most `limit` bytes of memory: the one end that writes, and the one that everybody reads.
 pub fn ring(limit: usize) -> (Writer, History) {
+    with(limit, None)
+}
+
+/// The same, before which stands all that a journal holds. Readers then block on the disk where they have to: on a runtime of several
+/// threads only.
+pub fn recorded(limit: usize, archive: Archive) -> (Writer, History) {
+    with(limit, Some(archive))
+}
+
+fn with(limit: usize, archive: Option<Archive>) -> (Writer, History) {
     let account = Arc::new(Account::new(limit));
     let shared = Arc::new(Shared {
+        archive,
         ring: RwLock::new(Ring::new(Arc::clone(&account))),
         account,
         head: watch::Sender::new(Head::default()),
@@ -83,6 +100,8 @@ struct Head {
 }
 
 struct Shared {
+    /// What is on disk, if anything is to be.
+    archive: Option<Archive>,
     ring: RwLock<Ring>,
     account: Arc<Account>,
     head: watch::Sender<Head>,
@@ -110,7 +129,8 @@ impl History {
 
     /// The oldest event that is kept.
     pub fn oldest(&self) -> Option<EventId> {
-        self.shared.ring().oldest()
+        let on_disk = self.shared.archive.as_ref().and_then(Archive::first);
+        on_disk.or_else(|| self.shared.ring().oldest())
     }
 
     /// The newest event, or where the epoch began if there is none yet; `None` before the first epoch.

@@ -3,6 +3,7 @@
 //! A query may look through the whole ring; with a `where` it reads the JSON of every change of the table. Ask from a thread that may
 //! block (`spawn_blocking`).
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,9 +11,10 @@ use bytes::Bytes;
 use super::History;
 use super::batch::Event;
 use super::block::Kept;
+use super::journal::{Archive, Glimpse, Located as OnDisk};
 use super::ring::{Cursor, Located};
 use crate::event::filter::Filter;
-use crate::event::{Head, Kind, TableName};
+use crate::event::{Block, Head, Kind, TableName};
 use crate::lsn::{EventId, Lsn, Oid, Place, TransactionId, Xid};
 use crate::pgoutput::Timestamp;
 
@@ -106,6 +108,20 @@ impl Query {
         self.xid.is_none_or(|xid| head.xid == Some(xid)) && self.since.is_none_or(reached) && !self.until.is_some_and(reached)
     }
 
+    /// Whether a block may hold an event between the bounds.
+    fn may_ask_for(&self, glimpse: &Glimpse<'_>) -> bool {
+        let ((earliest, latest), (first, last)) = (glimpse.times(), glimpse.places());
+        let ends_before = |bound| match bound {
+            Bound::Time(time) => latest < time,
+            Bound::Lsn(lsn) => last.commit_lsn < lsn,
+        };
+        let begins_after = |bound| match bound {
+            Bound::Time(time) => earliest >= time,
+            Bound::Lsn(lsn) => first.commit_lsn >= lsn,
+        };
+        !self.since.is_some_and(ends_before) && !self.until.is_some_and(begins_after)
+    }
+
     fn asks_for_table(&self, table: Option<&Arc<TableName>>) -> bool {
         self.oids.as_ref().zip(table).is_none_or(|(oids, table)| oids.contains(&table.oid))
     }
@@ -114,127 +130,213 @@ impl Query {
 impl History {
     /// The tables that the changes between the bounds are about, by each name that they had there. Reads no JSON.
     pub fn changed_tables(&self, query: &Query) -> Vec<Arc<TableName>> {
-        let Some((from, to)) = self.span(query) else { return Vec::new() };
         let mut tables = Vec::new();
-        self.visit(from, to, Order::OldestFirst, |kept, indices| {
-            for head in indices.filter_map(|index| kept.block.heads().get(index)) {
-                if let Some(table) = kept.block.table(head).filter(|_| head.kind == Kind::Change && query.asks_for(head))
-                    && !tables.contains(table)
-                {
-                    tables.push(Arc::clone(table));
+        self.visit(
+            query,
+            |_| true,
+            |kept, indices| {
+                for head in indices.filter_map(|index| kept.block.heads().get(index)) {
+                    if let Some(table) = kept.block.table(head).filter(|_| head.kind == Kind::Change && query.asks_for(head))
+                        && !tables.contains(table)
+                    {
+                        tables.push(Arc::clone(table));
+                    }
                 }
-            }
-            true
-        });
+                true
+            },
+        );
         tables
     }
 
-    /// The oldest event between the bounds that is kept, whatever it is about.
+    /// The first event between the bounds that is kept, whatever it is about, in the order of the query.
     pub fn first(&self, query: &Query) -> Option<EventId> {
-        let (from, to) = self.span(query)?;
         let mut first = None;
-        self.visit(from, to, Order::OldestFirst, |kept, mut indices| {
-            let heads = kept.block.heads();
-            first =
-                indices.find_map(|index| heads.get(index).filter(|head| query.asks_for(head)).map(|head| kept.block.id(head)));
-            first.is_none()
-        });
+        self.visit(
+            query,
+            |_| true,
+            |kept, mut indices| {
+                let asked = |index| kept.block.heads().get(index).filter(|head| query.asks_for(head));
+                let head = match query.order {
+                    Order::NewestFirst => indices.rev().find_map(asked),
+                    Order::OldestFirst => indices.find_map(asked),
+                };
+                first = head.map(|head| kept.block.id(head));
+                first.is_none()
+            },
+        );
         first
     }
 
     /// When what is kept begins: the time of the oldest event.
     pub fn begins(&self) -> Option<Timestamp> {
-        self.shared.ring().begins()
+        let on_disk = self.shared.archive.as_ref().and_then(Archive::begins);
+        on_disk.or_else(|| self.shared.ring().begins())
     }
 
     /// Answers from what is kept.
     pub fn query(&self, query: &Query) -> Page {
-        let Some((from, to)) = self.span(query) else { return Page::default() };
         let mut page = Page::default();
         let mut last = None;
-        self.visit(from, to, query.order, |kept, indices| {
-            let matches = query.filter.matches(&kept.block);
-            let passes = |index: &usize| {
-                let asked = |head: &Head| query.asks_for(head) && query.asks_for_table(kept.block.table(head));
-                matches.contains(*index) && kept.block.heads().get(*index).is_some_and(asked)
-            };
-            let mut take = |index: usize| {
-                if page.events.len() == query.limit {
-                    page.next = last.take();
-                    return false;
+        self.visit(
+            query,
+            |glimpse| glimpse.may_pass(&query.filter),
+            |kept, indices| {
+                let matches = query.filter.matches(&kept.block);
+                let passes = |index: &usize| {
+                    let asked = |head: &Head| query.asks_for(head) && query.asks_for_table(kept.block.table(head));
+                    matches.contains(*index) && kept.block.heads().get(*index).is_some_and(asked)
+                };
+                let mut take = |index: usize| {
+                    if page.events.len() == query.limit {
+                        page.next = last.take();
+                        return false;
+                    }
+                    let event = kept.block.heads().get(index).map(|head| Event::new(&kept.block, head));
+                    last = event.map(|event| event.id());
+                    page.events.extend(event.map(|event| event.json()));
+                    true
+                };
+                match query.order {
+                    Order::NewestFirst => indices.rev().filter(passes).all(&mut take),
+                    Order::OldestFirst => indices.filter(passes).all(&mut take),
                 }
-                let event = kept.block.heads().get(index).map(|head| Event::new(&kept.block, head));
-                last = event.map(|event| event.id());
-                page.events.extend(event.map(|event| event.json()));
-                true
-            };
-            match query.order {
-                Order::NewestFirst => indices.rev().filter(passes).all(&mut take),
-                Order::OldestFirst => indices.filter(passes).all(&mut take),
-            }
-        });
+            },
+        );
         page
     }
 
     /// Whether all of a transaction is still kept.
     pub fn keeps(&self, id: &TransactionId) -> bool {
-        let ring = self.shared.ring();
         let first = Place { commit_lsn: id.commit_lsn, ordinal: 1 };
-        let Some(Cursor { sequence, index }) = ring.seek(&id.epoch, |place| place < first) else { return false };
-        ring.get(sequence).and_then(|kept| kept.block.heads().get(index)).is_some_and(|head| head.place == first)
+        let in_memory = {
+            let ring = self.shared.ring();
+            let cursor = ring.seek(&id.epoch, |place| place < first);
+            let head = cursor.and_then(|Cursor { sequence, index }| ring.get(sequence)?.block.heads().get(index).copied());
+            head.is_some_and(|head| head.place == first)
+        };
+        let before = EventId { epoch: id.epoch.clone(), place: Place { ordinal: 0, ..first } };
+        let on_disk = |archive: &Archive| archive.locate(&before) == OnDisk::Kept && archive.holds(&before);
+        in_memory || self.shared.archive.as_ref().is_some_and(on_disk)
     }
 
     /// The events of one transaction.
     pub fn transaction(&self, id: &TransactionId) -> TransactionLookup {
         let TransactionId { epoch, commit_lsn } = id;
-        let (from, to) = {
-            let ring = self.shared.ring();
-            if ring.is_arriving(epoch, *commit_lsn) {
-                return TransactionLookup::Arriving;
-            }
-            let from = ring.seek(epoch, |place| place.commit_lsn < *commit_lsn);
-            let to = ring.seek(epoch, |place| place.commit_lsn <= *commit_lsn);
-            match from.zip(to) {
-                Some((from, to)) if from < to => (from, to),
-                _ => return ring.missing(id),
-            }
-        };
+        if self.shared.ring().is_arriving(epoch, *commit_lsn) {
+            return TransactionLookup::Arriving;
+        }
+        // All ordinals of this commit, and nothing of another.
+        let at = |ordinal| Some(EventId { epoch: epoch.clone(), place: Place { commit_lsn: *commit_lsn, ordinal } });
+        let everything = Query::new(Arc::new(Filter::everything()), usize::MAX);
+        let query = Query { after: at(0), before: at(u64::MAX), order: Order::OldestFirst, ..everything };
         let (mut events, mut first_ordinal) = (Vec::new(), None);
-        self.visit(from, to, Order::OldestFirst, |kept, indices| {
-            for head in indices.filter_map(|index| kept.block.heads().get(index)) {
-                first_ordinal.get_or_insert(head.place.ordinal);
-                events.push(kept.block.json(head));
-            }
-            true
-        });
+        self.visit(
+            &query,
+            |_| true,
+            |kept, indices| {
+                for head in indices.filter_map(|index| kept.block.heads().get(index)) {
+                    first_ordinal.get_or_insert(head.place.ordinal);
+                    events.push(kept.block.json(head));
+                }
+                true
+            },
+        );
+        let is_cut = |archive: &Archive| query.after.as_ref().is_some_and(|id| matches!(archive.locate(id), OnDisk::Lost(_)));
         match first_ordinal {
-            // It went while it was being read.
-            None => TransactionLookup::NoLongerKept,
+            None if self.shared.archive.as_ref().is_some_and(is_cut) => TransactionLookup::NoLongerKept,
+            None => self.shared.ring().missing(id),
             Some(1) => TransactionLookup::Whole(events),
             Some(first_ordinal) => TransactionLookup::PartlyKept { events, first_ordinal },
         }
     }
 
-    /// The stretch of events that cursors and bounds leave; `None` when there is none.
-    fn span(&self, query: &Query) -> Option<(Cursor, Cursor)> {
-        let ring = self.shared.ring();
-        let from = match query.after.as_ref().map(|after| ring.locate(after)) {
+    /// Shows `visit` the blocks that may hold what is asked for, in the order that is asked for, each with the indices of the events between
+    /// the cursors, until it has seen enough: what is in memory, and what is on disk beside it. Those on disk that are not `wanted` are not
+    /// read.
+    fn visit(
+        &self,
+        query: &Query,
+        wanted: impl Fn(&Glimpse<'_>) -> bool,
+        mut visit: impl FnMut(&Arc<Kept>, Range<usize>) -> bool,
+    ) {
+        let (after, before) = (query.after.as_ref(), query.before.as_ref());
+        let from = match after.map(|after| self.shared.ring().locate(after)) {
+            Some(Located::Ahead) => return,
+            Some(Located::At(cursor)) => Some(cursor),
             // What is lost after it cannot be on the page; the rest can.
-            None | Some(Located::Lost(_)) => Cursor::at(ring.first()),
-            Some(Located::At(cursor)) => cursor,
-            Some(Located::Ahead) => return None,
+            None | Some(Located::Lost(_)) => None,
         };
-        let to = match &query.before {
-            None => Cursor::at(ring.end()),
-            // Nothing is kept that came before an event of which nothing is known.
-            Some(before) => ring.seek(&before.epoch, |place| place < before.place)?,
+        let in_memory = |from: Option<Cursor>, visit: &mut dyn FnMut(&Arc<Kept>, Range<usize>) -> bool| {
+            let span = {
+                let ring = self.shared.ring();
+                let to = match before {
+                    None => Some(Cursor::at(ring.end())),
+                    Some(before) => ring.seek(&before.epoch, |place| place < before.place),
+                };
+                to.map(|to| (from.unwrap_or_else(|| Cursor::at(ring.first())), to)).filter(|(from, to)| from < to)
+            };
+            span.is_none_or(|(from, to)| self.visit_memory(from, to, query.order, visit))
         };
-        (from < to).then_some((from, to))
+        let on_disk = |before: Option<&EventId>, visit: &mut dyn FnMut(&Arc<Kept>, Range<usize>) -> bool| {
+            let Some(archive) = &self.shared.archive else { return true };
+            let mut goes_on = true;
+            let show = |block: Block| {
+                let kept = Arc::new(Kept::new(block));
+                let up_to = |id: Option<&EventId>, or: usize, is_in: fn(&EventId, &EventId) -> bool| {
+                    id.map_or(or, |id| kept.block.heads().partition_point(|head| is_in(&kept.block.id(head), id)))
+                };
+                let indices = up_to(after, 0, |own, after| own <= after)
+                    ..up_to(before, kept.block.heads().len(), |own, before| own < before);
+                goes_on = indices.is_empty() || visit(&kept, indices);
+                goes_on
+            };
+            let wants = |glimpse: Glimpse<'_>| query.may_ask_for(&glimpse) && wanted(&glimpse);
+            if let Err(error) = archive.visit((after, before), query.order, wants, show) {
+                tracing::error!(%error, "a part of the journal cannot be read, and nothing of it is answered");
+            }
+            goes_on
+        };
+        match query.order {
+            Order::NewestFirst => {
+                let mut oldest = None;
+                let mut note = |kept: &Arc<Kept>, indices: Range<usize>| {
+                    oldest = kept.block.heads().first().map(|head| kept.block.id(head));
+                    visit(kept, indices)
+                };
+                if in_memory(from, &mut note) {
+                    on_disk(oldest.as_ref().or(before), &mut visit);
+                }
+            }
+            Order::OldestFirst if from.is_some() => {
+                in_memory(from, &mut visit);
+            }
+            Order::OldestFirst => {
+                let mut newest = None;
+                let mut note = |kept: &Arc<Kept>, indices: Range<usize>| {
+                    newest = kept.block.heads().last().map(|head| kept.block.id(head));
+                    visit(kept, indices)
+                };
+                if on_disk(before, &mut note) {
+                    // Blocks that were passed by on disk may be in memory as well, and are looked at again there.
+                    let from = newest.and_then(|newest| match self.shared.ring().locate(&newest) {
+                        Located::At(cursor) => Some(cursor),
+                        Located::Ahead | Located::Lost(_) => None,
+                    });
+                    in_memory(from, &mut visit);
+                }
+            }
+        }
     }
 
-    /// Shows `visit` each block from `from` to `to` that is still kept, in the given order, with the indices of the events between,
-    /// until it has seen enough. Takes the lock only to fetch some blocks at a time.
-    fn visit(&self, from: Cursor, to: Cursor, order: Order, mut visit: impl FnMut(&Kept, std::ops::Range<usize>) -> bool) {
+    /// The same of what is in memory, from `from` to `to`; false once enough has been seen. Takes the lock only to fetch some blocks at a
+    /// time.
+    fn visit_memory(
+        &self,
+        from: Cursor,
+        to: Cursor,
+        order: Order,
+        visit: &mut dyn FnMut(&Arc<Kept>, Range<usize>) -> bool,
+    ) -> bool {
         // A last block is looked at only if some of its events come before `to`.
         let (mut low, mut high) = (from.sequence, to.sequence + u64::from(to.index > 0));
         while low < high {
@@ -257,9 +359,10 @@ impl History {
                 let first = if sequence == from.sequence { from.index } else { 0 };
                 let last = if sequence == to.sequence { to.index } else { kept.block.heads().len() };
                 if !visit(&kept, first..last) {
-                    return;
+                    return false;
                 }
             }
         }
+        true
     }
 }

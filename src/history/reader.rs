@@ -1,21 +1,27 @@
 //! A cursor in the history, and what it reads.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::batch::Batch;
 use super::block::Kept;
 use super::courtesy::{ReaderId, Step};
+use super::journal::{Archive, Located as OnDisk};
+use super::query::Order;
 use super::ring::{Cursor, Located};
 use super::{Head, History, Shared};
 use crate::event::filter::Filter;
-use crate::event::{Gap, GapReason};
-use crate::lsn::EventId;
+use crate::event::{Block, Gap, GapReason};
+use crate::lsn::{EventId, Place};
 
 /// Bytes of blocks that one read looks through at most, so that it takes a bounded time and its batch keeps a bounded number of blocks
 /// alive, however few of their events pass.
 const LOOK_THROUGH: usize = 1 << 20;
+
+/// So long it takes a transaction that is being written to come to the disk, or longer.
+const UNTIL_WRITTEN: Duration = Duration::from_millis(20);
 
 /// Where to begin to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,12 +45,18 @@ pub struct Reader {
     last: Option<EventId>,
     /// The last read looked through all it may without finding anything, and there is more.
     in_vain: bool,
+    /// What it needs has left the memory, and is not on disk yet.
+    ahead_of_disk: bool,
+    /// Events of this epoch up to this one were seen before: an earlier process told them, and did not live to record them.
+    skip: Option<EventId>,
 }
 
 /// Where a reader stands.
 #[derive(Clone, Copy, Debug)]
 enum At {
     Cursor(Cursor),
+    /// In the journal, behind the last event that it came past.
+    Disk,
     /// Something after the last event is lost; where it goes on is told when it reads.
     Lost(GapReason),
 }
@@ -63,6 +75,7 @@ pub enum Read {
 impl History {
     /// A reader that begins at `start`. It holds its place from here on: nothing that comes is missed unless a gap says so.
     pub fn read_from(&self, start: Start) -> Reader {
+        let mut skip = None;
         let (place, last, next, end) = {
             let ring = self.shared.ring();
             let (place, last) = match start {
@@ -70,12 +83,20 @@ impl History {
                     let (cursor, last) = ring.live();
                     (At::Cursor(cursor), last)
                 }
-                Start::Oldest => (At::Cursor(Cursor::at(ring.first())), ring.floor().cloned()),
+                Start::Oldest => match &self.shared.archive {
+                    Some(archive) => (At::Disk, archive.floor()),
+                    None => (At::Cursor(Cursor::at(ring.first())), ring.floor().cloned()),
+                },
                 Start::After(id) => {
+                    let on_disk = || self.shared.archive.as_ref().is_some_and(|archive| archive.locate(&id) != OnDisk::Unknown);
                     let place = match ring.locate(&id) {
                         Located::At(cursor) => At::Cursor(cursor),
+                        Located::Lost(_) if on_disk() => At::Disk,
                         Located::Lost(reason) => At::Lost(reason),
-                        Located::Ahead => At::Cursor(ring.live().0),
+                        Located::Ahead => {
+                            skip = Some(id.clone());
+                            At::Cursor(ring.live().0)
+                        }
                     };
                     (place, Some(id))
                 }
@@ -84,7 +105,7 @@ impl History {
         };
         let id = self.shared.readers().join(next, next == end);
         let head = self.shared.head.subscribe();
-        Reader { shared: Arc::clone(&self.shared), head, id, place, last, in_vain: false }
+        Reader { shared: Arc::clone(&self.shared), head, id, place, last, in_vain: false, ahead_of_disk: false, skip }
     }
 }
 
@@ -93,7 +114,7 @@ impl At {
     fn next(self, first: u64) -> u64 {
         match self {
             Self::Cursor(cursor) => cursor.sequence,
-            Self::Lost(_) => first,
+            Self::Disk | Self::Lost(_) => first,
         }
     }
 
@@ -107,12 +128,18 @@ impl At {
 impl Reader {
     /// Waits until something lies behind the cursor. Cancel-safe.
     pub async fn ready(&mut self) {
+        if std::mem::take(&mut self.ahead_of_disk) {
+            // What an earlier process recorded is read to its end: there is more once an epoch begins.
+            let _ = self.head.wait_for(|head| head.begun).await;
+            tokio::time::sleep(UNTIL_WRITTEN).await;
+        }
         if std::mem::take(&mut self.in_vain) {
             // A filter that nothing passes must not keep others from running.
             tokio::task::yield_now().await;
         }
         let there = |head: &Head| match self.place {
             At::Cursor(cursor) => head.blocks > cursor.sequence,
+            At::Disk => true,
             At::Lost(_) => head.begun,
         };
         // It fails only without a sender, and that lives as long as `shared`.
@@ -127,11 +154,16 @@ impl Reader {
 
     /// The same, from blocks before number `until` only: what belongs behind that block can be told in its place.
     pub fn read_until(&mut self, until: u64, filter: &Arc<Filter>, max_bytes: usize) -> Read {
+        if let Some(archive) = self.on_disk() {
+            return tokio::task::block_in_place(|| self.read_disk(&archive, filter, max_bytes));
+        }
         let (blocks, end) = {
             let ring = self.shared.ring();
             let lost = match self.place {
                 At::Lost(reason) => Some(reason),
                 At::Cursor(cursor) => (cursor.sequence < ring.first()).then_some(GapReason::Evicted),
+                // It is where the ring begins.
+                At::Disk => None,
             };
             if let Some(reason) = lost {
                 // Before the first epoch nobody can say where it goes on.
@@ -156,12 +188,81 @@ impl Reader {
 
     /// The number of the block that is read next: how many blocks it has come past.
     pub fn position(&self) -> u64 {
-        self.place.next(self.shared.ring().first())
+        match self.place {
+            At::Disk => 0,
+            place => place.next(self.shared.ring().first()),
+        }
     }
 
     /// The last event that it came past, whether or not that passed a filter.
     pub fn last(&self) -> Option<&EventId> {
         self.last.as_ref()
+    }
+
+    /// The journal, if that is where it is to be read on; else the cursor stands in the ring.
+    fn on_disk(&mut self) -> Option<Archive> {
+        let archive = self.shared.archive.clone()?;
+        let ring = self.shared.ring();
+        match (self.place, &self.last) {
+            (At::Cursor(cursor), _) if cursor.sequence >= ring.first() => None,
+            (At::Lost(_), _) => None,
+            // The ring holds everything there ever was.
+            (_, None) if ring.first() == 0 && archive.last().is_none() => {
+                self.place = At::Cursor(Cursor::at(0));
+                None
+            }
+            (_, None) => Some(archive),
+            (_, Some(last)) => match ring.locate(last) {
+                Located::At(cursor) => {
+                    self.place = At::Cursor(cursor);
+                    None
+                }
+                Located::Ahead | Located::Lost(_) => Some(archive),
+            },
+        }
+    }
+
+    /// Takes what stands in the journal behind the last event, up to where the ring begins.
+    fn read_disk(&mut self, archive: &Archive, filter: &Filter, max_bytes: usize) -> Read {
+        self.place = At::Disk;
+        if let Some(OnDisk::Lost(to)) = self.last.as_ref().map(|last| archive.locate(last)) {
+            let from = self.last.replace(to.clone());
+            return Read::Gap(Gap { from, to, reason: GapReason::Evicted });
+        }
+        // Up to that event, and with it.
+        let until = self.shared.ring().floor().cloned().map(|EventId { epoch, place: Place { commit_lsn, ordinal } }| {
+            let place = Place { commit_lsn, ordinal: ordinal + 1 };
+            EventId { epoch, place }
+        });
+        let (mut batch, mut looked, mut full) = (Batch::default(), 0, false);
+        let (after, mut last) = (self.last.clone(), self.last.clone());
+        let take = |block: Block| {
+            let kept = Arc::new(Kept::new(block));
+            let heads = kept.block.heads();
+            let from = after.as_ref().map_or(0, |after| heads.partition_point(|head| kept.block.id(head) <= *after));
+            let matches = kept.matches_once(filter);
+            let taken = batch.add(&kept, matches, from, max_bytes);
+            if let Some(head) = taken.checked_sub(1).and_then(|taken| heads.get(taken)) {
+                last = Some(kept.block.id(head));
+            }
+            looked += kept.block.size();
+            full = taken < heads.len() || batch.bytes() >= max_bytes || looked >= LOOK_THROUGH;
+            !full
+        };
+        let visited = archive.visit((after.as_ref(), until.as_ref()), Order::OldestFirst, |_| true, take);
+        if let Err(error) = visited
+            && batch.is_empty()
+        {
+            // What is damaged is as lost as what is no longer kept, and so is what stands between it and the ring.
+            tracing::error!(%error, "the journal cannot be read on from there");
+            self.place = At::Lost(GapReason::Damaged);
+            return Read::Nothing;
+        }
+        // Nothing that is behind it is on disk, though it has left the ring: its transaction is still being written.
+        self.ahead_of_disk = last == self.last;
+        self.in_vain = batch.is_empty();
+        self.last = last;
+        if batch.is_empty() { Read::Nothing } else { Read::Events(batch) }
     }
 
     fn lose(&mut self, reason: GapReason, to: EventId, first: u64, end: u64) -> Gap {
@@ -177,6 +278,15 @@ impl Reader {
         let mut batch = Batch::default();
         for kept in blocks {
             let matches = kept.matches(filter, &self.shared.account);
+            if let Some(seen) =
+                self.skip.as_ref().filter(|seen| seen.epoch == *kept.block.epoch() && seen.place < kept.last_place())
+            {
+                cursor.index = cursor.index.max(kept.block.heads().partition_point(|head| head.place <= seen.place));
+                self.skip = None;
+            } else if self.skip.as_ref().is_some_and(|seen| seen.epoch == *kept.block.epoch()) {
+                cursor = Cursor::at(cursor.sequence + 1);
+                continue;
+            }
             let taken = batch.add(&kept, matches, cursor.index, max_bytes);
             if taken > cursor.index {
                 self.last = kept.block.heads().get(taken - 1).map(|head| kept.block.id(head));

@@ -103,25 +103,25 @@ impl Ring {
         }
     }
 
-    /// A new epoch: what comes is after `start`.
-    pub(super) fn begin_epoch(&mut self, epoch: &Epoch, start: Lsn) {
+    /// A new epoch: what comes is after `start`. The last event before was `before`, if there was any.
+    pub(super) fn begin_epoch(&mut self, epoch: &Epoch, start: Lsn, before: Option<EventId>) {
         let start = EventId { epoch: epoch.clone(), place: Place { commit_lsn: start, ordinal: 0 } };
         self.stretches.push_back(Stretch { epoch: epoch.clone(), first: self.end() });
         self.origin.get_or_insert_with(|| epoch.clone());
-        self.floor.get_or_insert_with(|| start.clone());
+        self.floor.get_or_insert_with(|| before.unwrap_or_else(|| start.clone()));
         self.arriving = None;
         self.newest = Some(start);
     }
 
     /// Adds a block, and gives those that had to go for it (and for what will be remembered about it): to be dropped when no lock is
     /// held. A block larger than all there is room for is gone at once.
-    pub(super) fn push(&mut self, kept: Kept) -> Vec<Arc<Kept>> {
+    pub(super) fn push(&mut self, kept: Arc<Kept>) -> Vec<Arc<Kept>> {
         self.note_arriving(&kept);
         self.newest = kept.block.heads().last().map(|head| kept.block.id(head));
         self.events += kept.block.heads().len();
         self.account.charge(Kept::size_of(&kept.block));
         let room = Kept::room_for_answers(&kept.block);
-        self.blocks.push_back(Arc::new(kept));
+        self.blocks.push_back(kept);
         let mut evicted = Vec::new();
         while self.account.used() + room > self.account.limit() {
             let Some(oldest) = self.blocks.pop_front() else { break };

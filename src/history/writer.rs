@@ -3,10 +3,13 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::block::Kept;
 use super::courtesy::Patience;
+use super::journal::{Archive, Journal};
+use super::recorder::{Mark, Recorder, Recording};
 use super::{Head, Shared};
 use crate::event::{Block, BlockBuilder, Gap, GapReason, Kind, NewEvent};
 use crate::lsn::{Epoch, EventId, Lsn, Place};
@@ -16,22 +19,26 @@ use crate::pgoutput::Timestamp;
 pub struct Writer {
     shared: Arc<Shared>,
     patience: Patience,
+    recorder: Option<Recorder>,
     /// When the last event came about that has a time.
     time: Timestamp,
 }
 
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, patience: Patience::new(), time: Timestamp::default() }
+        Self { shared, patience: Patience::new(), recorder: None, time: Timestamp::default() }
     }
 
     /// A new unbroken stretch of the stream begins: what comes now stands behind `start`. With a reason, every reader is told a gap from
-    /// the last event up to there; without one nothing was lost, as at the very first.
+    /// the last event up to there; without one nothing was lost, as at the very first. Behind what an earlier process recorded, that this
+    /// one began is reason enough.
     pub fn begin_epoch(&mut self, epoch: Epoch, start: Lsn, reason: Option<GapReason>) {
+        let is_recorded = || self.shared.archive.as_ref().and_then(Archive::last).map(|_| GapReason::Restart);
+        let reason = reason.or_else(is_recorded);
         let from = {
             let mut ring = self.shared.ring.write().unwrap_or_else(PoisonError::into_inner);
-            let from = ring.newest().cloned();
-            ring.begin_epoch(&epoch, start);
+            let from = ring.newest().cloned().or_else(|| self.shared.archive.as_ref().and_then(Archive::last));
+            ring.begin_epoch(&epoch, start, from.clone());
             from
         };
         self.shared.head.send_modify(|head| head.begun = true);
@@ -45,18 +52,53 @@ impl Writer {
         self.append(builder.finish());
     }
 
+    /// An epoch that was left at `start` goes on, and nothing was lost: in this process, or with what another recorded.
+    pub fn go_on(&mut self, epoch: &Epoch, start: Lsn) {
+        {
+            let mut ring = self.shared.ring.write().unwrap_or_else(PoisonError::into_inner);
+            if ring.newest().is_some_and(|newest| newest.epoch == *epoch) {
+                return;
+            }
+            let before = self.shared.archive.as_ref().and_then(Archive::last);
+            ring.begin_epoch(epoch, start, before);
+        }
+        self.shared.head.send_modify(|head| head.begun = true);
+    }
+
     /// Appends a block of the current epoch and wakes the readers; gives the number of blocks ever appended. Never waits: whoever still
     /// needs a block that has to go for it will be told a gap.
     pub fn append(&mut self, block: Block) -> u64 {
         let Some(last) = block.heads().last() else { return self.position() };
         self.time = last.time;
+        let kept = Arc::new(Kept::new(block));
+        if let Some(recorder) = &self.recorder {
+            recorder.block(Arc::clone(&kept));
+        }
         let (evicted, blocks) = {
             let mut ring = self.shared.ring.write().unwrap_or_else(PoisonError::into_inner);
-            (ring.push(Kept::new(block)), ring.end())
+            (ring.push(kept), ring.end())
         };
         self.shared.head.send_modify(|head| *head = Head { blocks, ..*head });
         drop(evicted);
         blocks
+    }
+
+    /// Writes everything from here on to `journal`, too.
+    ///
+    /// # Errors
+    /// No thread could be started for it.
+    pub fn record(&mut self, journal: Journal) -> std::io::Result<watch::Receiver<Recording>> {
+        let recorder = Recorder::start(journal)?;
+        let recording = recorder.recording();
+        self.recorder = Some(recorder);
+        Ok(recording)
+    }
+
+    /// What was appended so far are whole transactions, and this is to be said of them on disk.
+    pub fn mark(&self, mark: Mark) {
+        if let Some(recorder) = &self.recorder {
+            recorder.mark(mark);
+        }
     }
 
     /// Blocks ever appended.
@@ -67,6 +109,9 @@ impl Writer {
     /// Waits, for a strictly bounded time, until no reader in good standing needs the blocks that have to go for `block`. To be called
     /// before [`Writer::append`]; see `courtesy.rs`. Cancel-safe.
     pub async fn make_room(&mut self, block: &Block) {
+        if let Some(recorder) = &self.recorder {
+            recorder.has_room().await;
+        }
         let mut waited = Duration::ZERO;
         loop {
             let now = Instant::now();
@@ -80,6 +125,10 @@ impl Writer {
     }
 
     fn held_up_until(&self, block: &Block, waited: Duration, now: Instant) -> Option<Instant> {
+        if self.shared.archive.is_some() {
+            // What leaves the memory can be read on disk.
+            return None;
+        }
         let ring = self.shared.ring();
         let keep_from = ring.first_after(block);
         let due = |sequence| ring.get(sequence).map(|kept| kept.appended);

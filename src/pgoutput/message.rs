@@ -8,7 +8,7 @@ use super::tuple::Tuple;
 use crate::lsn::{Lsn, Oid, Xid};
 
 /// Microseconds since 2000-01-01 00:00:00 UTC, as PostgreSQL counts `timestamptz`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Timestamp(pub i64);
 
 /// Text as the server sent it: in the *server's* encoding (the session asks for no conversion), so it may not be UTF-8.

@@ -145,6 +145,15 @@ impl Applier {
         self.primary_keys.remove(&oid);
     }
 
+    pub(super) fn epoch(&self) -> &Epoch {
+        &self.epoch
+    }
+
+    /// Whether all that was applied is whole transactions, and with the history.
+    pub(super) fn is_flushed(&self) -> bool {
+        !self.applying && self.block.is_empty()
+    }
+
     /// Whether no transaction is being read.
     pub(super) fn is_between_transactions(&self) -> bool {
         self.assembler.is_between_transactions() && !self.applying
@@ -221,6 +230,13 @@ impl Applier {
             history.make_room(&block).await;
             history.append(block);
             tokio::task::consume_budget().await;
+        }
+    }
+
+    /// The same, where only whole transactions wait for that.
+    pub(super) async fn flush_whole(&mut self, history: &mut Writer) {
+        if !self.applying {
+            self.flush(history).await;
         }
     }
 
@@ -350,7 +366,7 @@ impl Applier {
                 let schema = self.relations.get(&table.oid).map(|relation| relation.table().schema.as_str());
                 table.kind == 'p' || schema != Some(table.schema.as_str())
             }
-            Change::Created(_) | Change::Altered(_) | Change::Dropped { .. } | Change::Schema(_) => false,
+            Change::Created(_) | Change::Altered(_) | Change::Dropped { .. } | Change::Type(_) | Change::Schema(_) => false,
         }
     }
 
@@ -387,15 +403,17 @@ fn described(relations: &FxHashMap<Oid, Relation>, oid: Oid) -> Result<&Relation
     relations.get(&oid).ok_or(assembler::Error::Undescribed { oid })
 }
 
-/// Of a table that `transaction` alters, no row is known any more, also not before that: the server gives a message the position behind it,
+/// Of a table that `transaction` alters, or a type of whose columns, no row is known any more, also not before that: the server gives a message the position behind it,
 /// and so may send the change that comes next, if another sub-transaction made it, before the message.
 fn doubt_what_is_altered(cache: &mut Cache, transaction: &Transaction) {
     if !transaction.has_all_notes(DdlMessage::PREFIX) {
         cache.doubt_all();
     }
     for note in transaction.notes().iter().filter(|note| note.prefix == DdlMessage::PREFIX) {
-        if let Some(Change::Altered(table)) = DdlMessage::parse(&note.content).map(|ddl| ddl.change) {
-            cache.altered(table.oid, &table.partitions);
+        match DdlMessage::parse(&note.content).map(|ddl| ddl.change) {
+            Some(Change::Altered(table)) => cache.altered(table.oid, &table.partitions),
+            Some(Change::Type(altered)) => cache.altered(altered.oid, &[]),
+            _ => {}
         }
     }
 }

@@ -1,9 +1,12 @@
 //! What ends an epoch, and what it means to a person.
 
+use bytesize::ByteSize;
+
 use crate::assembler;
 use crate::catalog::CatalogError;
 use crate::connection::ConnectError;
 use crate::encoding::UnknownEncoding;
+use crate::history::journal::JournalError;
 use crate::replication::{self, Advice};
 
 /// What ended an epoch.
@@ -49,6 +52,34 @@ pub enum PipelineError {
         /// The partition, as SQL.
         table: String,
     },
+    /// What happens cannot be recorded.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// It could be, and cannot be any more.
+    #[error("the journal cannot be written any more: {reason}")]
+    Unrecorded {
+        /// What came of it.
+        reason: String,
+    },
+    /// The slot that was named is somebody else's.
+    #[error("the replication slot {slot:?} cannot be used: {reason}")]
+    ForeignSlot {
+        /// Its name.
+        slot: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// Were this process gone, the slot would fill the server's disk.
+    #[error("the server sets no bound to the log that it keeps for a replication slot")]
+    UnboundedWal,
+    /// The slot has cost the server as much as it may.
+    #[error("the server keeps {retained} of log for the replication slot, of a budget of {budget}", retained = ByteSize::b(*retained).display().iec(), budget = ByteSize::b(*budget).display().iec())]
+    OverBudget {
+        /// Bytes of log.
+        retained: u64,
+        /// Bytes of log that it may keep.
+        budget: u64,
+    },
     /// The server follows another one.
     #[error("this server is a standby")]
     Standby,
@@ -68,13 +99,25 @@ impl PipelineError {
             PipelineError::Connect(error) => error.is_transient(),
             PipelineError::Catalog(error) => error.is_transient(),
             // A fresh stream may be whole again.
-            PipelineError::Stream(_) | PipelineError::Unobserved | PipelineError::AttachedUnnoticed { .. } => true,
+            PipelineError::Stream(_)
+            | PipelineError::Unobserved
+            | PipelineError::AttachedUnnoticed { .. }
+            | PipelineError::OverBudget { .. } => true,
             PipelineError::Encoding(_)
             | PipelineError::PublicationMissing { .. }
             | PipelineError::WrongDatabase { .. }
+            | PipelineError::Journal(_)
+            | PipelineError::Unrecorded { .. }
+            | PipelineError::ForeignSlot { .. }
+            | PipelineError::UnboundedWal
             | PipelineError::Standby
             | PipelineError::ServerTooOld { .. } => false,
         }
+    }
+
+    /// Whether the process has to be started anew before anything can be watched.
+    pub(super) fn is_fatal(&self) -> bool {
+        matches!(self, PipelineError::Journal(_) | PipelineError::Unrecorded { .. })
     }
 
     /// Whether the database was reached, but is not set up to be watched.
@@ -83,6 +126,8 @@ impl PipelineError {
             PipelineError::Encoding(_)
             | PipelineError::PublicationMissing { .. }
             | PipelineError::ServerTooOld { .. }
+            | PipelineError::ForeignSlot { .. }
+            | PipelineError::UnboundedWal
             | PipelineError::Standby => true,
             PipelineError::Replication(replication::Error::Connect(error)) => error.is_unprepared(),
             PipelineError::Replication(error) => matches!(error, replication::Error::Server { .. }) && !error.is_transient(),
@@ -124,6 +169,26 @@ impl PipelineError {
             PipelineError::WrongDatabase { .. } => advice(
                 "numbers of another database would be shown as this one's, so nothing is shown",
                 "check the connection's host, port and database name, and --expect-database".to_owned(),
+            ),
+            PipelineError::Journal(JournalError::OtherDatabase { .. }) => advice(
+                "the history of two databases would become one, so nothing is watched",
+                "check the connection's host, port and database name, or name another --data-dir".to_owned(),
+            ),
+            PipelineError::Journal(_) | PipelineError::Unrecorded { .. } => advice(
+                "what happens from here on would not be recorded, so nothing is watched; what was recorded before is on disk",
+                "mend what it says, and start pgvigil again".to_owned(),
+            ),
+            PipelineError::ForeignSlot { .. } => advice(
+                "what somebody else reads from it would be lost to him, so it is not touched",
+                "name another with --slot; pgvigil makes it".to_owned(),
+            ),
+            PipelineError::UnboundedWal => advice(
+                "a slot that stays makes the server keep its log for as long as nobody reads it, until its disk is full",
+                "run: ALTER SYSTEM SET max_slot_wal_keep_size = '10GB'; SELECT pg_reload_conf(); or pass --allow-unbounded-wal and watch over the slot yourself".to_owned(),
+            ),
+            PipelineError::OverBudget { .. } => advice(
+                "the slot is dropped, so that the server can remove its log; what happened meanwhile cannot be read any more, and a gap says so",
+                "see what holds pgvigil up: a full disk, or a transaction that has been open for long; --wal-budget sets how much is allowed".to_owned(),
             ),
             PipelineError::Standby => advice(
                 "a count is tied to a position of the log that is being written, which only the primary knows",

@@ -20,6 +20,7 @@ mod error;
 mod observer;
 mod opening;
 mod published;
+mod resuming;
 mod running;
 mod session;
 mod sessions;
@@ -39,11 +40,13 @@ pub use error::PipelineError;
 pub use published::{CountState, Counts, Database, LIVE_FOR, Passed, STALE_AFTER, Slot, State, Status, Table, TableKind};
 pub use running::{Running, RunningState, RunningTable, RunningTransaction};
 
+use self::resuming::Left;
 use self::standing::Standing;
 use self::state::Phase;
 use self::tables::Stamp;
 use crate::connection::Target;
-use crate::history::Writer;
+use crate::event::GapReason;
+use crate::history::{Recording, Writer, journal};
 use crate::lsn::Epoch;
 use crate::pgoutput::ValueLimit;
 use crate::replication::Backoff;
@@ -81,8 +84,33 @@ pub struct Config {
 pub enum Begin {
     /// Now: a temporary slot of our own is made at every connection.
     Now,
+    /// Where it was left the last time, by a slot of our own that outlives the connection. What is read goes to a journal.
+    Durable(Durable),
     /// Where this slot stands, which someone else made and takes care of. For measurements: a backlog that is always the same.
     AtSlot(String),
+}
+
+impl Begin {
+    /// How many bytes of log the slot may cost the server.
+    fn budget(&self) -> Option<u64> {
+        match self {
+            Begin::Durable(durable) => Some(durable.budget),
+            Begin::Now | Begin::AtSlot(_) => None,
+        }
+    }
+}
+
+/// A slot of our own that stays.
+#[derive(Clone, Debug)]
+pub struct Durable {
+    /// Its name.
+    pub slot: String,
+    /// Have standbys keep it too (from PostgreSQL 17 on).
+    pub failover: bool,
+    /// It is let go of when the server keeps so many bytes of log for it.
+    pub budget: u64,
+    /// Use it also where the server would keep log for it without any bound, were pgvigil gone.
+    pub allow_unbounded: bool,
 }
 
 /// The writer's ends of what it publishes.
@@ -95,8 +123,18 @@ pub struct Pipeline {
     /// The first database that was watched; any other is refused from then on.
     pinned: Option<Arc<Database>>,
     epoch: Option<Epoch>,
+    /// What is to be written once it is known which database is watched.
+    journal: Option<journal::Opened>,
+    /// How far that is, since then.
+    recording: Option<watch::Receiver<Recording>>,
+    /// The last epoch that an earlier process recorded.
+    recorded: Option<Epoch>,
+    /// Where the last epoch was left, to go on there with a slot that stays.
+    left: Option<Left>,
+    /// Of the server's log.
+    timeline: u32,
     /// What the last epoch ended with, if the next one leaves something out on purpose.
-    skipped: Option<String>,
+    skipped: Option<(GapReason, String)>,
     /// Of the counts published last.
     version: u64,
     /// What the stream brought in the epochs before this one.
@@ -115,8 +153,8 @@ pub struct Published {
 }
 
 impl Pipeline {
-    /// A pipeline that has not connected yet. Must be called within a tokio runtime.
-    pub fn new(config: Config, history: Writer) -> (Self, Published) {
+    /// A pipeline that has not connected yet, and writes what it sees to `journal`, if there is one. Must be called within a tokio runtime.
+    pub fn new(config: Config, history: Writer, journal: Option<journal::Opened>) -> (Self, Published) {
         let (status_sender, status) = watch::channel(Arc::new(standing::unknown(config.publication.clone())));
         let (counts, counts_receiver) = watch::channel(Arc::new(Counts::none()));
         let (running, running_receiver) = watch::channel(Arc::default());
@@ -129,6 +167,14 @@ impl Pipeline {
             standing,
             pinned: None,
             epoch: None,
+            recorded: journal.as_ref().and_then(|journal| Some(journal.left()?.0.clone())),
+            left: journal.as_ref().and_then(|journal| {
+                let (epoch, position, timeline) = journal.left()?;
+                Some(Left { epoch: epoch.clone(), position, timeline })
+            }),
+            timeline: 0,
+            journal,
+            recording: None,
             skipped: None,
             version: 0,
             passed: Passed::default(),
@@ -145,15 +191,15 @@ impl Pipeline {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
-            if self.epoch.is_none() && !error.is_transient() {
+            if error.is_fatal() || (self.epoch.is_none() && !error.is_transient()) {
                 return Err(error);
             }
             if started.elapsed() > Duration::from_secs(60) {
                 backoff = Backoff::default();
             }
             tracing::warn!("the stream is interrupted: {}", error.advice());
-            if matches!(&error, PipelineError::Replication(error) if error.is_unsendable()) {
-                self.skipped = Some(error.advice().to_string());
+            if let Some(reason) = self.leaves_out(&error) {
+                self.skipped = Some((reason, error.advice().to_string()));
             }
             let phase = match &error {
                 PipelineError::WrongDatabase { .. } => Phase::WrongDatabase,
@@ -165,6 +211,7 @@ impl Pipeline {
                 facts.phase = phase;
                 facts.reason = Some(error.advice().to_string());
                 facts.slot = None;
+                facts.row_cache = self.config.row_cache.map(rows::Limits::unused);
             });
             match phase {
                 Phase::WrongDatabase => self.show(Counts { version: self.version + 2, ..Counts::none() }),
@@ -178,6 +225,19 @@ impl Pipeline {
             if cancel.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 return Ok(());
             }
+        }
+    }
+
+    /// Whether the next epoch has to leave something out, because the stream would only come upon the same again.
+    fn leaves_out(&self, error: &PipelineError) -> Option<GapReason> {
+        let slot_stays = matches!(self.config.begin, Begin::Durable(_));
+        match error {
+            PipelineError::Replication(error) if error.is_unsendable() => Some(GapReason::Skipped),
+            // What was committed meanwhile cannot be decoded by it.
+            PipelineError::PublicationMissing { .. } if slot_stays && self.epoch.is_some() => Some(GapReason::Skipped),
+            PipelineError::AttachedUnnoticed { .. } if slot_stays => Some(GapReason::Skipped),
+            PipelineError::OverBudget { .. } => Some(GapReason::WalBudget),
+            _ => None,
         }
     }
 
@@ -195,10 +255,10 @@ impl Pipeline {
         });
     }
 
-    /// A new epoch, later than any before it in this process.
+    /// A new epoch, later than any before it in this process, and than those that another recorded.
     fn next_epoch(&self) -> Epoch {
         let mut millis = u64::try_from(unix_micros() / 1000).unwrap_or(0);
-        while self.epoch.as_ref().is_some_and(|last| *last >= Epoch::at_millis(millis)) {
+        while self.epoch.iter().chain(&self.recorded).any(|last| *last >= Epoch::at_millis(millis)) {
             millis += 1;
         }
         Epoch::at_millis(millis)

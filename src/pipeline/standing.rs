@@ -12,6 +12,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::published::{Database, STALE_AFTER, Slot, State, Status};
 use super::state::{self, Lag, Phase};
+use crate::history::Recording;
 use crate::lsn::{Epoch, Lsn};
 use crate::rows;
 
@@ -25,6 +26,8 @@ pub(super) struct Facts {
     pub(super) slot: Option<Slot>,
     /// The rows that are kept, where any are wanted.
     pub(super) row_cache: Option<rows::Usage>,
+    /// How far the journal is, if there is one.
+    pub(super) recording: Option<watch::Receiver<Recording>>,
     pub(super) publication: String,
     pub(super) lag: Lag,
     /// When the server last said how far the stream is.
@@ -88,19 +91,32 @@ impl Standing {
 impl Facts {
     fn new(publication: String) -> Self {
         let phase = Phase::Connecting;
-        let (reason, database, epoch, slot, row_cache) = (None, None, None, None, None);
+        let (reason, database, epoch, slot, row_cache, recording) = (None, None, None, None, None, None);
         let (last_proof, looked_at) = (None, None);
-        Self { phase, reason, database, epoch, slot, row_cache, publication, lag: Lag::default(), last_proof, looked_at }
+        Self {
+            phase,
+            reason,
+            database,
+            epoch,
+            slot,
+            row_cache,
+            recording,
+            publication,
+            lag: Lag::default(),
+            last_proof,
+            looked_at,
+        }
     }
 
     fn status(&self, before: Option<&Status>) -> Status {
         let now = Instant::now();
         let last_proof = self.last_proof.min(self.looked_at);
         let state = state::state(self.phase, &self.lag, last_proof, now);
+        let waits = self.recording.as_ref().and_then(|recording| recording.borrow().waits.clone());
         let since = before.filter(|before| before.state == state).map_or_else(super::unix_micros, |before| before.since);
         Status {
             state,
-            reason: self.reason.clone().or_else(|| self.explain(state, now)),
+            reason: waits.or_else(|| self.reason.clone()).or_else(|| self.explain(state, now)),
             since,
             database: self.database.clone(),
             epoch: self.epoch.clone(),

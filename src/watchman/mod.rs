@@ -87,7 +87,7 @@ impl Watchman {
             posted,
             place,
             published,
-            reader: history.read_from(Start::Oldest),
+            reader: history.read_from(Start::Live),
             history,
             filter,
             epoch: None,

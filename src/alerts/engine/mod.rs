@@ -357,8 +357,9 @@ impl Took {
     /// Why there are fewer rows, if there are.
     fn cause(&self, transaction: &Arc<Transaction>) -> Option<Cause> {
         let Self { deletes, truncates, left, held, .. } = *self;
-        let undo = held.undo(left, truncates);
-        (deletes > 0 || truncates > 0).then(|| Cause { transaction: Arc::clone(transaction), deletes, truncates, undo })
+        let (undo, truncated, truncates) = (held.undo(left, truncates), held.truncated(truncates), held.felt(truncates));
+        let transaction = || Arc::clone(transaction);
+        (deletes > 0 || truncates > 0).then(|| Cause { transaction: transaction(), deletes, truncates, truncated, undo })
     }
 }
 

@@ -171,7 +171,7 @@ impl Known {
         let Takers { greatest, others } = why;
         Report {
             subject: Some(self.subject()),
-            deleted: Some(greatest.deletes),
+            deleted: greatest.rows(),
             transaction: Some(Arc::clone(&greatest.transaction)),
             others: *others,
             undo: Some(greatest.undo.clone()),

@@ -16,16 +16,23 @@ pub(in crate::alerts) struct Cause {
     pub(in crate::alerts) transaction: Arc<Transaction>,
     /// Rows deleted.
     pub(in crate::alerts) deletes: u64,
-    /// Times truncated.
+    /// Times truncated; not those that found the table empty.
     pub(in crate::alerts) truncates: u64,
+    /// Rows that were truncated, if that was told.
+    pub(in crate::alerts) truncated: Option<u64>,
     /// Whether the rows can be brought back.
     pub(in crate::alerts) undo: Undo,
 }
 
 impl Cause {
-    /// How much it took. How many rows a truncate took is not told, but it left none.
-    fn extent(&self) -> (u64, u64) {
-        (self.truncates, self.deletes)
+    /// How many rows it took; `None` when a truncate did not tell.
+    pub(in crate::alerts) fn rows(&self) -> Option<u64> {
+        Some(self.deletes + self.truncated?)
+    }
+
+    /// Nothing takes more than a truncate that does not tell how much it took: it left no row.
+    fn extent(&self) -> (bool, u64) {
+        (self.rows().is_none(), self.rows().unwrap_or(self.deletes))
     }
 }
 
@@ -113,7 +120,8 @@ mod tests {
     fn took(deletes: u64, truncates: u64) -> Takers {
         let (id, lsn, time) = (format!("1-0-{deletes}"), String::new(), String::new());
         let transaction = Arc::new(Transaction { id, xid: 1, lsn, time, actor: None });
-        Takers::only(Cause { transaction, deletes, truncates, undo: Undo { restores: None, reason: None } })
+        let truncated = (truncates == 0).then_some(0);
+        Takers::only(Cause { transaction, deletes, truncates, truncated, undo: Undo { restores: None, reason: None } })
     }
 
     #[test]
@@ -132,6 +140,6 @@ mod tests {
         assert_eq!(late.greatest.deletes, 3);
         assert!((10..=12).contains(&(late.others + 1)), "{}", late.others);
         takings.note(took(1, 1), now, within);
-        assert_eq!(takings.all().unwrap().greatest.truncates, 1, "nothing takes more than a truncate");
+        assert_eq!(takings.all().unwrap().greatest.truncates, 1, "nothing takes more than a truncate that does not tell");
     }
 }

@@ -89,13 +89,13 @@ fn a_truncate_says_so_and_is_undone_where_its_rows_are_known() {
         (json!({"op": "truncate", "old_complete": false, "rows_lost": 22}), false),
         (json!({"op": "truncate", "old_complete": false, "rows_lost": 22, "old_rows": null}), false),
         (json!({"op": "truncate", "old_complete": false, "rows_lost": 22, "old_rows": [{"id": 1}]}), true),
-        (json!({"op": "truncate", "old_complete": false, "rows_lost": 0}), true),
     ] {
         let mut scene = Scene::live(ZERO, &[user(22)]);
         scene.take(1, &event);
         scene.truncate();
         let told = document(&mut scene);
-        assert_eq!(told["text"], "User fell from 22 to 0: truncated by alice (psql)");
+        assert_eq!(told["text"], "User fell from 22 to 0: 22 rows truncated by alice (psql)");
+        assert_eq!(told["deleted"], 22);
         assert_eq!(told["undo"]["restores"], restores, "{event}");
         assert_eq!(told["undo"]["reason"].is_null(), restores, "{told}");
     }
@@ -274,6 +274,25 @@ fn a_table_that_is_not_to_be_touched() {
     assert_eq!(scene.alert().text, "1 row of User deleted in one transaction by alice (psql)");
     scene.truncate();
     assert_eq!((scene.alert().text.as_str(), scene.alert().times), ("User was truncated by alice (psql)", 2));
+    assert_eq!(document(&mut scene)["deleted"], json!(null));
+}
+
+#[test]
+fn a_truncate_that_finds_nothing_is_none() {
+    let mut scene = Scene::live("[[rule]]\nkind = \"protected_table\"\ntables = [\"User\"]\n", &[user(22)]);
+    let truncate = |rows: u64| json!({"op": "truncate", "old_complete": false, "rows_lost": rows});
+    scene.take(1, &truncate(0));
+    scene.truncate();
+    assert!(scene.fires().is_empty(), "it took nothing");
+    scene.take(1, &truncate(22));
+    scene.truncate();
+    assert_eq!(scene.alert().text, "User was truncated with its 22 rows by alice (psql)");
+    // The alert is still about the one that took the rows, and these are not held.
+    scene.take(1, &truncate(0));
+    scene.truncate();
+    assert_eq!(scene.alert().times, 1);
+    let told = document(&mut scene);
+    assert_eq!((&told["deleted"], &told["undo"]["restores"]), (&json!(22), &json!(false)));
 }
 
 #[test]

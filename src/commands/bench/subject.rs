@@ -39,7 +39,7 @@ pub async fn run(args: SubjectArgs, cancel: CancellationToken) -> Result<(), Fai
         Ok(url) => {
             let target = Target::resolve(Some(&url), |_| None).map_err(Failure::other)?;
             let begin = args.slot.map_or(Begin::Now, Begin::AtSlot);
-            let (pipeline, published) = Pipeline::new(follow(target, begin), writer);
+            let (pipeline, published) = Pipeline::new(follow(target, begin), writer, None);
             serve(bound, history, published, &cancel);
             let Some(_go) = order().await else { return Ok(()) };
             let stop = cancel.clone();

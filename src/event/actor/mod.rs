@@ -78,7 +78,7 @@ pub struct Actor {
 }
 
 /// The names that an actor is found by, with `actor=`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Names(Box<[Box<str>]>);
 
 impl Names {

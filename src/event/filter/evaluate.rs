@@ -78,6 +78,25 @@ impl Filter {
         Matches::collect(block.heads().len(), passes)
     }
 
+    /// Whether anything may pass of a block with events of these `kinds`, that are about these tables. It is not said of a block that nothing
+    /// may pass if something does.
+    pub fn may_pass<'a>(&self, kinds: &[Kind], tables: impl IntoIterator<Item = (&'a TableName, Operations)>) -> bool {
+        let selection = &self.selection;
+        let is_wanted = |kind: &&Kind| selection.kinds.contains_all(Kinds::of(**kind));
+        let mut about_tables = false;
+        for kind in kinds.iter().filter(is_wanted) {
+            match kind {
+                Kind::Gap | Kind::Message | Kind::Ddl => return true,
+                Kind::Change | Kind::Commit => about_tables = true,
+            }
+        }
+        let all = selection.tables.is_none() && selection.operations == Operations::ALL;
+        let asked = |(table, operations): (&TableName, Operations)| {
+            selection.operations.intersects(operations) && self.passes_table(&table.schema, &table.name)
+        };
+        about_tables && (all || tables.into_iter().any(asked))
+    }
+
     /// Whether one event passes; `tables` says which of the block's tables do.
     fn passes(&self, block: &Block, tables: &[bool], index: usize, head: &Head) -> bool {
         let passes_table = |table: u32| tables.get(table as usize).copied().unwrap_or(false);

@@ -12,7 +12,7 @@ use crate::event::{Block, BlockBuilder, GapReason, Kind, NewEvent, Operation, Op
 use crate::lsn::{Epoch, Lsn, Oid, Place, Xid};
 use crate::pgoutput::Timestamp;
 
-fn epoch(number: u64) -> Epoch {
+pub(super) fn epoch(number: u64) -> Epoch {
     Epoch::at_millis(1_700_000_000_000 + number)
 }
 
@@ -54,11 +54,11 @@ fn transaction(builder: &mut BlockBuilder, lsn: u64, ordinals: std::ops::RangeIn
 }
 
 /// A whole transaction in a block of its own.
-fn whole(epoch: &Epoch, lsn: u64, changes: u64, width: usize) -> Block {
+pub(super) fn whole(epoch: &Epoch, lsn: u64, changes: u64, width: usize) -> Block {
     part(epoch, lsn, 1..=changes + 1, changes, width)
 }
 
-fn part(epoch: &Epoch, lsn: u64, ordinals: std::ops::RangeInclusive<u64>, changes: u64, width: usize) -> Block {
+pub(super) fn part(epoch: &Epoch, lsn: u64, ordinals: std::ops::RangeInclusive<u64>, changes: u64, width: usize) -> Block {
     let mut builder = BlockBuilder::new(epoch.clone());
     let open = *ordinals.end() <= changes;
     transaction(&mut builder, lsn, ordinals, changes, width);

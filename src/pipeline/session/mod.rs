@@ -1,5 +1,6 @@
 //! One epoch: from the connection to its loss.
 
+mod recording;
 mod rows;
 mod showing;
 
@@ -11,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::recording::{Marks, recorded};
 use self::showing::Unconfirmed;
 use super::applier::Applier;
 use super::counting::{Counting, Failure, Job, Report, Source, Task};
@@ -66,6 +68,10 @@ struct Session<'a> {
     unknown: watch::Sender<Vec<Xid>>,
     /// Behind this block of the history the published counts stand.
     shown_after: u64,
+    /// What is recorded.
+    marks: Marks,
+    /// Bytes of log that the server keeps for the slot.
+    retained: watch::Sender<u64>,
 }
 
 impl Pipeline {
@@ -78,11 +84,13 @@ impl Pipeline {
         let observing = cancel.child_token();
         let _stop_observing = observing.clone().drop_guard();
         let survey = Survey::default();
+        let retained = watch::Sender::default();
         let sessions = Sessions { target: self.config.target.clone(), watched: database };
         let watch = Watch {
             sessions: sessions.clone(),
             publication: self.config.publication.clone(),
             slot,
+            retained: retained.clone(),
             reconcile: self.config.reconcile,
         };
         let question = Question::default();
@@ -115,10 +123,16 @@ impl Pipeline {
             announcements: Announcements::default(),
             unknown,
             shown_after: 0,
+            marks: Marks::default(),
+            retained,
         };
         session.surveyed(catalog)?;
         session.publish();
         let outcome = session.follow(&mut stream, &mut sights, &mut reports, cancel).await;
+        session.leave().await;
+        if outcome.is_ok() {
+            session.written().await;
+        }
         let (passed, whole) = (session.applier.passed(), session.applier.is_between_transactions());
         drop(session);
         // Whatever still runs comes anew from its beginning, or is never heard of again.
@@ -143,21 +157,29 @@ impl Session<'_> {
         reports: &mut mpsc::UnboundedReceiver<Report>,
         cancel: &CancellationToken,
     ) -> Result<(), PipelineError> {
+        let budget = self.pipeline.config.begin.budget();
+        let mut retained = self.retained.subscribe();
         loop {
             let applier = &mut self.applier;
             self.counting.start(|job| applier.ask(job));
             let ledger = self.applier.ledger();
             let blind_at = (!ledger.is_held() && !self.tables.tells_ddl()).then(|| self.looked + BLIND);
             let publish_at = self.publish_at.filter(|_| self.unconfirmed.is_none());
+            let mark_at = self.marks.due();
             let announce_at = self.announcements.due(self.applier.streams());
             tokio::select! {
                 () = cancel.cancelled() => return Ok(()),
                 filled = stream.fill() => {
                     filled?;
-                    // A large transaction takes its time, and nobody waits for it who wants to end.
-                    let Some(drained) = cancel.run_until_cancelled(self.drain(stream)).await else { return Ok(()) };
-                    drained?;
+                    // A large transaction takes its time, a full disk more, and nobody waits for it who wants to end.
+                    tokio::select! {
+                        biased;
+                        () = cancel.cancelled() => return Ok(()),
+                        over = over_budget(&mut retained, budget) => return Err(over),
+                        drained = self.drain(stream) => drained?,
+                    }
                 }
+                over = over_budget(&mut retained, budget) => return Err(over),
                 sight = sights.recv() => match sight {
                     Some(sight) => self.sight(sight)?,
                     // The observer ends when all does, or when it fails in a way that it should not.
@@ -166,6 +188,8 @@ impl Session<'_> {
                 },
                 Some(report) = reports.recv() => self.report(report),
                 () = sleep_until(publish_at) => self.publish(),
+                () = sleep_until(mark_at) => self.mark(),
+                recorded = recorded(self.pipeline.recording.as_mut()) => self.recorded(recorded)?,
                 () = sleep_until(announce_at) => self.announce(),
                 () = sleep_until(self.counting.next_due()) => {}
                 () = sleep_until(blind_at), if sights.is_empty() => self.hold(UNSEEN),
@@ -196,7 +220,10 @@ impl Session<'_> {
             self.soon();
         }
         let position = self.applier.ledger().position();
-        self.progress.flushed(position);
+        if self.pipeline.recording.is_none() {
+            self.progress.flushed(position);
+        }
+        self.marks.moved(position, self.pipeline.history.position());
         self.pipeline.standing.streamed(position, self.proof);
         if self.tables.reached(position) {
             self.soon();
@@ -424,6 +451,15 @@ impl Session<'_> {
     fn publication_missing(&self) -> PipelineError {
         let database = self.pipeline.pinned.as_ref().map_or_else(String::new, |database| database.name.clone());
         PipelineError::PublicationMissing { name: self.pipeline.config.publication.clone(), database }
+    }
+}
+
+/// Waits until the server keeps more for the slot than it may.
+async fn over_budget(retained: &mut watch::Receiver<u64>, budget: Option<u64>) -> PipelineError {
+    let Some(budget) = budget else { return std::future::pending().await };
+    match retained.wait_for(|retained| *retained > budget).await.map(|retained| *retained) {
+        Ok(retained) => PipelineError::OverBudget { retained, budget },
+        Err(_) => std::future::pending().await,
     }
 }
 

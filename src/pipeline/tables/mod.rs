@@ -35,6 +35,8 @@ pub(super) struct Tables {
     withdrawn: FxHashSet<Oid>,
     /// Tables that went since the last publication.
     removed: Vec<u32>,
+    /// Tables of which something is new since that was last recorded, or that are gone since.
+    unrecorded: FxHashSet<Oid>,
     /// Tables that someone may be altering, where only the catalog tells of it. With all that is under them.
     altering: FxHashSet<Oid>,
     version: u64,
@@ -163,7 +165,7 @@ impl Tables {
             ddl::Change::Altered(table) if table.kind == 'p' => Some(table.oid),
             ddl::Change::Created(table) | ddl::Change::Altered(table) => table.parent,
             ddl::Change::Dropped { oid, .. } => self.known.get(oid).and_then(|known| known.table.parent),
-            ddl::Change::Publication(_) | ddl::Change::Schema(_) => None,
+            ddl::Change::Type(_) | ddl::Change::Publication(_) | ddl::Change::Schema(_) => None,
         };
         if let Some(oid) = whole {
             self.tree.altered(oid, by);
@@ -184,6 +186,7 @@ impl Tables {
         while let Some(oid) = next {
             // On to the top, though it be marked: it may have been under another table then.
             self.dirty.insert(oid);
+            self.unrecorded.insert(oid);
             next = self.known.get(&oid).and_then(|known| known.table.parent);
         }
     }

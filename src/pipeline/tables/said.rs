@@ -7,6 +7,7 @@ use super::{Known, Tables};
 use crate::catalog::{self, Coverage, Kind, Reason, ReplicaIdentity};
 use crate::counts::{Ledger, Standing, Totals};
 use crate::event::time::rfc3339;
+use crate::history::journal::TableState;
 use crate::lsn::{Lsn, Oid};
 use crate::pipeline::published::{CountState, Counts, Passed, Table, TableKind};
 use crate::pipeline::unix_micros;
@@ -52,6 +53,31 @@ impl Tables {
             }
             self.say(oid, now);
         }
+    }
+
+    /// What is to be recorded of the tables where the stream is now: of those of which something is new, and those that are gone. A count
+    /// only where it is certain by the stream alone.
+    pub(in crate::pipeline) fn take_unrecorded(&mut self, ledger: &Ledger) -> (Vec<TableState>, Vec<Oid>) {
+        let (mut states, mut gone) = (Vec::new(), Vec::new());
+        for oid in std::mem::take(&mut self.unrecorded) {
+            let Some(known) = self.known.get(&oid) else {
+                gone.push(oid);
+                continue;
+            };
+            let catalog::Table { schema, name, relfilenode, published_as, coverage, .. } = &*known.table;
+            let is_certain = self.told_ddl && known.is_counted();
+            let (schema, name, relfilenode, published_as) = (schema.clone(), name.clone(), *relfilenode, *published_as);
+            let reason = match coverage {
+                Coverage::Covered => None,
+                Coverage::Uncovered(reason) => Some(reason.to_string()),
+            };
+            let count = match ledger.standing(oid) {
+                Standing::Exact(rows) if is_certain => Some(rows),
+                _ => None,
+            };
+            states.push(TableState { oid, schema, name, count, reason, relfilenode, published_as });
+        }
+        (states, gone)
     }
 
     /// Whether there is more to say than could be said at once.

@@ -1,0 +1,108 @@
+//! What is known of the files without reading them: enough to find a place, and to pass by what is not asked for.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::error::JournalError;
+use super::record::{Index, Summary};
+use super::segment;
+use crate::lsn::{Epoch, EventId, Lsn};
+use crate::pgoutput::Timestamp;
+
+/// So many indexes of complete files are held at a time, some hundred kilobytes each. The others are read again.
+const HELD: usize = 4;
+
+/// One file.
+#[derive(Clone, Debug)]
+pub(super) struct Segment {
+    pub(super) number: u64,
+    pub(super) path: PathBuf,
+    pub(super) bytes: u64,
+    /// The last event before it.
+    pub(super) before: Option<EventId>,
+    /// The last event in it, or before it if it has none.
+    pub(super) last: Option<EventId>,
+    /// When its first and last transactions were committed, if it has any.
+    pub(super) times: Option<(Timestamp, Timestamp)>,
+    pub(super) events: u64,
+    /// Of its events, in order.
+    pub(super) epochs: Vec<Epoch>,
+}
+
+/// All files, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Segments {
+    pub(super) all: VecDeque<Arc<Segment>>,
+    /// Of the last file, which is written.
+    current: Arc<Index>,
+    /// Of complete files, that asked for longest ago first.
+    held: Mutex<VecDeque<(u64, Arc<Index>)>>,
+}
+
+impl Segment {
+    pub(super) fn new(dir: &Path, number: u64, bytes: u64, before: Option<EventId>, blocks: &[(u64, u32, Summary)]) -> Self {
+        let path = segment::path(dir, number);
+        let mut segment = Self { number, path, bytes, last: before.clone(), before, times: None, events: 0, epochs: Vec::new() };
+        segment.add(blocks);
+        segment
+    }
+
+    fn add(&mut self, blocks: &[(u64, u32, Summary)]) {
+        for (_, _, summary) in blocks {
+            self.last = Some(summary.id(summary.last));
+            self.events += u64::from(summary.events);
+            if self.epochs.last() != Some(&summary.epoch) {
+                self.epochs.push(summary.epoch.clone());
+            }
+            let (from, until) = summary.times;
+            self.times = Some(self.times.map_or(summary.times, |times| (times.0.min(from), times.1.max(until))));
+        }
+    }
+}
+
+impl Segments {
+    /// Another file, complete but for the last.
+    pub(super) fn push(&mut self, segment: Segment, index: Index) {
+        self.all.push_back(Arc::new(segment));
+        self.current = Arc::new(index);
+    }
+
+    /// The last file has more: blocks, and the commit behind them. It has `bytes` then.
+    pub(super) fn grow(&mut self, blocks: Vec<(u64, u32, Summary)>, commit: (u64, Lsn, i64), bytes: u64) {
+        if let Some(last) = self.all.back_mut().map(Arc::make_mut) {
+            last.add(&blocks);
+            last.bytes = bytes;
+        }
+        let index = Arc::make_mut(&mut self.current);
+        index.blocks.extend(blocks);
+        index.commits.push(commit);
+    }
+
+    /// The index of the last file.
+    pub(super) fn current(&self) -> &Arc<Index> {
+        &self.current
+    }
+
+    /// The index of a file, from memory or from its end.
+    pub(super) fn index(&self, segment: &Segment) -> Result<Arc<Index>, JournalError> {
+        if self.all.back().is_some_and(|last| last.number == segment.number) {
+            return Ok(Arc::clone(&self.current));
+        }
+        let held = || self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = held().iter().find(|(number, _)| *number == segment.number).map(|(_, index)| Arc::clone(index));
+        if let Some(index) = known {
+            return Ok(index);
+        }
+        let index = Arc::new(match segment::glance(&segment.path)? {
+            Some((_, index, _)) => index,
+            None => segment::scan(&segment.path, |_, _| Ok(()))?.index,
+        });
+        let mut held = held();
+        held.push_back((segment.number, Arc::clone(&index)));
+        if held.len() > HELD {
+            held.pop_front();
+        }
+        Ok(index)
+    }
+}

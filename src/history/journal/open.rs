@@ -1,0 +1,151 @@
+//! Finds what is there, cuts off what a crash left, and begins to write once it is known which database that is about.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+
+use super::error::JournalError;
+use super::index::{Segment, Segments};
+use super::read::Archive;
+use super::record::{Index, Start, State, Watched};
+use super::write::{Current, Journal, LEVEL, Options, write};
+use super::{lock, segment};
+use crate::lsn::{Epoch, EventId, Lsn};
+
+/// What was found behind the last commit of a journal, and was cut off: a crash leaves that. What it held was never acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// The file.
+    pub path: PathBuf,
+    /// Where the last commit ends.
+    pub at: u64,
+    /// Bytes behind it.
+    pub bytes: u64,
+    /// What was wrong first, if anything was.
+    pub reason: Option<&'static str>,
+}
+
+/// A journal that this process has, and that nothing is written to yet.
+pub struct Opened {
+    dir: PathBuf,
+    lock: File,
+    options: Options,
+    segments: Arc<RwLock<Segments>>,
+    /// The file that was written last, its number, and whether it is complete.
+    file: Option<(PathBuf, u64, bool)>,
+    watched: Option<Watched>,
+    state: State,
+    last: Option<EventId>,
+}
+
+impl Opened {
+    /// Opens the journal in `dir`, which is made if need be, and takes it for this process. What a crash left is cut off.
+    ///
+    /// # Errors
+    /// Another process has it, it is of a later format, or damaged, or the disk does not do what it should.
+    pub fn open(dir: &Path, options: Options) -> Result<(Self, Option<Cut>), JournalError> {
+        let lock = lock::take(dir)?;
+        let mut numbers = segment::numbers(dir)?;
+        let (mut segments, mut cut, mut found) = (Segments::default(), None, None);
+        while let Some(number) = numbers.pop() {
+            let path = segment::path(dir, number);
+            let contents = segment::scan(&path, |_, _| Ok(()))?;
+            let reason = contents.fault.map(|(_, reason)| reason);
+            if let Some(start) = contents.start.clone() {
+                let at = if contents.complete { contents.length } else { contents.committed };
+                if at < contents.length {
+                    let file = fs::OpenOptions::new().write(true).open(&path).map_err(JournalError::io("open", &path))?;
+                    file.set_len(at).and_then(|()| file.sync_all()).map_err(JournalError::io("cut", &path))?;
+                    cut = Some(Cut { path: path.clone(), at, bytes: contents.length - at, reason });
+                }
+                found = Some((path, number, at, start, contents));
+                break;
+            }
+            // It was being made.
+            cut = Some(Cut { path: path.clone(), at: 0, bytes: contents.length, reason });
+            fs::remove_file(&path).map_err(JournalError::io("remove", &path))?;
+        }
+        for number in numbers {
+            let path = segment::path(dir, number);
+            let (start, index, bytes) = match segment::glance(&path)? {
+                Some(found) => found,
+                None => {
+                    let found = segment::scan(&path, |_, _| Ok(()))?;
+                    let reason = "it does not begin with where it starts";
+                    let start = found.start.ok_or(JournalError::Damaged { path, offset: 0, reason })?;
+                    (start, found.index, found.length)
+                }
+            };
+            segments.push(Segment::new(dir, number, bytes, start.before, &index.blocks), index);
+        }
+        let (dir, mut opened) = (dir.to_owned(), None);
+        if let Some((path, number, bytes, start, contents)) = found {
+            segments.push(Segment::new(&dir, number, bytes, start.before, &contents.index.blocks), contents.index);
+            opened = Some(((path, number, contents.complete), start.watched, contents.state, contents.last));
+        }
+        let segments = Arc::new(RwLock::new(segments));
+        let (file, watched, state, last) = match opened {
+            Some((file, watched, state, last)) => (Some(file), Some(watched), state, last),
+            None => (None, None, State::default(), None),
+        };
+        Ok((Self { dir, lock, options, segments, file, watched, state, last }, cut))
+    }
+
+    /// For those who read.
+    pub fn archive(&self) -> Archive {
+        Archive::new(Arc::clone(&self.segments))
+    }
+
+    /// The epoch that was written last, if any was, how far, and on which timeline of the server.
+    pub fn left(&self) -> Option<(&Epoch, Lsn, u32)> {
+        self.state.epoch.as_ref().map(|epoch| (epoch, self.state.position, self.state.timeline))
+    }
+
+    /// The database that it is about, if it is about any yet.
+    pub fn watched(&self) -> Option<&Watched> {
+        self.watched.as_ref()
+    }
+
+    /// Whether what happens in this database belongs in here.
+    ///
+    /// # Errors
+    /// It holds the history of another one.
+    pub fn admit(&self, actual: &Watched) -> Result<(), JournalError> {
+        match &self.watched {
+            Some(recorded) if !recorded.is(actual) => {
+                let (recorded, actual) = (Box::new(recorded.clone()), Box::new(actual.clone()));
+                Err(JournalError::OtherDatabase { dir: self.dir.clone(), recorded, actual })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Begins to write what happens in this database.
+    ///
+    /// # Errors
+    /// It holds the history of another one, or the disk does not do what it should.
+    pub fn begin(self, watched: &Watched) -> Result<Journal, JournalError> {
+        self.admit(watched)?;
+        let Self { dir, lock, options, segments, file, mut state, last, .. } = self;
+        let (current, complete) = match file {
+            Some((path, number, complete)) => {
+                let bytes = fs::metadata(&path).map_err(JournalError::io("look at", &path))?.len();
+                (Current::resume(number, path, bytes)?, complete)
+            }
+            None => {
+                let start = Start { watched: watched.clone(), before: None, state: State::default() };
+                let current = Current::begin(&dir, 1, &start)?;
+                write(&segments).push(Segment::new(&dir, 1, current.bytes(), None, &[]), Index::default());
+                (current, false)
+            }
+        };
+        let compressor = zstd::bulk::Compressor::new(LEVEL).map_err(JournalError::io("compress for", &dir))?;
+        let tables = std::mem::take(&mut state.tables).into_iter().map(|table| (table.oid, table)).collect();
+        let watched = watched.clone();
+        let mut journal = Journal { dir, watched, options, state, tables, last, current, segments, compressor, _lock: lock };
+        if complete {
+            journal.begin_segment()?;
+        }
+        Ok(journal)
+    }
+}

@@ -1,0 +1,193 @@
+//! The end that everybody reads: finds places by event, and shows blocks.
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use super::error::JournalError;
+use super::index::{Segment, Segments};
+use super::record::Summary;
+use super::segment;
+use crate::event::Block;
+use crate::event::filter::Filter;
+use crate::history::query::Order;
+use crate::lsn::{Epoch, EventId, Place};
+use crate::pgoutput::Timestamp;
+
+/// A journal, for those who read. Cheap to clone. It blocks on the disk.
+#[derive(Clone, Debug)]
+pub struct Archive {
+    segments: Arc<RwLock<Segments>>,
+}
+
+/// What is kept after an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Located {
+    /// All that came after it, as far as it is written.
+    Kept,
+    /// What came after this later event; before that something is no longer kept.
+    Lost(EventId),
+    /// Nothing is known of its epoch.
+    Unknown,
+}
+
+/// What is known of a block before it is read: enough to pass by it.
+#[derive(Clone, Copy, Debug)]
+pub struct Glimpse<'a>(&'a Summary);
+
+impl Glimpse<'_> {
+    /// Its epoch.
+    pub fn epoch(&self) -> &Epoch {
+        &self.0.epoch
+    }
+
+    /// The places of its first and its last event.
+    pub fn places(&self) -> (Place, Place) {
+        (self.0.first, self.0.last)
+    }
+
+    /// Its first event.
+    pub fn first(&self) -> EventId {
+        self.0.id(self.0.first)
+    }
+
+    /// Between which times its transactions were committed, by the server's clock.
+    pub fn times(&self) -> (Timestamp, Timestamp) {
+        self.0.times
+    }
+
+    /// How many events are in it.
+    pub fn events(&self) -> u32 {
+        self.0.events
+    }
+
+    /// Whether something in it may pass a filter.
+    pub fn may_pass(&self, filter: &Filter) -> bool {
+        filter.may_pass(&self.0.kinds, self.0.tables.iter().map(|(table, operations)| (table, *operations)))
+    }
+}
+
+impl Archive {
+    pub(super) fn new(segments: Arc<RwLock<Segments>>) -> Self {
+        Self { segments }
+    }
+
+    fn segments(&self) -> RwLockReadGuard<'_, Segments> {
+        self.segments.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everything after this event is kept; `None` if that is everything there ever was.
+    pub fn floor(&self) -> Option<EventId> {
+        self.segments().all.front()?.before.clone()
+    }
+
+    /// The last event.
+    pub fn last(&self) -> Option<EventId> {
+        self.segments().all.back()?.last.clone()
+    }
+
+    /// Bytes on disk, and events in them.
+    pub fn size(&self) -> (u64, u64) {
+        let segments = self.segments();
+        segments.all.iter().fold((0, 0), |(bytes, events), segment| (bytes + segment.bytes, events + segment.events))
+    }
+
+    /// Whether all that came after `id` is kept.
+    pub fn locate(&self, id: &EventId) -> Located {
+        let segments = self.segments();
+        let floor = segments.all.front().and_then(|first| first.before.as_ref());
+        match floor {
+            Some(floor) if id.epoch == floor.epoch && id.place >= floor.place => Located::Kept,
+            Some(floor) if id < floor => Located::Lost(floor.clone()),
+            _ if segments.all.iter().any(|segment| segment.epochs.contains(&id.epoch)) => Located::Kept,
+            _ => Located::Unknown,
+        }
+    }
+
+    /// Whether anything came after `id` in its epoch.
+    pub fn holds(&self, id: &EventId) -> bool {
+        let segments = self.segments();
+        segments
+            .all
+            .iter()
+            .any(|segment| segment.epochs.contains(&id.epoch) && segment.last.as_ref().is_some_and(|last| last > id))
+    }
+
+    /// The first event that is kept.
+    pub fn first(&self) -> Option<EventId> {
+        self.ends().map(|(first, _)| first)
+    }
+
+    /// When the first transaction that is kept was committed.
+    pub fn begins(&self) -> Option<Timestamp> {
+        self.ends().map(|(_, time)| time)
+    }
+
+    fn ends(&self) -> Option<(EventId, Timestamp)> {
+        let segments = self.segments();
+        let first = segments.all.iter().find(|segment| segment.events > 0)?;
+        let index = segments.index(first).ok()?;
+        let (_, _, summary) = index.blocks.first()?;
+        Some((summary.id(summary.first), summary.times.0))
+    }
+
+    /// Shows `visit` the blocks that hold events after `after` and before `before`, in the given order, until it has seen enough (and says
+    /// so by `false`). Blocks that it does not `want` are not read. An event of such a block may lie outside.
+    ///
+    /// # Errors
+    /// A file could not be read, or does not hold what it should. A file that goes meanwhile is no error: what it held is no longer kept.
+    pub fn visit(
+        &self,
+        (after, before): (Option<&EventId>, Option<&EventId>),
+        order: Order,
+        mut wants: impl FnMut(Glimpse<'_>) -> bool,
+        mut visit: impl FnMut(Block) -> bool,
+    ) -> Result<(), JournalError> {
+        // Those that may hold some of it: files that are made meanwhile hold what came later.
+        let mut segments: Vec<Arc<Segment>> = {
+            let segments = self.segments();
+            let ends_after =
+                |segment: &&Arc<Segment>| after.is_none_or(|after| segment.last.as_ref().is_some_and(|last| last > after));
+            let begins_before = |segment: &&Arc<Segment>| {
+                before.is_none_or(|before| segment.before.as_ref().is_none_or(|last_before| last_before < before))
+            };
+            segments.all.iter().filter(ends_after).filter(begins_before).cloned().collect()
+        };
+        if order == Order::NewestFirst {
+            segments.reverse();
+        }
+        for segment in segments {
+            let index = match self.segments().index(&segment) {
+                Err(error) if error.is_gone() => continue,
+                index => index?,
+            };
+            let from = after.map_or(0, |after| index.blocks.partition_point(|(_, _, block)| block.id(block.last) <= *after));
+            let blocks = index.blocks.get(from..).unwrap_or_default();
+            let until =
+                before.map_or(blocks.len(), |before| blocks.partition_point(|(_, _, block)| block.id(block.first) < *before));
+            let blocks = blocks.get(..until).unwrap_or_default();
+            let mut show = |(place, length, summary): &(u64, u32, Summary)| {
+                if !wants(Glimpse(summary)) {
+                    return Ok(true);
+                }
+                match segment::block(&segment.path, *place, *length) {
+                    Err(error) if error.is_gone() => Ok(true),
+                    block => block.map(&mut visit),
+                }
+            };
+            let mut goes_on = Ok(true);
+            match order {
+                Order::OldestFirst => blocks.iter().all(|block| {
+                    goes_on = show(block);
+                    matches!(goes_on, Ok(true))
+                }),
+                Order::NewestFirst => blocks.iter().rev().all(|block| {
+                    goes_on = show(block);
+                    matches!(goes_on, Ok(true))
+                }),
+            };
+            if !goes_on? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,295 @@
+//! The end that writes.
+//!
+//! Blocks go to the file as they come, so that a transaction of any size needs no memory here. They count only once a commit stands behind
+//! them and the disk has taken both. What could not be written (no room) is kept and written the next time.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+use serde::Serialize;
+
+use super::error::JournalError;
+use super::frame::{self, Kind};
+use super::index::{Segment, Segments};
+use super::read::Archive;
+use super::record::{Commit, Index, Start, State, Summary, TableState, Watched};
+use super::segment;
+use crate::event::Block;
+use crate::lsn::{Epoch, EventId, Lsn, Oid};
+use crate::pgoutput::Timestamp;
+
+/// Blocks wait for each other up to so many bytes before they go to the file.
+const GATHERED: usize = 1 << 20;
+/// Of zstd. Higher ones cost more than the disk space that they gain is worth.
+pub(super) const LEVEL: i32 = 1;
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Bytes on disk, about: oldest files go first, the one that is written always stays.
+    pub keep: u64,
+    /// What was committed longer ago goes.
+    pub keep_for: Option<Duration>,
+    /// A file is complete when it has so many bytes.
+    pub segment: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { keep: 10 << 30, keep_for: None, segment: 64 << 20 }
+    }
+}
+
+/// A journal that is written. One process has it.
+pub struct Journal {
+    pub(super) dir: PathBuf,
+    pub(super) watched: Watched,
+    pub(super) options: Options,
+    /// Where the stream stands, and the tables there, by oid: at the last commit.
+    pub(super) state: State,
+    pub(super) tables: FxHashMap<Oid, TableState>,
+    pub(super) last: Option<EventId>,
+    pub(super) current: Current,
+    pub(super) segments: Arc<RwLock<Segments>>,
+    pub(super) compressor: zstd::bulk::Compressor<'static>,
+    pub(super) _lock: File,
+}
+
+/// The file that is written.
+pub(super) struct Current {
+    number: u64,
+    path: PathBuf,
+    file: File,
+    /// Bytes that count.
+    committed: u64,
+    /// Bytes in the file.
+    written: u64,
+    /// What is not in the file yet.
+    pending: Vec<u8>,
+    /// It cannot be told any more what the file holds.
+    broken: bool,
+    /// Blocks that no commit stands behind.
+    blocks: Vec<(u64, u32, Summary)>,
+}
+
+impl Journal {
+    /// For those who read.
+    pub fn archive(&self) -> Archive {
+        Archive::new(Arc::clone(&self.segments))
+    }
+
+    /// The epoch that was written last, if any was.
+    pub fn epoch(&self) -> Option<&Epoch> {
+        self.state.epoch.as_ref()
+    }
+
+    /// Everything that was committed before this is on disk.
+    pub fn position(&self) -> Lsn {
+        self.state.position
+    }
+
+    /// The last event on disk.
+    pub fn last(&self) -> Option<&EventId> {
+        self.last.as_ref()
+    }
+
+    /// What has not gone to the file yet.
+    #[cfg(test)]
+    pub(super) fn pending(&self) -> Vec<u8> {
+        self.current.pending.clone()
+    }
+
+    /// What was last known of each table, at [`Journal::position`].
+    pub fn tables(&self) -> impl Iterator<Item = &TableState> {
+        self.tables.values()
+    }
+
+    /// Takes a block. It is on disk only after the next [`Journal::commit`].
+    ///
+    /// # Errors
+    /// It could not be written. It is kept, and written with what comes next: it is not to be appended again.
+    pub fn append(&mut self, block: &Block) -> Result<(), JournalError> {
+        let current = &mut self.current;
+        let bytes = encoded(block, &current.path)?;
+        let Some(summary) = Summary::of(block, bytes.len()) else { return Ok(()) };
+        let packed = self.compressor.compress(&bytes).map_err(JournalError::io("compress for", &current.path))?;
+        let front = encoded(&summary, &current.path)?;
+        let place = frame::append(&mut current.pending, Kind::Block, &[&front, &packed]);
+        let length = u32::try_from(front.len() + packed.len()).unwrap_or(u32::MAX);
+        current.blocks.push((current.written + place as u64, length, summary));
+        if current.pending.len() >= GATHERED { current.flush() } else { Ok(()) }
+    }
+
+    /// Writes what was taken before and could not be written. It is not durable by that.
+    ///
+    /// # Errors
+    /// It still cannot be.
+    pub fn flush(&mut self) -> Result<(), JournalError> {
+        self.current.flush()
+    }
+
+    /// Makes everything that was appended durable: whole transactions, up to `position` of the stream, in `epoch`, on
+    /// this timeline of the server. `time` is now, in
+    /// microseconds since 1970; of the tables, those are told that changed, and those that are gone.
+    ///
+    /// # Errors
+    /// It could not be written, and nothing was acknowledged. All of it is kept, for the next time.
+    pub fn commit(
+        &mut self,
+        (epoch, position, timeline): (&Epoch, Lsn, u32),
+        time: i64,
+        tables: Vec<TableState>,
+        gone: Vec<Oid>,
+    ) -> Result<(), JournalError> {
+        let Self { current, segments, .. } = self;
+        let commit = Commit { state: State { epoch: Some(epoch.clone()), position, timeline, time, tables }, gone };
+        let mut frame = Vec::new();
+        let place = frame::append(&mut frame, Kind::Commit, &[&encoded(&commit, &current.path)?]);
+        let place = current.seal(&frame)? + place as u64;
+        let blocks = std::mem::take(&mut current.blocks);
+        self.last = blocks.last().map(|(_, _, summary)| summary.id(summary.last)).or(self.last.take());
+        let Commit { state: State { epoch, position, timeline, time, tables }, gone } = commit;
+        self.state = State { epoch, position, timeline, time, tables: Vec::new() };
+        self.tables.extend(tables.into_iter().map(|table| (table.oid, table)));
+        gone.iter().for_each(|oid| drop(self.tables.remove(oid)));
+        write(segments).grow(blocks, (place, position, time), current.committed);
+        if current.committed >= self.options.segment {
+            self.complete()?;
+        }
+        self.drop_old(time)
+    }
+
+    /// Writes the index, and goes on in the next file.
+    fn complete(&mut self) -> Result<(), JournalError> {
+        let current = &mut self.current;
+        let index = Arc::clone(self.segments.read().unwrap_or_else(PoisonError::into_inner).current());
+        let mut end = Vec::new();
+        frame::append(&mut end, Kind::Index, &[&encoded(&*index, &current.path)?]);
+        end.extend_from_slice(&segment::trailer(current.written));
+        current.seal(&end)?;
+        self.begin_segment()
+    }
+
+    /// Goes on in the next file.
+    pub(super) fn begin_segment(&mut self) -> Result<(), JournalError> {
+        let mut tables: Vec<_> = self.tables.values().cloned().collect();
+        tables.sort_unstable_by_key(|table| table.oid);
+        let state = State { tables, ..self.state.clone() };
+        let start = Start { watched: self.watched.clone(), before: self.last.clone(), state };
+        let next = Current::begin(&self.dir, self.current.number + 1, &start)?;
+        let segment = Segment::new(&self.dir, next.number, next.committed, self.last.clone(), &[]);
+        write(&self.segments).push(segment, Index::default());
+        self.current = next;
+        Ok(())
+    }
+
+    /// Removes the oldest files, as many as there are too many. `now` in microseconds since 1970.
+    fn drop_old(&mut self, now: i64) -> Result<(), JournalError> {
+        let keep_since =
+            self.options.keep_for.map(|time| now.saturating_sub(i64::try_from(time.as_micros()).unwrap_or(i64::MAX)));
+        let is_old = |segment: &Segment| {
+            let ended = segment.times.map(|(_, last)| last);
+            keep_since.zip(ended).is_some_and(|(since, ended)| ended < Timestamp(since - UNIX_TO_POSTGRES))
+        };
+        loop {
+            let oldest = {
+                let mut segments = write(&self.segments);
+                let bytes: u64 = segments.all.iter().map(|segment| segment.bytes).sum();
+                let goes = |segment: &&Arc<Segment>| bytes > self.options.keep || is_old(segment);
+                if segments.all.len() < 2 || segments.all.front().filter(goes).is_none() {
+                    return Ok(());
+                }
+                segments.all.pop_front()
+            };
+            if let Some(oldest) = oldest {
+                fs::remove_file(&oldest.path).map_err(JournalError::io("remove", &oldest.path))?;
+            }
+        }
+    }
+}
+
+/// Microseconds from 1970 to 2000.
+const UNIX_TO_POSTGRES: i64 = 946_684_800_000_000;
+
+impl Current {
+    /// Goes on with a file that has these bytes.
+    pub(super) fn resume(number: u64, path: PathBuf, bytes: u64) -> Result<Self, JournalError> {
+        let file = fs::OpenOptions::new().append(true).open(&path).map_err(JournalError::io("open", &path))?;
+        let (pending, blocks, broken) = (Vec::new(), Vec::new(), false);
+        Ok(Self { number, path, file, committed: bytes, written: bytes, pending, broken, blocks })
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.committed
+    }
+
+    /// Makes a file and its beginning durable.
+    pub(super) fn begin(dir: &Path, number: u64, start: &Start) -> Result<Self, JournalError> {
+        let path = segment::path(dir, number);
+        let mut bytes = segment::header();
+        frame::append(&mut bytes, Kind::Start, &[&encoded(start, &path)?]);
+        let mut file = segment::create(&path)?;
+        // Its name has to be on disk as well.
+        let made = file.write_all(&bytes).and_then(|()| file.sync_all()).and_then(|()| File::open(dir)?.sync_all());
+        if let Err(source) = made {
+            // The next attempt makes it anew.
+            drop(fs::remove_file(&path));
+            return Err(JournalError::Io { action: "write to", path, source });
+        }
+        let committed = bytes.len() as u64;
+        let (pending, blocks, broken) = (Vec::new(), Vec::new(), false);
+        Ok(Self { number, path, file, committed, written: committed, pending, broken, blocks })
+    }
+
+    /// Writes what is pending, or leaves the file as it was.
+    fn flush(&mut self) -> Result<(), JournalError> {
+        let pending = std::mem::take(&mut self.pending);
+        let written = self.write(&pending);
+        // Kept for the next time, or for its memory.
+        self.pending = pending;
+        written?;
+        self.pending.clear();
+        Ok(())
+    }
+
+    /// Writes what is pending, and behind it `frame`, to the disk; gives the place of the frame.
+    fn seal(&mut self, frame: &[u8]) -> Result<u64, JournalError> {
+        self.flush()?;
+        let place = self.written;
+        self.write(frame)?;
+        if let Err(source) = self.file.sync_data() {
+            // What the system could not bring to the disk it may have dropped: only what is there already can be relied on.
+            self.broken = true;
+            return Err(JournalError::Io { action: "write to", path: self.path.clone(), source });
+        }
+        self.committed = self.written;
+        Ok(place)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), JournalError> {
+        let failed = |source| JournalError::Io { action: "write to", path: self.path.clone(), source };
+        if self.broken {
+            return Err(failed(io::Error::other("an earlier write was lost; the journal has to be opened anew")));
+        }
+        if let Err(source) = self.file.write_all(bytes) {
+            // Some of it may be there. If that cannot be taken back, it is cut off when the journal is opened.
+            self.broken = self.file.set_len(self.written).is_err();
+            return Err(failed(source));
+        }
+        self.written += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+fn encoded(value: &impl Serialize, path: &Path) -> Result<Vec<u8>, JournalError> {
+    postcard::to_allocvec(value).map_err(|error| JournalError::io("encode for", path)(io::Error::other(error)))
+}
+
+/// What those who read look at.
+pub(super) fn write(segments: &RwLock<Segments>) -> RwLockWriteGuard<'_, Segments> {
+    segments.write().unwrap_or_else(PoisonError::into_inner)
+}

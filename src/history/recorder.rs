@@ -1,0 +1,194 @@
+//! Writes the journal: a thread of its own, to which blocks and marks come in the order of the stream.
+//!
+//! ```text
+//!   pipeline ──▶ block · block · mark · block · mark ──▶ thread: append … commit ──▶ durable position ──▶ acknowledged
+//! ```
+//!
+//! A [`Mark`] stands behind whole transactions, and makes all before it durable. The pipeline sets a few of them a second, however many
+//! transactions there are, so the disk is not asked to sync more often. What waits to be written is bounded: then the pipeline waits
+//! ([`Recorder::has_room`]), reads no more from its socket, and says why if there is no room on the disk.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+
+use super::block::Kept;
+use super::journal::{Journal, JournalError, TableState};
+use crate::lsn::{Epoch, Lsn, Oid};
+
+/// What waits to be written takes about so many bytes at most.
+const BACKLOG: usize = 16 << 20;
+/// How long to wait for room on a full disk, before it is tried again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Behind whole transactions: where the stream stands, and what changed of the tables.
+#[derive(Clone, Debug)]
+pub struct Mark {
+    /// Everything committed before this has been appended.
+    pub position: Lsn,
+    /// In which epoch.
+    pub epoch: Epoch,
+    /// Of the server's log.
+    pub timeline: u32,
+    /// By our clock, microseconds since 1970.
+    pub time: i64,
+    /// Tables of which something is new since the mark before.
+    pub tables: Vec<TableState>,
+    /// Tables that are gone.
+    pub gone: Vec<Oid>,
+}
+
+/// How far the journal is.
+#[derive(Clone, Debug, Default)]
+pub struct Recording {
+    /// Everything committed before this is on disk, in the epoch of the last mark.
+    pub durable: Option<(Epoch, Lsn)>,
+    /// Why nothing is written at the moment.
+    pub waits: Option<String>,
+    /// Why nothing will be written any more.
+    pub failed: Option<String>,
+}
+
+enum Task {
+    Block(Arc<Kept>),
+    Mark(Mark),
+}
+
+/// The end that hands over.
+pub(super) struct Recorder {
+    tasks: Option<mpsc::Sender<Task>>,
+    backlog: Arc<Backlog>,
+    recording: watch::Receiver<Recording>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Backlog {
+    bytes: AtomicUsize,
+    shrunk: Notify,
+}
+
+impl Recorder {
+    /// Starts to write.
+    pub(super) fn start(journal: Journal) -> std::io::Result<Self> {
+        let (tasks, queue) = mpsc::channel();
+        let (told, recording) = watch::channel(Recording::default());
+        let backlog = Arc::new(Backlog::default());
+        let (of_thread, name) = (Arc::clone(&backlog), "journal".to_owned());
+        let scribe = Scribe { journal, queue, backlog: of_thread, told };
+        let thread = thread::Builder::new().name(name).spawn(move || scribe.write())?;
+        Ok(Self { tasks: Some(tasks), backlog, recording, thread: Some(thread) })
+    }
+
+    pub(super) fn recording(&self) -> watch::Receiver<Recording> {
+        self.recording.clone()
+    }
+
+    pub(super) fn block(&self, block: Arc<Kept>) {
+        self.backlog.bytes.fetch_add(block.block.size(), Ordering::Relaxed);
+        self.hand_over(Task::Block(block));
+    }
+
+    pub(super) fn mark(&self, mark: Mark) {
+        self.hand_over(Task::Mark(mark));
+    }
+
+    /// A thread that has ended has said why.
+    fn hand_over(&self, task: Task) {
+        if let Some(tasks) = &self.tasks {
+            drop(tasks.send(task));
+        }
+    }
+
+    /// Waits until less is waiting to be written than may. Cancel-safe.
+    pub(super) async fn has_room(&self) {
+        loop {
+            let shrunk = self.backlog.shrunk.notified();
+            if self.backlog.bytes.load(Ordering::Relaxed) < BACKLOG || self.recording.borrow().failed.is_some() {
+                return;
+            }
+            shrunk.await;
+        }
+    }
+}
+
+/// What was handed over is written first, unless there is no room for it.
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        drop(self.tasks.take());
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+/// The thread.
+struct Scribe {
+    journal: Journal,
+    queue: mpsc::Receiver<Task>,
+    backlog: Arc<Backlog>,
+    told: watch::Sender<Recording>,
+}
+
+impl Scribe {
+    fn write(mut self) {
+        while let Ok(task) = self.queue.recv() {
+            let done = match task {
+                Task::Block(block) => self.block(&block),
+                Task::Mark(mark) => self.commit(mark),
+            };
+            if let Err(error) = done {
+                tracing::error!("{error}");
+                self.told.send_modify(|told| (told.waits, told.failed) = (None, Some(error.to_string())));
+                self.backlog.shrunk.notify_waiters();
+                return;
+            }
+        }
+    }
+
+    fn block(&mut self, kept: &Kept) -> Result<(), JournalError> {
+        let appended = self.journal.append(&kept.block);
+        self.patiently(appended, Journal::flush)?;
+        self.backlog.bytes.fetch_sub(kept.block.size(), Ordering::Relaxed);
+        self.backlog.shrunk.notify_waiters();
+        Ok(())
+    }
+
+    fn commit(&mut self, mark: Mark) -> Result<(), JournalError> {
+        let Mark { position, epoch, timeline, time, tables, gone } = mark;
+        let commit = |journal: &mut Journal| journal.commit((&epoch, position, timeline), time, tables.clone(), gone.clone());
+        let committed = commit(&mut self.journal);
+        self.patiently(committed, commit)?;
+        self.told.send_modify(|told| told.durable = Some((epoch, position)));
+        Ok(())
+    }
+
+    /// What fails for want of room is tried until there is some, or nobody waits for it any more.
+    fn patiently(
+        &mut self,
+        mut outcome: Result<(), JournalError>,
+        again: impl Fn(&mut Journal) -> Result<(), JournalError>,
+    ) -> Result<(), JournalError> {
+        while let Err(error) = &outcome {
+            if !error.is_full() || self.told.is_closed() {
+                return outcome;
+            }
+            if self.told.borrow().waits.is_none() {
+                tracing::error!("{error}; nothing more is read from the database until there is room");
+            }
+            let waits = format!("{error}; make room there. Nothing is lost: what happens waits in the database");
+            self.told.send_modify(|told| told.waits = Some(waits));
+            thread::sleep(PAUSE);
+            outcome = again(&mut self.journal);
+        }
+        if self.told.borrow().waits.is_some() {
+            tracing::info!("the journal is written again");
+            self.told.send_modify(|told| told.waits = None);
+        }
+        outcome
+    }
+}
