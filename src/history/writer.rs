@@ -125,10 +125,6 @@ impl Writer {
     }
 
     fn held_up_until(&self, block: &Block, waited: Duration, now: Instant) -> Option<Instant> {
-        if self.shared.archive.is_some() {
-            // What leaves the memory can be read on disk.
-            return None;
-        }
         let ring = self.shared.ring();
         let keep_from = ring.first_after(block);
         let due = |sequence| ring.get(sequence).map(|kept| kept.appended);

@@ -1,5 +1,7 @@
-//! Draining a backlog: `pg_recvlogical`, then pgvigil over TCP, then pgvigil over the socket; each from its own copy of the slot.
+//! Draining a backlog: `pg_recvlogical`, then pgvigil over TCP, then pgvigil over the socket, then the same with a journal on disk; each from
+//! its own copy of the slot.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -34,14 +36,17 @@ pub(super) struct Round {
     pub(super) pg_recvlogical: Drain,
     pub(super) tcp: Drain,
     pub(super) socket: Drain,
+    pub(super) journal: Drain,
 }
 
 /// Drains the backlog once each way.
 pub(super) async fn round(cluster: &Cluster, backlog: &Backlog) -> Result<Round, BenchError> {
     let pg_recvlogical = pg_recvlogical(cluster, backlog).await?;
-    let tcp = pgvigil(cluster, backlog, &cluster.url(&backlog.database)).await?;
-    let socket = pgvigil(cluster, backlog, &cluster.socket_url(&backlog.database)).await?;
-    Ok(Round { changes: backlog.changes, pg_recvlogical, tcp, socket })
+    let tcp = pgvigil(cluster, backlog, &cluster.url(&backlog.database), None).await?;
+    let socket = pgvigil(cluster, backlog, &cluster.socket_url(&backlog.database), None).await?;
+    let dir = tempfile::tempdir()?;
+    let journal = pgvigil(cluster, backlog, &cluster.socket_url(&backlog.database), Some(dir.path())).await?;
+    Ok(Round { changes: backlog.changes, pg_recvlogical, tcp, socket, journal })
 }
 
 /// How often the CPU time of a process that may end at any moment is read.
@@ -85,11 +90,11 @@ async fn pg_recvlogical(cluster: &Cluster, backlog: &Backlog) -> Result<Drain, B
     Ok(drain)
 }
 
-async fn pgvigil(cluster: &Cluster, backlog: &Backlog, url: &str) -> Result<Drain, BenchError> {
+async fn pgvigil(cluster: &Cluster, backlog: &Backlog, url: &str, journal: Option<&Path>) -> Result<Drain, BenchError> {
     const SLOT: &str = "bench_pgvigil";
     let sql = connect(cluster, &backlog.database).await?;
     backlog.copy(&sql, SLOT).await?;
-    let mut subject = Subject::start(Some(url), Some(SLOT)).await?;
+    let mut subject = Subject::start(Some(url), Some(SLOT), journal).await?;
     let stream = format!("ws://{}/api/v1/ws?from=oldest&kinds=change", subject.address);
     let (mut client, _) =
         tokio_tungstenite::connect_async(stream).await.map_err(|error| BenchError::Stream(error.to_string()))?;

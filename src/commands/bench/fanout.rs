@@ -72,7 +72,7 @@ pub(super) async fn make_up(writer: &mut Writer, events: u64) {
 /// Sends to `clients` so that all of them together receive about `deliveries` events.
 pub(super) async fn measure(clients: u32, deliveries: u32) -> Result<Fanout, BenchError> {
     let each = u64::from((deliveries / clients).max(100));
-    let mut subject = Subject::start(None, None).await?;
+    let mut subject = Subject::start(None, None, None).await?;
     let empty = resident_memory(subject.pid);
     let mut connected = Vec::new();
     for _ in 0..clients {

@@ -45,7 +45,7 @@ pub(super) async fn measure(cluster: &Cluster, commits: u32) -> Result<Latency, 
 
     let (sent, mut bare) = mpsc::unbounded_channel();
     let following = tokio::spawn(follow(url.clone(), sent));
-    let mut subject = Subject::start(Some(&url), None).await?;
+    let mut subject = Subject::start(Some(&url), None, None).await?;
     subject.order("go").await?;
     let stream = format!("ws://{}/api/v1/ws?kinds=change&table=public.tick", subject.address);
     let (mut client, _) =

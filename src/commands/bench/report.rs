@@ -56,7 +56,7 @@ impl Report {
             })
         };
         let rounds = |rounds: &[Round]| -> Vec<Value> {
-            let ways = |r: &Round| json!({"pg_recvlogical": drain(&r.pg_recvlogical, r), "tcp": drain(&r.tcp, r), "socket": drain(&r.socket, r)});
+            let ways = |r: &Round| json!({"pg_recvlogical": drain(&r.pg_recvlogical, r), "tcp": drain(&r.tcp, r), "socket": drain(&r.socket, r), "journal": drain(&r.journal, r)});
             rounds.iter().map(ways).collect()
         };
         let drains: Vec<_> = self.drains.iter().map(|(name, all)| json!({"workload": name, "rounds": rounds(all)})).collect();
@@ -120,14 +120,15 @@ impl fmt::Display for Report {
             writeln!(f, "\nDrain: {name}; median of {} rounds, ratios within each round", rounds.len())?;
             writeln!(
                 f,
-                "{:<28}{:>10}{:>10}{:>16}{:>20}{:>12}",
+                "{:<31}{:>10}{:>10}{:>16}{:>20}{:>12}",
                 "", "wall s", "ratio", "CPU s/million", "walsender s/million", "peak MiB"
             )?;
             type Pick = fn(&Round) -> &Drain;
-            let ways: [(&str, Pick); 3] = [
+            let ways: [(&str, Pick); 4] = [
                 ("pg_recvlogical, TCP", |round| &round.pg_recvlogical),
                 ("pgvigil, TCP", |round| &round.tcp),
                 ("pgvigil, unix socket", |round| &round.socket),
+                ("pgvigil, unix socket, journal", |round| &round.journal),
             ];
             for (way, pick) in ways {
                 let wall = median(rounds.iter().map(|round| pick(round).wall.as_secs_f64()));
@@ -138,7 +139,7 @@ impl fmt::Display for Report {
                 let memory = median(rounds.iter().filter_map(|round| Some(pick(round).memory? as f64 / f64::from(1 << 20))));
                 writeln!(
                     f,
-                    "{way:<28}{:>10}{:>10}{:>16}{:>20}{:>12}",
+                    "{way:<31}{:>10}{:>10}{:>16}{:>20}{:>12}",
                     number(wall),
                     number(ratio),
                     number(cpu),

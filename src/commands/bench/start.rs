@@ -41,7 +41,7 @@ pub(super) async fn measure(cluster: &Cluster, tables: u32) -> Result<Start, Ben
     sql.batch_execute(&create).await?;
     sql.batch_execute("CREATE PUBLICATION pgvigil FOR ALL TABLES; CHECKPOINT").await?;
 
-    let mut subject = Subject::start(Some(&cluster.url("bench_start")), None).await?;
+    let mut subject = Subject::start(Some(&cluster.url("bench_start")), None, None).await?;
     let stream = format!("ws://{}/api/v1/ws?kinds=counts", subject.address);
     let (mut client, _) =
         tokio_tungstenite::connect_async(stream).await.map_err(|error| BenchError::Stream(error.to_string()))?;

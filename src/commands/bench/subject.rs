@@ -2,8 +2,9 @@
 //!
 //! It prints its address, then does what a line on its standard input says, and goes when that input ends.
 
+use std::ffi::OsStr;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::Failure;
 use super::{BenchError, fanout};
 use crate::connection::Target;
+use crate::history::journal::{Opened, Options};
 use crate::history::{self, History, Writer};
 use crate::pgoutput::ValueLimit;
 use crate::pipeline::{Begin, Config, Pipeline, Published};
@@ -27,6 +29,9 @@ pub struct SubjectArgs {
     /// Follow this slot of the database in `DATABASE_URL`; without one, now. Without a database, make up events
     #[arg(long)]
     slot: Option<String>,
+    /// Record it in this folder
+    #[arg(long)]
+    journal: Option<PathBuf>,
 }
 
 /// The process under measurement.
@@ -34,12 +39,17 @@ pub async fn run(args: SubjectArgs, cancel: CancellationToken) -> Result<(), Fai
     let config = server::Config::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     let bound = server::bind(config).await.map_err(Failure::other)?;
     println!("{}", bound.local_addr());
-    let (writer, history) = history::ring(64 << 20);
+    let journal = args.journal.map(|dir| Opened::open(&dir, Options::default()).map(|(journal, _)| journal));
+    let journal = journal.transpose().map_err(Failure::other)?;
+    let (writer, history) = match &journal {
+        Some(journal) => history::recorded(64 << 20, journal.archive()),
+        None => history::ring(64 << 20),
+    };
     match std::env::var("DATABASE_URL") {
         Ok(url) => {
             let target = Target::resolve(Some(&url), |_| None).map_err(Failure::other)?;
             let begin = args.slot.map_or(Begin::Now, Begin::AtSlot);
-            let (pipeline, published) = Pipeline::new(follow(target, begin), writer, None);
+            let (pipeline, published) = Pipeline::new(follow(target, begin), writer, journal);
             serve(bound, history, published, &cancel);
             let Some(_go) = order().await else { return Ok(()) };
             let stop = cancel.clone();
@@ -109,13 +119,18 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    /// Starts one, on a database or on made-up events. It waits for its first order.
-    pub(super) async fn start(database_url: Option<&str>, slot: Option<&str>) -> Result<Self, BenchError> {
+    /// Starts one, on a database or on made-up events, with a journal in that folder or without one. It waits for its first order.
+    pub(super) async fn start(
+        database_url: Option<&str>,
+        slot: Option<&str>,
+        journal: Option<&Path>,
+    ) -> Result<Self, BenchError> {
         let program: PathBuf = std::env::current_exe()?;
         let mut command = Command::new(program);
         command.arg("bench-subject").env_remove("DATABASE_URL").env("PGVIGIL_LOG", "error");
         command.envs(database_url.map(|url| ("DATABASE_URL", url)));
         command.args(slot.into_iter().flat_map(|slot| ["--slot", slot]));
+        command.args(journal.into_iter().flat_map(|dir| [OsStr::new("--journal"), dir.as_os_str()]));
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
         let gone = || BenchError::Subject("it ended before it began");
         let (orders, stdout) = (child.stdin.take().ok_or_else(gone)?, child.stdout.take().ok_or_else(gone)?);
