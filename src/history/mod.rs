@@ -39,7 +39,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use tokio::sync::{Notify, watch};
 
 pub use batch::{Batch, Event};
-pub use query::{Bound, Order, Page, Query, TransactionLookup};
+pub use query::{Bound, Order, Page, ParseBoundError, Query, TransactionLookup};
 pub use reader::{Read, Reader, Start};
 pub use recorder::{Mark, Recording};
 pub use ring::Usage;
