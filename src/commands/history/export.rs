@@ -20,13 +20,18 @@ use crate::lsn::Xid;
 
 /// Bytes that are written at once.
 const BUFFER: usize = 256 << 10;
-/// The kinds that a journal holds.
+/// The kinds that are told if nothing is said: those of `tail`.
+const USUAL: &str = "change,commit,ddl";
+/// All that a journal holds.
 const RECORDED: &str = "change,commit,ddl,message";
+/// All that CSV tells.
+const IN_CSV: &str = "change";
 
 /// What `history export` is told.
 #[derive(Args, Clone, Debug)]
 pub(super) struct ExportArgs {
-    /// What it looks like
+    /// How to print: ndjson is every event as the stream tells it, a JSON object a line; csv has a line for each change, with id, time, xid,
+    /// op, schema, table, key, old, new and actor, objects as JSON text
     #[arg(long, value_enum, default_value_t = Form::Ndjson, value_name = "FORMAT")]
     format: Form,
 
@@ -51,7 +56,7 @@ pub(super) struct ExportArgs {
     #[arg(long, value_name = "NAMES")]
     actor: Vec<String>,
 
-    /// Only these kinds: change, commit, ddl, message; all of them if nothing is said, in CSV only change. Repeatable
+    /// Only these kinds: change, commit, ddl, message; all but message if nothing is said, and in csv only change. Repeatable
     #[arg(long, value_name = "KINDS")]
     kinds: Vec<String>,
 
@@ -105,16 +110,19 @@ pub(super) fn run(dir: &Path, args: &ExportArgs) -> Result<(), Failure> {
 
 impl ExportArgs {
     fn query(&self) -> Result<Query, Failure> {
-        let usual = if self.format == Form::Csv { "change" } else { RECORDED };
+        let (usual, possible, of) = match self.format {
+            Form::Ndjson => (USUAL, RECORDED, "a journal holds"),
+            Form::Csv => (IN_CSV, IN_CSV, "csv tells"),
+        };
         let kinds = if self.kinds.is_empty() { usual.to_owned() } else { self.kinds.join(",") };
         let named = [("table", &self.table), ("op", &self.op), ("where", &self.conditions), ("actor", &self.actor)];
         let named = named.into_iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value.as_str())));
         let filter = Filter::parse(named.chain([("kinds", kinds.as_str())])).map_err(Failure::other)?;
-        let told = if self.format == Form::Csv { "change" } else { RECORDED };
-        let is_told = |kind: &StreamKind| told.split(',').any(|told| told == kind.as_str());
-        if let Some(kind) = StreamKind::EACH.into_iter().filter(|kind| filter.wants(*kind)).find(|kind| !is_told(kind)) {
-            let of = if self.format == Form::Csv { "CSV" } else { "a journal" };
-            return Err(Failure::other(format_args!("--kinds {}: {of} has only {told}", kind.as_str())));
+        let is_possible = |kind: &StreamKind| possible.split(',').any(|possible| possible == kind.as_str());
+        let mut asked = StreamKind::EACH.into_iter().filter(|kind| filter.wants(*kind));
+        if let Some(kind) = asked.find(|kind| !is_possible(kind)) {
+            let (kind, possible) = (kind.as_str(), possible.replace(',', ", "));
+            return Err(Failure::other(format_args!("--kinds {kind}: {of} {possible} only")));
         }
         let ExportArgs { since, until, xid, .. } = *self;
         Ok(Query { since, until, xid, ..Query::new(Arc::new(filter), usize::MAX) })
@@ -235,7 +243,7 @@ mod tests {
         let asked = query(&["--table", "Order", "--op", "delete", "--xid", "771", "--since", "0/1F", "--actor", "ann"]).unwrap();
         assert_eq!((asked.xid, asked.since), (Some(Xid(771)), Some(Bound::Lsn(crate::lsn::Lsn(0x1F)))));
         assert!(asked.filter.passes_table("public", "Order") && !asked.filter.passes_table("public", "User"));
-        assert!(asked.filter.wants(StreamKind::Message) && !asked.filter.wants(StreamKind::Counts));
+        assert!(asked.filter.wants(StreamKind::Ddl) && !asked.filter.wants(StreamKind::Message));
         assert!(!query(&["--format", "csv"]).unwrap().filter.wants(StreamKind::Commit));
         let Some(Bound::Time(ago)) = query(&["--since", "10m"]).unwrap().since else { panic!("a time") };
         let Some(Bound::Time(now)) = query(&["--since", "0s"]).unwrap().since else { panic!("a time") };

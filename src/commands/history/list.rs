@@ -6,7 +6,7 @@ use std::path::Path;
 use bytesize::ByteSize;
 use serde::Serialize;
 
-use super::{Database, Failure, line, plural, unreadable, written};
+use super::{Database, Failure, line, named, plural, unreadable, written};
 use crate::event::received::Event;
 use crate::event::time::{rfc3339, rfc3339_unix};
 use crate::event::{Block, Gap, Kind};
@@ -121,7 +121,7 @@ impl Overview {
     }
 
     fn table(&self, found: &Found, out: &mut dyn Write) -> io::Result<()> {
-        line(out, "database", &found.watched)?;
+        line(out, "database", named(&found.watched))?;
         let files = plural(self.files.len() as u64, "file");
         line(out, "events", format_args!("{} in {files}, {}", self.events, ByteSize::b(self.bytes)))?;
         let span = match (&self.from, &self.to) {

@@ -91,10 +91,9 @@ fn unreadable(error: JournalError) -> Failure {
 /// How a write to standard output, or to a file, ended. A pipe that was closed at its other end (`… | head`) is a good end.
 fn written(outcome: io::Result<()>, to: &str) -> Result<(), Failure> {
     match outcome {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::other(format_args!("{to} cannot be written: {error}")))
-        }
-        _ => Ok(()),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Failure::other(format_args!("{to} cannot be written: {error}"))),
+        Ok(()) => Ok(()),
     }
 }
 
@@ -103,9 +102,14 @@ fn notice(text: impl std::fmt::Display) {
     drop(writeln!(io::stderr(), "pgvigil: {text}"));
 }
 
-/// A line a person reads: what follows a title.
+/// A line that a person reads: what follows a title.
 fn line(out: &mut dyn Write, title: &str, text: impl std::fmt::Display) -> io::Result<()> {
     writeln!(out, "{title:10} {text}")
+}
+
+/// The database, for a person.
+fn named(Watched { system_identifier, database, name }: &Watched) -> String {
+    format!("{name:?} (oid {database}) of system {system_identifier}")
 }
 
 /// `1 file`, `3 files`.

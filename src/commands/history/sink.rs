@@ -19,9 +19,7 @@ const COLUMNS: [&str; 10] = ["id", "time", "xid", "op", "schema", "table", "key"
 /// How an export looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Form {
-    /// Every event as the stream tells it, a JSON object a line
     Ndjson,
-    /// A line for each change: id, time, xid, op, schema, table, key, old, new, actor; objects as JSON text
     Csv,
 }
 
@@ -79,7 +77,8 @@ impl<W: Write> Sink<W> {
                 out.write_all(b"\n")
             }
             Self::Csv(csv) if kind == Kind::Change => {
-                let Change { id, op, schema, table, tx, key, old, new } = serde_json::from_slice(json)?;
+                let shape = |error| io::Error::other(format!("an event is not of the promised shape: {error}"));
+                let Change { id, op, schema, table, tx, key, old, new } = serde_json::from_slice(json).map_err(shape)?;
                 let Transaction { xid, time, actor } = tx;
                 let xid = xid.to_string();
                 let object = |value: Option<&'_ RawValue>| value.map_or("", RawValue::get).to_owned();

@@ -6,7 +6,7 @@ use std::path::Path;
 use bytesize::ByteSize;
 use serde::Serialize;
 
-use super::{DAMAGED, Database, Failure, line, plural, unreadable, written};
+use super::{DAMAGED, Database, Failure, line, named, plural, unreadable, written};
 use crate::history::journal::{Fault, Report, verify};
 use crate::lsn::EventId;
 
@@ -36,7 +36,7 @@ pub(super) fn run(dir: &Path, json: bool, out: &mut dyn Write) -> Result<(), Fai
 
 fn table(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     if let Some(watched) = &report.watched {
-        line(out, "database", watched)?;
+        line(out, "database", named(watched))?;
     }
     let (files, bytes) = (plural(report.files as u64, "file"), ByteSize::b(report.bytes));
     line(out, "events", format_args!("{} in {files}, {bytes}, up to position {}", report.events, report.position))?;
