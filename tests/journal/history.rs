@@ -190,7 +190,7 @@ async fn damage_is_found_and_the_rest_is_exported() -> Result<()> {
     let rest = history(&["export"], dir.path()).await?;
     let ids = inserted(&rest.events()?);
     ensure!(rest.status.code() == Some(1) && ids.len() < 4 && [1, 2, 3].starts_with(&ids), "{ids:?}{}", rest.err);
-    ensure!(rest.err.contains("behind this cannot be read") && rest.err.contains("all that can be read"), "{}", rest.err);
+    ensure!(rest.err.contains("from there on cannot be read") && rest.err.contains("all that can be read"), "{}", rest.err);
     let list = history(&["list"], dir.path()).await?.good()?.out;
     ensure!(list.contains("DAMAGED"), "{list}");
     Ok(())

@@ -205,13 +205,10 @@ impl Told {
         if self.gone > 0 {
             notice("some of it was removed while this was read, since it is no longer kept; a gap says where");
         }
-        // What follows in the newest file is not known, so no gap can say up to where.
-        let end =
-            found.faults.iter().rfind(|fault| !fault.is_tail && found.files.last().is_some_and(|file| file.path == fault.path));
-        if let Some(fault) = end {
-            notice(format_args!("what was recorded behind this cannot be read: {fault}"));
-        }
-        if self.damaged > 0 || end.is_some() {
+        // What follows in the newest file, or came before the first that can be read, is not known: no gap can tell of it.
+        let damage: Vec<_> = found.faults.iter().filter(|fault| !fault.is_tail).collect();
+        damage.iter().for_each(|fault| notice(format_args!("what was recorded from there on cannot be read: {fault}")));
+        if self.damaged > 0 || !damage.is_empty() {
             let text = "the journal is damaged: this is all that can be read; `pgvigil history verify` says where and what to do";
             return Err(Failure::with_code(DAMAGED, text));
         }
