@@ -53,6 +53,7 @@ fn brief(message: &DdlMessage) -> String {
         Change::Created(table) => format!("created {} {} {object}", table.kind, table.persistence),
         Change::Altered(table) => format!("altered {} {} {object}", table.kind, table.persistence),
         Change::Dropped { .. } => format!("dropped {object}"),
+        Change::Type(_) => format!("type {object}"),
         Change::Publication(_) => format!("publication {object}"),
         Change::Schema(_) => format!("schema {object}"),
     }
@@ -90,6 +91,18 @@ async fn every_change_is_told(major: u32) -> Result<()> {
         ("ALTER PUBLICATION other DROP TABLE selected", vec!["publication other"]),
         ("DROP TABLE t2", vec!["dropped public.t2", "publication other"]),
         ("DROP PUBLICATION other", vec!["publication other"]),
+        ("CREATE TYPE mood AS ENUM ('ok'); CREATE TYPE span AS (a int, m mood, n mood); CREATE DOMAIN d AS mood", vec![]),
+        (
+            "CREATE TABLE typed OF span; CREATE TABLE whole (a int, v span)",
+            vec!["created r p public.typed", "created r p public.whole"],
+        ),
+        ("ALTER TYPE mood RENAME VALUE 'ok' TO 'fine'", vec!["type public.mood"]),
+        ("ALTER TYPE mood ADD VALUE 'sad'", vec!["type public.mood"]),
+        ("ALTER TYPE span ADD ATTRIBUTE b int CASCADE", vec!["type public.span"]),
+        ("ALTER TYPE span RENAME TO \"Spanne\"", vec!["type public.Spanne"]),
+        // By columns that it takes along.
+        ("DROP TYPE mood CASCADE", vec!["type public.Spanne", "type public.typed"]),
+        ("DROP TABLE whole, typed; DROP TYPE \"Spanne\"", vec!["dropped public.typed", "dropped public.whole"]),
         (
             "DO $$ BEGIN CREATE TABLE one (a int); CREATE TABLE two (a int); END $$",
             vec!["created r p public.one", "created r p public.two"],

@@ -119,7 +119,7 @@
  * @property {'gap'} type
  * @property {string|null} from
  * @property {string|null} to
- * @property {string} reason  `evicted`, `slot_lost`, `restart`, `skipped`
+ * @property {string} reason  `evicted`, `slot_lost`, `slot_invalidated`, `slot_moved`, `server_rewound`, `wal_budget`, `restart`, `skipped`, `damaged`
  *
  * @typedef {object} Slot
  * @property {string} name

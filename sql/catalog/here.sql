@@ -9,5 +9,7 @@ SELECT pg_current_snapshot()::text AS snapshot,
          LIMIT 1) AS youngest,
        current_user::text AS role,
        current_setting('server_version_num')::int AS version,
+       -- Of types too: what an earlier version of setup made does not.
        (SELECT count(*) = 2 FROM pg_event_trigger
-         WHERE evtname IN ('pgvigil_change', 'pgvigil_drop') AND evtenabled = 'A') AS tells_ddl
+         WHERE evtname IN ('pgvigil_change', 'pgvigil_drop') AND evtenabled = 'A'
+           AND (evtname = 'pgvigil_drop' OR 'ALTER TYPE' = ANY (evttags))) AS tells_ddl

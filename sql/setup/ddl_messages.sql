@@ -1,4 +1,4 @@
--- DDL messages: what happens to tables and publications, told in the stream itself, at the place in the transaction where it happened.
+-- DDL messages: what happens to tables, types and publications, told in the stream itself, at the place in the transaction where it happened.
 --
 -- Without them pgvigil finds out by looking at the system catalogs every second. With them it knows at the very position.
 --
@@ -10,12 +10,15 @@
 --              "persistence": "p",       -- pg_class.relpersistence: p u
 --              "parent": 16400,          -- the partitioned table that it is attached to, or null
 --              "partitions": [16402]}}   -- of a partitioned table those attached to it, else null
+--   {"event": "type", "command": "ALTER TYPE", "sql": "...", "type": {"oid": 16410, "schema": "public", "name": "mood"}}
 --   {"event": "publication", "command": "ALTER PUBLICATION", "sql": "...", "publication": "pgvigil"}
 --   {"event": "schema", "command": "ALTER SCHEMA", "sql": "...", "schema": "shop"}
 --
 -- "altered" carries the state after the command: a new name is a rename, a new parent an ATTACH, an oid gone from "partitions" a DETACH,
--- another persistence SET LOGGED or SET UNLOGGED. "actor" is who did it, as in the messages of pgvigil.tell_actor. "sql" is the start of
--- what the client sent, and null where that is not wanted: ALTER DATABASE ... SET pgvigil.ddl_sql = off.
+-- another persistence SET LOGGED or SET UNLOGGED. "type" is one that was altered, or, where a type was dropped and columns with it, that of the
+-- rows that lost them: values made of it may be another text from there on. "actor" is who did it, as in the messages of
+-- pgvigil.tell_actor. "sql" is the start of what the client sent, and null where that is not wanted: ALTER DATABASE ... SET
+-- pgvigil.ddl_sql = off.
 --
 -- A message says that something changed, and where. It is never believed beyond that, since every role may call
 -- pg_logical_emit_message; what is true is then read from the catalogs.
@@ -60,6 +63,17 @@ BEGIN
      WHERE c.relkind IN ('r', 'p', 'f', 'm') AND c.relpersistence <> 't'
      GROUP BY c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relispartition
     UNION ALL
+    -- A composite type is altered as what it is in pg_class.
+    SELECT DISTINCT jsonb_build_object(
+             'event', 'type',
+             'command', tg_tag,
+             'type', jsonb_build_object('oid', t.oid::bigint, 'schema', n.nspname, 'name', t.typname))
+      FROM pg_event_trigger_ddl_commands() d
+      JOIN pg_type t ON (d.classid = 'pg_type'::regclass AND t.oid = d.objid)
+                     OR (d.classid = 'pg_class'::regclass AND t.typrelid = d.objid)
+      JOIN pg_namespace n ON n.oid = t.typnamespace
+     WHERE d.command_tag = 'ALTER TYPE'
+    UNION ALL
     SELECT DISTINCT jsonb_build_object(
              'event', 'publication',
              'command', tg_tag,
@@ -77,7 +91,7 @@ BEGIN
 EXCEPTION WHEN OTHERS THEN
   RAISE LOG 'pgvigil: % is not told in the stream: SQLSTATE %', tg_tag, SQLSTATE;
 END $$;
-COMMENT ON FUNCTION pgvigil.tell_change() IS 'Tells pgvigil of tables and publications that were made or altered.';
+COMMENT ON FUNCTION pgvigil.tell_change() IS 'Tells pgvigil of tables, types and publications that were made or altered.';
 
 CREATE FUNCTION pgvigil.tell_drop() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -100,6 +114,16 @@ BEGIN
      WHERE d.object_type IN ('table', 'foreign table', 'materialized view') AND NOT d.is_temporary
     UNION ALL
     SELECT DISTINCT jsonb_build_object(
+             'event', 'type',
+             'command', tg_tag,
+             'type', jsonb_build_object('oid', t.oid::bigint, 'schema', n.nspname, 'name', t.typname))
+      FROM pg_event_trigger_dropped_objects() d
+      JOIN pg_type t ON t.typrelid = d.objid
+      JOIN pg_namespace n ON n.oid = t.typnamespace
+     -- One that was itself named by the command is told of by tell_change.
+     WHERE d.classid = 'pg_class'::regclass AND d.objsubid <> 0 AND NOT d.original AND NOT d.is_temporary
+    UNION ALL
+    SELECT DISTINCT jsonb_build_object(
              'event', 'publication',
              'command', tg_tag,
              'publication', CASE d.object_type WHEN 'publication' THEN d.address_names[1] ELSE d.address_args[1] END)
@@ -118,7 +142,7 @@ CREATE EVENT TRIGGER pgvigil_change ON ddl_command_end
   WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'ALTER TABLE',
                'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE', 'IMPORT FOREIGN SCHEMA',
                'CREATE MATERIALIZED VIEW', 'ALTER MATERIALIZED VIEW',
-               'CREATE SCHEMA', 'ALTER SCHEMA', 'CREATE EXTENSION', 'ALTER EXTENSION',
+               'ALTER TYPE', 'CREATE SCHEMA', 'ALTER SCHEMA', 'CREATE EXTENSION', 'ALTER EXTENSION',
                'CREATE PUBLICATION', 'ALTER PUBLICATION')
   EXECUTE FUNCTION pgvigil.tell_change();
 ALTER EVENT TRIGGER pgvigil_change ENABLE ALWAYS;

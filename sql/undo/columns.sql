@@ -1,5 +1,5 @@
 -- The columns of the tables $1, in their order.
-SELECT a.attrelid AS "table", a.attname AS name,
+SELECT a.attrelid AS "table", a.attname AS name, a.attnum AS number,
        -- As it is called without a length: a value that is too long is refused when it is stored, where a cast would cut it.
        format_type(a.atttypid, -1) AS type_name,
        base.oid IN ('json'::regtype, 'jsonb'::regtype) AS is_document,

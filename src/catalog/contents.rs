@@ -6,6 +6,7 @@
 //! Nothing large is ever sent: a value that is too long is left out where it is, with its length, and a table with too many pages is not
 //! read at all.
 
+use std::collections::BTreeSet;
 use std::pin::pin;
 
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
 use super::held::{self, Failure, Held, Step};
-use super::{CountError, Table};
+use super::{CatalogError, CountError, Table};
 use crate::lsn::Oid;
 use crate::pgoutput::encode::TupleBuf;
 use crate::pgoutput::{Value, ValueLimit};
@@ -98,10 +99,16 @@ async fn attempt(
     }
     let above =
         held.transaction.query_typed(include_str!("../../sql/catalog/ancestors.sql"), &[(&held.oid.0, Type::OID)]).await?;
-    let ancestors = above.iter().map(|row| row.try_get(0).map(Oid)).collect::<Result<_, tokio_postgres::Error>>()?;
-    let (snapshot, lsn) = (held.snapshot.clone(), held.lsn);
+    let mut hangs_on = published.hangs_on;
+    for row in above {
+        hangs_on.insert(Oid(row.try_get(0)?));
+    }
+    // Unlike the rows, the text of an enum or a composite is as the catalog has it when it is written, not as the snapshot sees it.
+    let here = held.transaction.query_one("SELECT pg_current_wal_insert_lsn()::text", &[]).await?;
+    let lsn = here.try_get::<_, &str>(0)?.parse().map_err(|error| CountError::Unexpected(CatalogError::from(error)))?;
+    let snapshot = held.snapshot.clone();
     held.release().await?;
-    Ok(Ok(Reading { snapshot, lsn, ancestors, contents }))
+    Ok(Ok(Reading { snapshot, lsn, hangs_on: hangs_on.into_iter().collect(), contents }))
 }
 
 /// What the server says of the rows themselves will not be otherwise the next time.
@@ -123,8 +130,10 @@ struct Published {
     key: Vec<usize>,
     /// Whether values can be of any length.
     any_length: Vec<bool>,
-    /// The first whose text tells the name of something else.
-    tells_names: Option<String>,
+    /// The first whose text may change while nothing tells of it.
+    untold: Option<String>,
+    /// What the text of any changes with.
+    hangs_on: BTreeSet<Oid>,
     max_value: usize,
 }
 
@@ -132,16 +141,17 @@ impl Published {
     async fn read(held: &Held<'_>, publication: &str, ValueLimit(max_value): ValueLimit) -> Result<Self, Failure> {
         let query = include_str!("../../sql/catalog/published_columns.sql");
         let rows = held.transaction.query_typed(query, &[(&held.oid.0, Type::OID), (&publication, Type::TEXT)]).await?;
-        let mut published =
-            Published { columns: Vec::new(), key: Vec::new(), any_length: Vec::new(), tells_names: None, max_value };
+        let (columns, key, any_length, hangs_on) = (Vec::new(), Vec::new(), Vec::new(), BTreeSet::new());
+        let mut published = Published { columns, key, any_length, untold: None, hangs_on, max_value };
         for (place, row) in rows.iter().enumerate() {
             let name: String = row.try_get("name")?;
             if row.try_get("in_key")? {
                 published.key.push(place);
             }
-            if row.try_get("tells_names")? {
-                published.tells_names.get_or_insert_with(|| name.clone());
+            if row.try_get("untold")? {
+                published.untold.get_or_insert_with(|| name.clone());
             }
+            published.hangs_on.extend(row.try_get::<_, Vec<u32>>("hangs_on")?.into_iter().map(Oid));
             published.any_length.push(row.try_get("any_length")?);
             published.columns.push(Column {
                 name,
@@ -154,8 +164,8 @@ impl Published {
     }
 
     fn shape(&self) -> Result<Shape, Reason> {
-        match &self.tells_names {
-            Some(column) => Err(Reason::Names { column: column.clone() }),
+        match &self.untold {
+            Some(column) => Err(Reason::Untold { column: column.clone() }),
             None => Shape::new(self.columns.as_slice().into(), self.key.clone()).ok_or(Reason::NoKey),
         }
     }

@@ -18,6 +18,7 @@ mod read;
 mod running;
 mod schema;
 mod sessions;
+mod slot;
 mod table;
 
 pub use altering::altering;
@@ -30,6 +31,7 @@ pub use read::{Catalog, CatalogError, read};
 pub use running::{RunningTransaction, fence, oldest_transaction};
 pub use schema::schema;
 pub use sessions::sessions;
+pub use slot::{DurableSlot, SlotState, slot};
 pub(crate) use table::sql_name;
 pub use table::{Kind, Persistence, Table};
 

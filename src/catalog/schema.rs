@@ -33,12 +33,20 @@ pub async fn schema(client: &mut Client, tables: &[Oid]) -> Result<Schema, tokio
     for row in transaction.query(include_str!("../../sql/undo/tables.sql"), &[&wanted]).await? {
         let oid = Oid(row.try_get("oid")?);
         let (name, has_children) = (row.try_get("name")?, row.try_get("has_children")?);
-        schema.tables.insert(oid, Table { oid, schema: row.try_get("schema")?, name, has_children, ..Table::default() });
+        let has_column_list = row.try_get("has_column_list")?;
+        let table = Table { oid, schema: row.try_get("schema")?, name, has_children, has_column_list, ..Table::default() };
+        schema.tables.insert(oid, table);
     }
     for row in transaction.query(include_str!("../../sql/undo/columns.sql"), &[&wanted]).await? {
         let column = column(&row)?;
         if let Some(table) = table(&mut schema.tables, &row)? {
             table.columns.push(column);
+        }
+    }
+    for row in transaction.query(include_str!("../../sql/undo/dropped_columns.sql"), &[&wanted]).await? {
+        let number = row.try_get("number")?;
+        if let Some(table) = table(&mut schema.tables, &row)? {
+            table.dropped.push(number);
         }
     }
     for row in transaction.query(include_str!("../../sql/undo/keys.sql"), &[&wanted]).await? {
@@ -69,6 +77,7 @@ fn table<'t>(tables: &'t mut FxHashMap<Oid, Table>, row: &Row) -> Result<Option<
 fn column(row: &Row) -> Result<Column, tokio_postgres::Error> {
     Ok(Column {
         name: row.try_get("name")?,
+        number: row.try_get("number")?,
         type_name: row.try_get("type_name")?,
         is_document: row.try_get("is_document")?,
         is_generated: row.try_get("is_generated")?,

@@ -9,6 +9,7 @@ pub mod history;
 mod script;
 pub mod serve;
 pub mod setup;
+pub mod slots;
 pub mod tail;
 pub mod undo;
 
@@ -38,6 +39,8 @@ pub enum Command {
     Setup(setup::SetupArgs),
     /// Print, and with --apply run, the SQL that removes all that setup made
     Cleanup(cleanup::CleanupArgs),
+    /// List the replication slots that pgvigil may have made, with what they make the server keep, and drop one with --drop
+    Slots(slots::SlotsArgs),
     /// Watch a private, throw-away PostgreSQL with a sample database in which something is always going on
     Demo(demo::DemoArgs),
     /// Look at the rules of alerts, and try the webhooks that are told of them
@@ -66,6 +69,7 @@ impl Command {
                 Command::History(args) => history::run(args, cancel).await,
                 Command::Setup(args) => setup::run(args, &mut std::io::stdout()).await,
                 Command::Cleanup(args) => cleanup::run(args, &mut std::io::stdout()).await,
+                Command::Slots(args) => slots::run(args, &mut std::io::stdout()).await,
                 Command::Demo(args) => demo::run(args, cancel).await,
                 Command::Alerts(args) => alerts::run(args, &mut std::io::stdout()).await,
                 Command::Bench(args) => bench::run(args, cancel).await,

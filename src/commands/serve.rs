@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use clap::Args;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::signal::unix::SignalKind;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::ConnectionArgs;
@@ -16,7 +17,7 @@ use crate::connection::Target;
 use crate::history;
 use crate::history::journal::{Cut, Opened, Options};
 use crate::pgoutput::ValueLimit;
-use crate::pipeline::{self, Begin, Pipeline, PipelineError, Published};
+use crate::pipeline::{self, Begin, Durable, Pipeline, PipelineError, Published};
 use crate::rows;
 use crate::server::{self, Bound, Origin, Sources};
 use crate::watchman::Watchman;
@@ -65,6 +66,23 @@ pub struct WatchArgs {
     /// What happened longer ago than this goes, too
     #[arg(long, env = "PGVIGIL_KEEP_FOR", value_parser = keep_for, value_name = "TIME", requires = "data_dir")]
     pub keep_for: Option<Duration>,
+
+    /// A replication slot that stays when pgvigil ends, so that nothing is missed until it comes back. It is made if it is not there
+    #[arg(long, env = "PGVIGIL_SLOT", value_parser = slot, value_name = "NAME", requires = "data_dir")]
+    pub slot: Option<String>,
+
+    /// Let go of the slot, and of what happens until there is another, when the server keeps so much log for it
+    #[arg(long, env = "PGVIGIL_WAL_BUDGET", default_value = "1GiB", value_parser = wal_budget, value_name = "BYTES", requires = "slot")]
+    pub wal_budget: ByteSize,
+
+    /// Have standbys keep the slot too, so that the stream goes on after a failover. From PostgreSQL 17 on
+    #[arg(long, env = "PGVIGIL_FAILOVER", requires = "slot")]
+    pub failover: bool,
+
+    /// Use the slot also where neither max_slot_wal_keep_size nor idle_replication_slot_timeout bounds the log that the server keeps for it
+    /// while pgvigil is gone
+    #[arg(long, env = "PGVIGIL_ALLOW_UNBOUNDED_WAL", requires = "slot")]
+    pub allow_unbounded_wal: bool,
 
     /// The longest value, in bytes of its text, that is kept and shown; of a longer one only its length is. Of a row: four times as much
     #[arg(long, env = "PGVIGIL_MAX_VALUE", default_value = "1MiB", value_parser = max_value, value_name = "BYTES")]
@@ -118,7 +136,10 @@ impl WatchArgs {
             max_value: ValueLimit(bytes(self.max_value)),
             max_transaction_memory: bytes(self.max_transaction_memory),
             spill_dir: std::env::temp_dir(),
-            begin: Begin::Now,
+            begin: self.slot.clone().map_or(Begin::Now, |slot| {
+                let (failover, allow_unbounded) = (self.failover, self.allow_unbounded_wal);
+                Begin::Durable(Durable { slot, failover, budget: self.wal_budget.as_u64(), allow_unbounded })
+            }),
             streaming: self.streaming,
             concurrent_counts: usize::from(self.concurrent_counts),
             reconcile: self.reconcile,
@@ -209,6 +230,16 @@ fn history_memory(text: &str) -> Result<ByteSize, &'static str> {
     size(text).and_then(|size| if size < ByteSize::mib(1) { Err("give at least 1MiB, such as 64MiB") } else { Ok(size) })
 }
 
+fn slot(text: &str) -> Result<String, &'static str> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    let fits = (1..=63).contains(&text.len()) && text.bytes().all(plain);
+    if fits { Ok(text.to_owned()) } else { Err("give up to 63 lower-case letters, digits and underscores, such as pgvigil") }
+}
+
+fn wal_budget(text: &str) -> Result<ByteSize, &'static str> {
+    size(text).and_then(|size| if size < ByteSize::mib(16) { Err("give at least 16MiB, such as 1GiB") } else { Ok(size) })
+}
+
 fn keep(text: &str) -> Result<ByteSize, &'static str> {
     size(text).and_then(|size| if size < ByteSize::mib(128) { Err("give at least 128MiB, such as 10GiB") } else { Ok(size) })
 }
@@ -245,6 +276,9 @@ pub async fn watch(
     let rules = args.rules()?;
     let (journal, (writer, history)) = match &args.data_dir {
         Some(dir) => {
+            // Where files may not grow any further, a write fails as it does on a full disk, and does not end the process.
+            let grown = SignalKind::from_raw(nix::libc::SIGXFSZ);
+            drop(tokio::signal::unix::signal(grown).map_err(Failure::other)?);
             let journal = args.open_journal(dir)?;
             let archive = journal.archive();
             (Some(journal), history::recorded(bytes(args.history_memory), archive))

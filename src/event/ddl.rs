@@ -4,11 +4,11 @@
 //! message too, so one says only that and where something changed. What is true then stands in the system catalogs, and no count
 //! is ever taken from a message.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::lsn::Oid;
 
-/// What a command did to one table, publication or schema.
+/// What a command did to one table, type, publication or schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DdlMessage {
     /// The tag of the command, as in `ALTER TABLE`.
@@ -35,6 +35,8 @@ pub enum Change {
         /// Its last name.
         name: String,
     },
+    /// A type was altered, or the type of a table's rows: what is made of it may be another text now.
+    Type(Type),
     /// A publication was made, altered or dropped, or what it names was.
     Publication(String),
     /// A schema was altered: renamed, most likely, and with it the tables in it.
@@ -60,21 +62,34 @@ pub struct Table {
     pub partitions: Vec<Oid>,
 }
 
+/// A type as it is after a command.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Type {
+    /// Identity.
+    #[serde(deserialize_with = "oid")]
+    pub oid: Oid,
+    /// Schema.
+    pub schema: String,
+    /// Name, not quoted.
+    pub name: String,
+}
+
 impl DdlMessage {
     /// The prefix of the messages.
     pub const PREFIX: &[u8] = b"pgvigil.ddl";
 
     /// Reads the content of a message with that prefix. `None` when it is not one of `setup`'s.
     pub fn parse(content: &[u8]) -> Option<Self> {
-        let Raw { event, command, sql, table, publication, schema } = serde_json::from_slice(content).ok()?;
-        let change = match (event, table, publication, schema) {
-            (Event::Created, Some(table), None, None) => Change::Created(table.whole()?),
-            (Event::Altered, Some(table), None, None) => Change::Altered(table.whole()?),
-            (Event::Dropped, Some(RawTable { oid, schema, name, .. }), None, None) => {
+        let Raw { event, command, sql, table, r#type, publication, schema } = serde_json::from_slice(content).ok()?;
+        let change = match (event, table, r#type, publication, schema) {
+            (Event::Created, Some(table), None, None, None) => Change::Created(table.whole()?),
+            (Event::Altered, Some(table), None, None, None) => Change::Altered(table.whole()?),
+            (Event::Dropped, Some(RawTable { oid, schema, name, .. }), None, None, None) => {
                 Change::Dropped { oid: Oid(oid), schema, name }
             }
-            (Event::Publication, None, Some(name), None) => Change::Publication(name),
-            (Event::Schema, None, None, Some(name)) => Change::Schema(name),
+            (Event::Type, None, Some(altered), None, None) => Change::Type(altered),
+            (Event::Publication, None, None, Some(name), None) => Change::Publication(name),
+            (Event::Schema, None, None, None, Some(name)) => Change::Schema(name),
             _ => return None,
         };
         Some(DdlMessage { command, sql, change })
@@ -92,7 +107,7 @@ impl DdlMessage {
     pub fn table(&self) -> Option<Oid> {
         match &self.change {
             Change::Created(Table { oid, .. }) | Change::Altered(Table { oid, .. }) | Change::Dropped { oid, .. } => Some(*oid),
-            Change::Publication(_) | Change::Schema(_) => None,
+            Change::Type(_) | Change::Publication(_) | Change::Schema(_) => None,
         }
     }
 
@@ -101,7 +116,8 @@ impl DdlMessage {
         match &self.change {
             Change::Created(Table { schema, name, .. })
             | Change::Altered(Table { schema, name, .. })
-            | Change::Dropped { schema, name, .. } => format!("{schema}.{name}"),
+            | Change::Dropped { schema, name, .. }
+            | Change::Type(Type { schema, name, .. }) => format!("{schema}.{name}"),
             Change::Publication(name) | Change::Schema(name) => name.clone(),
         }
     }
@@ -113,6 +129,7 @@ struct Raw {
     command: String,
     sql: Option<String>,
     table: Option<RawTable>,
+    r#type: Option<Type>,
     publication: Option<String>,
     schema: Option<String>,
 }
@@ -123,6 +140,7 @@ enum Event {
     Created,
     Altered,
     Dropped,
+    Type,
     Publication,
     Schema,
 }
@@ -136,6 +154,10 @@ struct RawTable {
     persistence: Option<char>,
     parent: Option<u32>,
     partitions: Option<Vec<u32>>,
+}
+
+fn oid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Oid, D::Error> {
+    u32::deserialize(deserializer).map(Oid)
 }
 
 impl RawTable {
@@ -167,6 +189,12 @@ mod tests {
         let message = DdlMessage::parse(dropped).unwrap();
         assert_eq!(message.change, Change::Dropped { oid: Oid(7), schema: "a".into(), name: "B c".into() });
 
+        let renamed =
+            br#"{"event":"type","command":"ALTER TYPE","sql":null,"type":{"oid":16410,"schema":"public","name":"mood"}}"#;
+        let message = DdlMessage::parse(renamed).unwrap();
+        assert_eq!((message.object().as_str(), message.table()), ("public.mood", None));
+        assert!(matches!(message.change, Change::Type(Type { oid: Oid(16_410), .. })));
+
         let publication = br#"{"event":"publication","command":"ALTER PUBLICATION","sql":null,"publication":"p"}"#;
         assert_eq!(DdlMessage::parse(publication).unwrap().change, Change::Publication("p".into()));
     }
@@ -186,6 +214,8 @@ mod tests {
             r#"{"event":"altered","command":"x","table":{"oid":4294967296,"schema":"a","name":"b","kind":"r","persistence":"p"}}"#,
             r#"{"event":"dropped","command":"x","publication":"p"}"#,
             r#"{"event":"publication","command":"x","publication":"p","schema":"s"}"#,
+            r#"{"event":"type","command":"x","table":{"oid":7,"schema":"a","name":"b","kind":"r","persistence":"p"}}"#,
+            r#"{"event":"type","command":"x","type":{"oid":-7,"schema":"a","name":"b"}}"#,
             r#"{"event":"schema","schema":"s"}"#,
             r#"{"event":"schema","command":"x","schema":"s"} trailing"#,
         ] {

@@ -24,6 +24,14 @@ pub enum GapReason {
     Evicted,
     /// The replication slot, and with it the place in the stream, was lost.
     SlotLost,
+    /// The server has let go of the slot, to keep its log within bounds.
+    SlotInvalidated,
+    /// Somebody else has read from the slot.
+    SlotMoved,
+    /// The server has another past than it had: it was restored from a backup.
+    ServerRewound,
+    /// The slot made the server keep more log than it may, so it was let go of.
+    WalBudget,
     /// The process that knew those events is gone.
     Restart,
     /// Something that could not be read was left out.
@@ -38,6 +46,10 @@ impl GapReason {
         match self {
             Self::Evicted => "evicted",
             Self::SlotLost => "slot_lost",
+            Self::SlotInvalidated => "slot_invalidated",
+            Self::SlotMoved => "slot_moved",
+            Self::ServerRewound => "server_rewound",
+            Self::WalBudget => "wal_budget",
             Self::Restart => "restart",
             Self::Skipped => "skipped",
             Self::Damaged => "damaged",

@@ -176,6 +176,9 @@ pub struct Commit<'a> {
 /// What a transaction did to one table.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Totals<'a> {
+    /// The table itself, whatever it is called.
+    #[serde(default)]
+    pub oid: Oid,
     /// The table's schema.
     #[serde(borrow)]
     pub schema: Cow<'a, str>,
@@ -205,6 +208,9 @@ pub struct Ddl<'a> {
     pub command: Cow<'a, str>,
     /// What was altered.
     pub object: Option<String>,
+    /// The statement, if it is known.
+    #[serde(default)]
+    pub sql: Option<String>,
 }
 
 /// `message`

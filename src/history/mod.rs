@@ -138,6 +138,11 @@ impl History {
         self.shared.ring().newest().cloned()
     }
 
+    /// The last event of the last transaction that is here whole.
+    pub fn settled(&self) -> Option<EventId> {
+        self.shared.ring().live().1
+    }
+
     /// Blocks ever appended.
     pub fn position(&self) -> u64 {
         self.shared.head.borrow().blocks

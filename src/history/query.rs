@@ -181,6 +181,25 @@ impl History {
         tables
     }
 
+    /// The first event between the bounds that is kept, whatever it is about, in the order of the query.
+    pub fn first(&self, query: &Query) -> Option<EventId> {
+        let mut first = None;
+        self.visit(
+            query,
+            |_| true,
+            |kept, mut indices| {
+                let asked = |index| kept.block.heads().get(index).filter(|head| query.asks_for(head));
+                let head = match query.order {
+                    Order::NewestFirst => indices.rev().find_map(asked),
+                    Order::OldestFirst => indices.find_map(asked),
+                };
+                first = head.map(|head| kept.block.id(head));
+                first.is_none()
+            },
+        );
+        first
+    }
+
     /// When what is kept begins: the time of the oldest event.
     pub fn begins(&self) -> Option<Timestamp> {
         let on_disk = self.shared.archive.as_ref().and_then(Archive::begins);

@@ -47,6 +47,8 @@ pub struct Reader {
     in_vain: bool,
     /// What it needs has left the memory, and is not on disk yet.
     ahead_of_disk: bool,
+    /// Events of this epoch up to this one were seen before: an earlier process told them, and did not live to record them.
+    skip: Option<EventId>,
 }
 
 /// Where a reader stands.
@@ -73,6 +75,7 @@ pub enum Read {
 impl History {
     /// A reader that begins at `start`. It holds its place from here on: nothing that comes is missed unless a gap says so.
     pub fn read_from(&self, start: Start) -> Reader {
+        let mut skip = None;
         let (place, last, next, end) = {
             let ring = self.shared.ring();
             let (place, last) = match start {
@@ -90,7 +93,10 @@ impl History {
                         Located::At(cursor) => At::Cursor(cursor),
                         Located::Lost(_) if on_disk() => At::Disk,
                         Located::Lost(reason) => At::Lost(reason),
-                        Located::Ahead => At::Cursor(ring.live().0),
+                        Located::Ahead => {
+                            skip = Some(id.clone());
+                            At::Cursor(ring.live().0)
+                        }
                     };
                     (place, Some(id))
                 }
@@ -99,7 +105,7 @@ impl History {
         };
         let id = self.shared.readers().join(next, next == end);
         let head = self.shared.head.subscribe();
-        Reader { shared: Arc::clone(&self.shared), head, id, place, last, in_vain: false, ahead_of_disk: false }
+        Reader { shared: Arc::clone(&self.shared), head, id, place, last, in_vain: false, ahead_of_disk: false, skip }
     }
 }
 
@@ -272,6 +278,15 @@ impl Reader {
         let mut batch = Batch::default();
         for kept in blocks {
             let matches = kept.matches(filter, &self.shared.account);
+            if let Some(seen) =
+                self.skip.as_ref().filter(|seen| seen.epoch == *kept.block.epoch() && seen.place < kept.last_place())
+            {
+                cursor.index = cursor.index.max(kept.block.heads().partition_point(|head| head.place <= seen.place));
+                self.skip = None;
+            } else if self.skip.as_ref().is_some_and(|seen| seen.epoch == *kept.block.epoch()) {
+                cursor = Cursor::at(cursor.sequence + 1);
+                continue;
+            }
             let taken = batch.add(&kept, matches, cursor.index, max_bytes);
             if taken > cursor.index {
                 self.last = kept.block.heads().get(taken - 1).map(|head| kept.block.id(head));

@@ -9,7 +9,7 @@
 //! ([`Recorder::has_room`]), reads no more from its socket, and says why if there is no room on the disk.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -32,6 +32,8 @@ pub struct Mark {
     pub position: Lsn,
     /// In which epoch.
     pub epoch: Epoch,
+    /// Of the server's log.
+    pub timeline: u32,
     /// By our clock, microseconds since 1970.
     pub time: i64,
     /// Tables of which something is new since the mark before.
@@ -68,6 +70,8 @@ pub(super) struct Recorder {
 struct Backlog {
     bytes: AtomicUsize,
     shrunk: Notify,
+    /// Nothing more comes, and nobody waits for room on the disk.
+    ends: AtomicBool,
 }
 
 impl Recorder {
@@ -117,6 +121,7 @@ impl Recorder {
 /// What was handed over is written first, unless there is no room for it.
 impl Drop for Recorder {
     fn drop(&mut self) {
+        self.backlog.ends.store(true, Ordering::Relaxed);
         drop(self.tasks.take());
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
@@ -157,8 +162,8 @@ impl Scribe {
     }
 
     fn commit(&mut self, mark: Mark) -> Result<(), JournalError> {
-        let Mark { position, epoch, time, tables, gone } = mark;
-        let commit = |journal: &mut Journal| journal.commit((&epoch, position), time, tables.clone(), gone.clone());
+        let Mark { position, epoch, timeline, time, tables, gone } = mark;
+        let commit = |journal: &mut Journal| journal.commit((&epoch, position, timeline), time, tables.clone(), gone.clone());
         let committed = commit(&mut self.journal);
         self.patiently(committed, commit)?;
         self.told.send_modify(|told| told.durable = Some((epoch, position)));
@@ -172,7 +177,7 @@ impl Scribe {
         again: impl Fn(&mut Journal) -> Result<(), JournalError>,
     ) -> Result<(), JournalError> {
         while let Err(error) = &outcome {
-            if !error.is_full() || self.told.is_closed() {
+            if !error.is_full() || self.backlog.ends.load(Ordering::Relaxed) {
                 return outcome;
             }
             if self.told.borrow().waits.is_none() {

@@ -54,6 +54,19 @@ impl Writer {
         self.append(builder.finish());
     }
 
+    /// An epoch that was left at `start` goes on, and nothing was lost: in this process, or with what another recorded.
+    pub fn go_on(&mut self, epoch: &Epoch, start: Lsn) {
+        {
+            let mut ring = self.shared.ring.write().unwrap_or_else(PoisonError::into_inner);
+            if ring.newest().is_some_and(|newest| newest.epoch == *epoch) {
+                return;
+            }
+            let before = self.shared.archive.as_ref().and_then(Archive::last);
+            ring.begin_epoch(epoch, start, before);
+        }
+        self.shared.head.send_modify(|head| head.begun = true);
+    }
+
     /// Appends a block of the current epoch and wakes the readers; gives the number of blocks ever appended. Never waits: whoever still
     /// needs a block that has to go for it will be told a gap.
     pub fn append(&mut self, block: Block) -> u64 {

@@ -233,6 +233,13 @@ impl Applier {
         }
     }
 
+    /// The same, where only whole transactions wait for that.
+    pub(super) async fn flush_whole(&mut self, history: &mut Writer) {
+        if !self.applying {
+            self.flush(history).await;
+        }
+    }
+
     async fn transaction(&mut self, mut transaction: Transaction, history: &mut Writer) -> Result<(), assembler::Error> {
         let Transaction { xid, commit_lsn, end_lsn, time, .. } = transaction;
         self.encoder.begin(&TransactionHead { epoch: self.epoch.clone(), xid, commit_lsn, time });
@@ -359,7 +366,7 @@ impl Applier {
                 let schema = self.relations.get(&table.oid).map(|relation| relation.table().schema.as_str());
                 table.kind == 'p' || schema != Some(table.schema.as_str())
             }
-            Change::Created(_) | Change::Altered(_) | Change::Dropped { .. } | Change::Schema(_) => false,
+            Change::Created(_) | Change::Altered(_) | Change::Dropped { .. } | Change::Type(_) | Change::Schema(_) => false,
         }
     }
 
@@ -396,15 +403,17 @@ fn described(relations: &FxHashMap<Oid, Relation>, oid: Oid) -> Result<&Relation
     relations.get(&oid).ok_or(assembler::Error::Undescribed { oid })
 }
 
-/// Of a table that `transaction` alters, no row is known any more, also not before that: the server gives a message the position behind it,
+/// Of a table that `transaction` alters, or a type of whose columns, no row is known any more, also not before that: the server gives a message the position behind it,
 /// and so may send the change that comes next, if another sub-transaction made it, before the message.
 fn doubt_what_is_altered(cache: &mut Cache, transaction: &Transaction) {
     if !transaction.has_all_notes(DdlMessage::PREFIX) {
         cache.doubt_all();
     }
     for note in transaction.notes().iter().filter(|note| note.prefix == DdlMessage::PREFIX) {
-        if let Some(Change::Altered(table)) = DdlMessage::parse(&note.content).map(|ddl| ddl.change) {
-            cache.altered(table.oid, &table.partitions);
+        match DdlMessage::parse(&note.content).map(|ddl| ddl.change) {
+            Some(Change::Altered(table)) => cache.altered(table.oid, &table.partitions),
+            Some(Change::Type(altered)) => cache.altered(altered.oid, &[]),
+            _ => {}
         }
     }
 }

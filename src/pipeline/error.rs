@@ -1,5 +1,7 @@
 //! What ends an epoch, and what it means to a person.
 
+use bytesize::ByteSize;
+
 use crate::assembler;
 use crate::catalog::CatalogError;
 use crate::connection::ConnectError;
@@ -59,6 +61,25 @@ pub enum PipelineError {
         /// What came of it.
         reason: String,
     },
+    /// The slot that was named is somebody else's.
+    #[error("the replication slot {slot:?} cannot be used: {reason}")]
+    ForeignSlot {
+        /// Its name.
+        slot: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// Were this process gone, the slot would fill the server's disk.
+    #[error("the server sets no bound to the log that it keeps for a replication slot")]
+    UnboundedWal,
+    /// The slot has cost the server as much as it may.
+    #[error("the server keeps {retained} of log for the replication slot, of a budget of {budget}", retained = ByteSize::b(*retained).display().iec(), budget = ByteSize::b(*budget).display().iec())]
+    OverBudget {
+        /// Bytes of log.
+        retained: u64,
+        /// Bytes of log that it may keep.
+        budget: u64,
+    },
     /// The server follows another one.
     #[error("this server is a standby")]
     Standby,
@@ -78,12 +99,17 @@ impl PipelineError {
             PipelineError::Connect(error) => error.is_transient(),
             PipelineError::Catalog(error) => error.is_transient(),
             // A fresh stream may be whole again.
-            PipelineError::Stream(_) | PipelineError::Unobserved | PipelineError::AttachedUnnoticed { .. } => true,
+            PipelineError::Stream(_)
+            | PipelineError::Unobserved
+            | PipelineError::AttachedUnnoticed { .. }
+            | PipelineError::OverBudget { .. } => true,
             PipelineError::Encoding(_)
             | PipelineError::PublicationMissing { .. }
             | PipelineError::WrongDatabase { .. }
             | PipelineError::Journal(_)
             | PipelineError::Unrecorded { .. }
+            | PipelineError::ForeignSlot { .. }
+            | PipelineError::UnboundedWal
             | PipelineError::Standby
             | PipelineError::ServerTooOld { .. } => false,
         }
@@ -100,6 +126,8 @@ impl PipelineError {
             PipelineError::Encoding(_)
             | PipelineError::PublicationMissing { .. }
             | PipelineError::ServerTooOld { .. }
+            | PipelineError::ForeignSlot { .. }
+            | PipelineError::UnboundedWal
             | PipelineError::Standby => true,
             PipelineError::Replication(replication::Error::Connect(error)) => error.is_unprepared(),
             PipelineError::Replication(error) => matches!(error, replication::Error::Server { .. }) && !error.is_transient(),
@@ -149,6 +177,18 @@ impl PipelineError {
             PipelineError::Journal(_) | PipelineError::Unrecorded { .. } => advice(
                 "what happens from here on would not be recorded, so nothing is watched; what was recorded before is on disk",
                 "mend what it says, and start pgvigil again".to_owned(),
+            ),
+            PipelineError::ForeignSlot { .. } => advice(
+                "what somebody else reads from it would be lost to him, so it is not touched",
+                "name another with --slot; pgvigil makes it".to_owned(),
+            ),
+            PipelineError::UnboundedWal => advice(
+                "a slot that stays makes the server keep its log for as long as nobody reads it, until its disk is full",
+                "run: ALTER SYSTEM SET max_slot_wal_keep_size = '10GB'; SELECT pg_reload_conf(); or pass --allow-unbounded-wal and watch over the slot yourself".to_owned(),
+            ),
+            PipelineError::OverBudget { .. } => advice(
+                "the slot is dropped, so that the server can remove its log; what happened meanwhile cannot be read any more, and a gap says so",
+                "see what holds pgvigil up: a full disk, or a transaction that has been open for long; --wal-budget sets how much is allowed".to_owned(),
             ),
             PipelineError::Standby => advice(
                 "a count is tied to a position of the log that is being written, which only the primary knows",

@@ -20,6 +20,7 @@ mod error;
 mod observer;
 mod opening;
 mod published;
+mod resuming;
 mod running;
 mod session;
 mod sessions;
@@ -39,10 +40,12 @@ pub use error::PipelineError;
 pub use published::{CountState, Counts, Database, LIVE_FOR, Passed, STALE_AFTER, Slot, State, Status, Table, TableKind};
 pub use running::{Running, RunningState, RunningTable, RunningTransaction};
 
+use self::resuming::Left;
 use self::standing::Standing;
 use self::state::Phase;
 use self::tables::Stamp;
 use crate::connection::Target;
+use crate::event::GapReason;
 use crate::history::{Recording, Writer, journal};
 use crate::lsn::Epoch;
 use crate::pgoutput::ValueLimit;
@@ -81,8 +84,33 @@ pub struct Config {
 pub enum Begin {
     /// Now: a temporary slot of our own is made at every connection.
     Now,
+    /// Where it was left the last time, by a slot of our own that outlives the connection. What is read goes to a journal.
+    Durable(Durable),
     /// Where this slot stands, which someone else made and takes care of. For measurements: a backlog that is always the same.
     AtSlot(String),
+}
+
+impl Begin {
+    /// How many bytes of log the slot may cost the server.
+    fn budget(&self) -> Option<u64> {
+        match self {
+            Begin::Durable(durable) => Some(durable.budget),
+            Begin::Now | Begin::AtSlot(_) => None,
+        }
+    }
+}
+
+/// A slot of our own that stays.
+#[derive(Clone, Debug)]
+pub struct Durable {
+    /// Its name.
+    pub slot: String,
+    /// Have standbys keep it too (from PostgreSQL 17 on).
+    pub failover: bool,
+    /// It is let go of when the server keeps so many bytes of log for it.
+    pub budget: u64,
+    /// Use it also where the server would keep log for it without any bound, were pgvigil gone.
+    pub allow_unbounded: bool,
 }
 
 /// The writer's ends of what it publishes.
@@ -101,8 +129,12 @@ pub struct Pipeline {
     recording: Option<watch::Receiver<Recording>>,
     /// The last epoch that an earlier process recorded.
     recorded: Option<Epoch>,
+    /// Where the last epoch was left, to go on there with a slot that stays.
+    left: Option<Left>,
+    /// Of the server's log.
+    timeline: u32,
     /// What the last epoch ended with, if the next one leaves something out on purpose.
-    skipped: Option<String>,
+    skipped: Option<(GapReason, String)>,
     /// Of the counts published last.
     version: u64,
     /// What the stream brought in the epochs before this one.
@@ -135,7 +167,12 @@ impl Pipeline {
             standing,
             pinned: None,
             epoch: None,
-            recorded: journal.as_ref().and_then(|journal| journal.epoch().cloned()),
+            recorded: journal.as_ref().and_then(|journal| Some(journal.left()?.0.clone())),
+            left: journal.as_ref().and_then(|journal| {
+                let (epoch, position, timeline) = journal.left()?;
+                Some(Left { epoch: epoch.clone(), position, timeline })
+            }),
+            timeline: 0,
             journal,
             recording: None,
             skipped: None,
@@ -161,8 +198,8 @@ impl Pipeline {
                 backoff = Backoff::default();
             }
             tracing::warn!("the stream is interrupted: {}", error.advice());
-            if matches!(&error, PipelineError::Replication(error) if error.is_unsendable()) {
-                self.skipped = Some(error.advice().to_string());
+            if let Some(reason) = self.leaves_out(&error) {
+                self.skipped = Some((reason, error.advice().to_string()));
             }
             let phase = match &error {
                 PipelineError::WrongDatabase { .. } => Phase::WrongDatabase,
@@ -174,6 +211,7 @@ impl Pipeline {
                 facts.phase = phase;
                 facts.reason = Some(error.advice().to_string());
                 facts.slot = None;
+                facts.row_cache = self.config.row_cache.map(rows::Limits::unused);
             });
             match phase {
                 Phase::WrongDatabase => self.show(Counts { version: self.version + 2, ..Counts::none() }),
@@ -187,6 +225,19 @@ impl Pipeline {
             if cancel.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 return Ok(());
             }
+        }
+    }
+
+    /// Whether the next epoch has to leave something out, because the stream would only come upon the same again.
+    fn leaves_out(&self, error: &PipelineError) -> Option<GapReason> {
+        let slot_stays = matches!(self.config.begin, Begin::Durable(_));
+        match error {
+            PipelineError::Replication(error) if error.is_unsendable() => Some(GapReason::Skipped),
+            // What was committed meanwhile cannot be decoded by it.
+            PipelineError::PublicationMissing { .. } if slot_stays && self.epoch.is_some() => Some(GapReason::Skipped),
+            PipelineError::AttachedUnnoticed { .. } if slot_stays => Some(GapReason::Skipped),
+            PipelineError::OverBudget { .. } => Some(GapReason::WalBudget),
+            _ => None,
         }
     }
 

@@ -115,6 +115,8 @@ pub(super) struct Watch {
     pub(super) sessions: Sessions,
     pub(super) publication: String,
     pub(super) slot: String,
+    /// What that makes the server keep: told here too, since the pipeline may be held up by just that.
+    pub(super) retained: watch::Sender<u64>,
     pub(super) reconcile: Duration,
 }
 
@@ -173,6 +175,7 @@ async fn look(
                         Ok::<_, Problem>((pulse, catalog::fingerprint(&client, &watch.publication).await?))
                     });
                     let (pulse, now) = looked.await.map_err(|_| Problem::Silent)??;
+                    watch.retained.send_replace(pulse.retained);
                     if sights.send(Sight::Pulse(pulse)).await.is_err() {
                         return Ok(());
                     }

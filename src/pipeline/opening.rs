@@ -8,23 +8,36 @@ use std::time::Duration;
 use super::applier::Applier;
 use super::error::PipelineError;
 use super::published::{Database, Slot};
+use super::resuming::{self, Left, Plan};
 use super::state::Phase;
-use super::{Begin, Pipeline};
+use super::{Begin, Durable, Pipeline};
 use crate::assembler::Assembler;
 use crate::catalog::{self, Catalog};
 use crate::counts::FullXid;
 use crate::encoding::Encoding;
 use crate::event::{GapReason, actor};
 use crate::history::journal::Watched;
-use crate::lsn::{Lsn, Oid};
+use crate::lsn::{Epoch, Lsn, Oid};
 use crate::replication::{Progress, Replication, SlotOptions, StartOptions, Stream};
-use crate::rows::Cache;
+use crate::rows::{Cache, Limits};
 
 /// How long the creation of the slot may wait for running transactions to end, before it is tried anew.
 const SLOT_WAIT: Duration = Duration::from_secs(60);
 
 /// Logical replication as it is used here began with this version.
 const OLDEST_MAJOR: u32 = 14;
+
+/// Where the stream begins, and as what.
+struct Beginning {
+    slot: String,
+    from: Lsn,
+    epoch: Epoch,
+    /// It is an epoch that was left.
+    goes_on: bool,
+    /// Something may have been missed before it.
+    gap: Option<GapReason>,
+    durable: Option<Durable>,
+}
 
 /// What [`Pipeline::open`] brings together.
 pub(super) struct Opened {
@@ -56,49 +69,42 @@ impl Pipeline {
             walsender.send_early().await?;
         }
         let encoding = Encoding::from_name(walsender.parameter("server_encoding").unwrap_or("UTF8"))?;
-        let epoch = self.next_epoch();
-        let temporary = matches!(config.begin, Begin::Now);
-        let (slot, consistent_point) = match config.begin {
-            Begin::Now => {
-                let slot = format!("pgvigil_{epoch}_{:04x}", rand::random::<u16>());
-                let consistent_point = self.create_slot(&mut walsender, &sql, &slot).await?;
-                (slot, consistent_point)
-            }
-            // The server begins where the slot stands when it is asked for less.
-            Begin::AtSlot(slot) => (slot, Lsn::ZERO),
-        };
+        self.begin_to_record(&database)?;
+        let Beginning { slot, from, epoch, goes_on, gap, durable } = self.begin(&mut walsender, &sql).await?;
         let fence = catalog::fence(&sql).await?;
 
         let (publication, streaming, max_value) = (config.publication.clone(), config.streaming, config.max_value);
         let options = StartOptions { publication, streaming, max_value, ..StartOptions::default() };
-        let (stream, progress) = walsender.start(&slot, consistent_point, options).await?;
+        let (stream, progress) = walsender.start(&slot, from, options).await?;
 
-        self.begin_to_record(&database)?;
         let first_epoch = self.epoch.is_none();
         let skipped = self.skipped.take();
-        let reason = if skipped.is_some() { GapReason::Skipped } else { GapReason::SlotLost };
-        let reason = (!first_epoch).then_some(reason);
-        self.history.begin_epoch(epoch.clone(), consistent_point, reason);
+        if goes_on {
+            self.history.go_on(&epoch, from);
+        } else {
+            self.history.begin_epoch(epoch.clone(), from, gap);
+        }
         self.epoch = Some(epoch.clone());
         self.standing.note(|facts| {
             facts.phase = Phase::Streaming { first_epoch, counted: false };
             // That something was left out is said until there are counts again.
-            facts.reason = skipped;
+            facts.reason = skipped.map(|(_, said)| said);
             facts.epoch = Some(epoch.clone());
-            facts.slot = Some(Slot { name: slot.clone(), temporary, retained_bytes: 0, budget_bytes: None });
+            let (temporary, budget_bytes) = (durable.is_none(), durable.map(|durable| durable.budget));
+            facts.slot = Some(Slot { name: slot.clone(), temporary, retained_bytes: 0, budget_bytes });
             facts.lag = super::state::Lag::default();
-            facts.lag.stream_at(consistent_point);
-            facts.row_cache = config.row_cache.map(|limits| Cache::new(limits).usage());
+            facts.lag.stream_at(from);
+            facts.row_cache = config.row_cache.map(Limits::unused);
             facts.last_proof = Some(std::time::Instant::now());
             facts.looked_at = facts.last_proof;
         });
-        tracing::info!(%epoch, slot, %consistent_point, "the stream is held");
+        tracing::info!(%epoch, slot, %from, goes_on, "the stream is held");
 
         let spill_dir = config.spill_dir.clone();
         let create_file = Box::new(move || tempfile::tempfile_in(&spill_dir));
         let assembler = Assembler::new(config.max_transaction_memory, create_file).noting(actor::PREFIXES);
         let cache = config.row_cache.map(Cache::new);
-        let applier = Applier::new(epoch, consistent_point, assembler, encoding, cache);
+        let applier = Applier::new(epoch, from, assembler, encoding, cache);
         Ok(Opened { stream, progress, applier, catalog, fence, slot, database, first_epoch })
     }
 
@@ -132,6 +138,7 @@ impl Pipeline {
             return Err(PipelineError::Standby);
         }
         let (host, port) = walsender.peer();
+        self.timeline = system.timeline;
         let system_identifier = system.system_identifier;
         let database = Database { name: here.name.clone(), oid: here.oid.0, system_identifier, host, port, server_version };
         if !database.is(&here) {
@@ -152,14 +159,75 @@ impl Pipeline {
         Ok(database)
     }
 
+    /// Makes the slot, or takes up the one that stays.
+    async fn begin(&mut self, walsender: &mut Replication, sql: &tokio_postgres::Client) -> Result<Beginning, PipelineError> {
+        let epoch = self.next_epoch();
+        let left_out = self.skipped.as_ref().map(|(reason, _)| *reason);
+        let gap = self.epoch.as_ref().map(|_| left_out.unwrap_or(GapReason::SlotLost));
+        let (goes_on, durable) = (false, None);
+        match self.config.begin.clone() {
+            Begin::Now => {
+                let slot = format!("pgvigil_{epoch}_{:04x}", rand::random::<u16>());
+                let from = self.create_slot(walsender, sql, &slot, SlotOptions::temporary()).await?;
+                Ok(Beginning { slot, from, epoch, goes_on, gap, durable })
+            }
+            // The server begins where the slot stands when it is asked for less.
+            Begin::AtSlot(slot) => Ok(Beginning { slot, from: Lsn::ZERO, epoch, goes_on, gap, durable }),
+            Begin::Durable(durable) => self.take_up(walsender, sql, durable, epoch).await,
+        }
+    }
+
+    /// Goes on with the slot that stays, or makes it.
+    async fn take_up(
+        &mut self,
+        walsender: &mut Replication,
+        sql: &tokio_postgres::Client,
+        durable: Durable,
+        epoch: Epoch,
+    ) -> Result<Beginning, PipelineError> {
+        let slot = durable.slot.clone();
+        let server = catalog::slot(sql, &slot).await?;
+        if !server.bounded && !durable.allow_unbounded {
+            return Err(PipelineError::UnboundedWal);
+        }
+        let ended = walsender.timeline_history(self.timeline).await?;
+        let ends = |timeline| ended.iter().find(|(ended, _)| *ended == timeline).map(|(_, at)| *at);
+        let mut plan = resuming::plan(self.left.clone(), &server, self.timeline, ends);
+        let left_out = self.skipped.as_ref().map(|(reason, _)| *reason);
+        // It would come upon the same again; or a transaction was told in part, and would be told again from its beginning.
+        if matches!(plan, Plan::GoOn(_)) && left_out.is_some() || matches!(plan, Plan::TakeUp(_)) && self.epoch.is_some() {
+            plan = Plan::Anew { drop: true, reason: left_out.or(Some(GapReason::SlotLost)) };
+        }
+        let was_left = self.left.is_some();
+        match plan {
+            Plan::GoOn(Left { epoch, position, .. }) => {
+                Ok(Beginning { slot, from: position, epoch, goes_on: true, gap: None, durable: Some(durable) })
+            }
+            Plan::TakeUp(from) => Ok(Beginning { slot, from, epoch, goes_on: false, gap: None, durable: Some(durable) }),
+            Plan::Anew { drop, reason } => {
+                if was_left {
+                    tracing::warn!(slot, reason = reason.map(GapReason::as_str), "the stream cannot go on where it was left");
+                }
+                if drop {
+                    walsender.drop_slot(&slot).await?;
+                }
+                let options = SlotOptions { failover: durable.failover, ..SlotOptions::default() };
+                let from = self.create_slot(walsender, sql, &slot, options).await?;
+                Ok(Beginning { slot, from, epoch, goes_on: false, gap: reason, durable: Some(durable) })
+            }
+            Plan::Refuse(reason) => Err(PipelineError::ForeignSlot { slot, reason }),
+        }
+    }
+
     /// Makes the slot. It waits for every transaction that is running now; meanwhile the status says for which.
     async fn create_slot(
         &mut self,
         walsender: &mut Replication,
         sql: &tokio_postgres::Client,
         slot: &str,
+        options: SlotOptions,
     ) -> Result<Lsn, PipelineError> {
-        let create = walsender.create_slot(slot, SlotOptions { temporary: true, ..SlotOptions::default() }, SLOT_WAIT);
+        let create = walsender.create_slot(slot, options, SLOT_WAIT);
         tokio::pin!(create);
         loop {
             tokio::select! {

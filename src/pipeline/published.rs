@@ -210,11 +210,13 @@ impl Passed {
 }
 
 impl Counts {
-    /// The same tables, of which nothing is known any more. Not a change of the counts before: whoever knows those is told all.
+    /// The same tables, of which nothing is known any more, their rows included. Not a change of the counts before: whoever knows those is told all.
     pub(super) fn doubted(&self, reason: &str) -> Self {
         let doubt = |table: &Arc<Table>| {
             let reason = Some(reason.to_owned());
-            Arc::new(Table { count: None, count_state: CountState::Unknown, reason, progress: None, ..Table::clone(table) })
+            let row_cache = table.row_cache.as_ref().map(|_| rows::Standing::Off(rows::Reason::Unstreamed));
+            let count_state = CountState::Unknown;
+            Arc::new(Table { count: None, count_state, reason, progress: None, row_cache, ..Table::clone(table) })
         };
         let tables: Arc<[_]> = self.tables.iter().map(doubt).collect();
         let (version, after_block, lsn, passed) = (self.version + 2, self.after_block, self.lsn, self.passed);

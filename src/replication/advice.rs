@@ -63,7 +63,7 @@ fn refused(doing: &Doing, error: &ServerError) -> Advice {
             "It may belong to somebody else, so it is not touched",
             "Choose another name, or drop it with pg_drop_replication_slot",
         ),
-        Doing::Start { slot, .. } if *code == SqlState::OBJECT_IN_USE => Advice::new(
+        Doing::Start { slot, .. } | Doing::DropSlot(slot) if *code == SqlState::OBJECT_IN_USE => Advice::new(
             match holder(error) {
                 Some(pid) => format!("The replication slot {slot:?} is in use by the server's process {pid}"),
                 None => format!("The replication slot {slot:?} is in use"),

@@ -53,6 +53,8 @@ pub enum Doing {
     SendEarly,
     /// Creating this slot.
     CreateSlot(String),
+    /// Dropping this slot.
+    DropSlot(String),
     /// Starting the stream.
     Start {
         /// From this slot.
@@ -73,6 +75,7 @@ impl fmt::Display for Doing {
             Doing::Identify => f.write_str("cannot identify the server"),
             Doing::SendEarly => f.write_str("cannot have large transactions sent early"),
             Doing::CreateSlot(slot) => write!(f, "cannot create the replication slot {slot:?}"),
+            Doing::DropSlot(slot) => write!(f, "cannot drop the replication slot {slot:?}"),
             Doing::Start { slot, .. } => write!(f, "cannot stream from the replication slot {slot:?}"),
             Doing::Stream { .. } => f.write_str("the stream failed"),
         }
@@ -84,6 +87,10 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Error::Connect(error) => error.is_transient(),
+            // Whoever has the slot may let go of it: perhaps it is our own last session, which the server still takes for alive.
+            Error::Server { doing: Doing::Start { .. } | Doing::DropSlot(_), error } if error.code == SqlState::OBJECT_IN_USE => {
+                true
+            }
             Error::Server { error, .. } => error.is_transient(),
             Error::Channel(error) => error.is_transient(),
             // The transaction that is in the way may end; a server that went away may come back.

@@ -11,19 +11,25 @@ use crate::pgoutput::ValueLimit;
 pub struct SlotOptions {
     /// Dropped by the server when the session ends, or meets any error.
     pub temporary: bool,
+    /// Kept up to date on standbys, so that it is there after a failover. From PostgreSQL 17 on; older servers refuse it.
+    pub failover: bool,
 }
 
 impl SlotOptions {
     /// A slot that does not outlive its session.
     pub fn temporary() -> SlotOptions {
-        SlotOptions { temporary: true }
+        SlotOptions { temporary: true, failover: false }
     }
 
     /// In the old syntax, which every version understands.
     pub(super) fn create(self, name: &str) -> String {
+        let name = escape_identifier(name);
+        if self.failover {
+            return format!("CREATE_REPLICATION_SLOT {name} LOGICAL pgoutput (SNAPSHOT 'nothing', FAILOVER true)");
+        }
         let temporary = if self.temporary { "TEMPORARY " } else { "" };
         // The snapshot is not used (tables are counted on their own), and exporting it would hold back vacuum.
-        format!("CREATE_REPLICATION_SLOT {} {temporary}LOGICAL pgoutput NOEXPORT_SNAPSHOT", escape_identifier(name))
+        format!("CREATE_REPLICATION_SLOT {name} {temporary}LOGICAL pgoutput NOEXPORT_SNAPSHOT")
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use fallible_iterator::FallibleIterator;
+use postgres_protocol::escape::escape_identifier;
 use postgres_protocol::message::backend::{DataRowBody, Message};
 use postgres_protocol::message::frontend;
 use tokio::time::timeout;
@@ -85,6 +86,29 @@ impl Replication {
             _ => None,
         };
         system.ok_or(Error::Channel(ChannelError::Unexpected { expected: "the identity of the system" }))
+    }
+
+    /// Where the timelines ended that the server was on before `timeline`: each with the position at which it was left for the next.
+    pub async fn timeline_history(&mut self, timeline: u32) -> Result<Vec<(u32, Lsn)>, Error> {
+        if timeline < 2 {
+            return Ok(Vec::new());
+        }
+        let answer = self.command(&format!("TIMELINE_HISTORY {timeline}"), || Doing::Identify).await?;
+        let [_, Some(history), ..] = answer.as_slice() else {
+            return Err(Error::Channel(ChannelError::Unexpected { expected: "the history of a timeline" }));
+        };
+        // "1\t0/3000148\tno recovery target specified", a line each; others are comments.
+        let ended = |line: &str| {
+            let mut fields = line.split_ascii_whitespace();
+            Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+        };
+        Ok(history.lines().filter_map(ended).collect())
+    }
+
+    /// Drops a slot that nobody uses.
+    pub async fn drop_slot(&mut self, name: &str) -> Result<(), Error> {
+        let command = format!("DROP_REPLICATION_SLOT {}", escape_identifier(name));
+        self.command(&command, || Doing::DropSlot(name.to_owned())).await.map(drop)
     }
 
     /// Has transactions of more than 4 MB sent while they run, unless the server sends them even earlier.

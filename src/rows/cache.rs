@@ -5,11 +5,12 @@ use std::sync::Arc;
 use bytesize::ByteSize;
 use rustc_hash::FxHashMap;
 
+use super::alterations::Alterations;
 use super::contents::Contradiction;
 use super::log::Log;
-use super::unseen::Unseen;
+use super::unseen::{Unseen, younger};
 use super::{Change, Column, Contents, Former, Reason};
-use crate::counts::Snapshot;
+use crate::counts::{FullXid, Snapshot};
 use crate::lsn::{Lsn, Oid, Xid};
 use crate::pgoutput::Tuple;
 
@@ -22,15 +23,23 @@ pub struct Limits {
     pub total: usize,
 }
 
+impl Limits {
+    /// What a cache with these holds before anything was read.
+    pub fn unused(self) -> Usage {
+        Usage { limit: self.total, ..Usage::default() }
+    }
+}
+
 /// A table's rows as one snapshot saw them.
 #[derive(Debug)]
 pub struct Reading {
     /// What was seen.
     pub snapshot: Snapshot,
-    /// Everything that the snapshot sees was committed before this position.
+    /// Everything that the snapshot sees was committed before this position, and every alteration that shows in the rows.
     pub lsn: Lsn,
-    /// The tables that it is a partition of or inherits from, and those above them.
-    pub ancestors: Vec<Oid>,
+    /// What the rows hang on beside the table itself: tables above it; enums and composite types of its columns, and tables whose rows
+    /// these are, at any depth. As in `pg_class` or `pg_type`: that numbers of both may be the same does no harm.
+    pub hangs_on: Vec<Oid>,
     /// The rows.
     pub contents: Contents,
 }
@@ -61,6 +70,8 @@ pub struct Usage {
     pub loading: usize,
     /// Tables whose rows are not kept.
     pub off: usize,
+    /// Those of them that take too much memory.
+    pub too_large: usize,
     /// How often a table was dropped for lack of room since the cache began.
     pub dropped: u64,
 }
@@ -68,7 +79,10 @@ pub struct Usage {
 /// The rows do not reach back to the changes that are kept: read them again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the rows were read before everything that happened to them was visible")]
-pub struct TooOld;
+pub struct TooOld {
+    /// Who is older than this has to be over by then, as far as it is known.
+    pub fence: Option<FullXid>,
+}
 
 /// The rows of all small tables, at the position that the stream has reached.
 #[derive(Debug)]
@@ -79,7 +93,12 @@ pub struct Cache {
     read: Vec<(Lsn, Oid)>,
     /// Memory that all entries take.
     bytes: usize,
+    /// What was altered of late.
+    alterations: Alterations,
+    /// The transaction whose changes follow.
     xid: Xid,
+    /// The youngest one that the stream has brought.
+    youngest: Option<Xid>,
     dropped: u64,
     /// Tables whose standing is another.
     changed: Vec<Oid>,
@@ -91,9 +110,12 @@ pub struct Cache {
 struct Entry {
     /// As the stream last described it.
     columns: Arc<[Column]>,
+    /// Nothing while its rows are not kept.
     unseen: Unseen,
     /// Of its last reading.
-    ancestors: Vec<Oid>,
+    hangs_on: Vec<Oid>,
+    /// How often it came into doubt since its rows were last known.
+    doubts: u32,
     state: State,
 }
 
@@ -118,7 +140,9 @@ impl Cache {
             entries: FxHashMap::default(),
             read: Vec::new(),
             bytes: 0,
+            alterations: Alterations::default(),
             xid: Xid(0),
+            youngest: None,
             dropped: 0,
             changed: Vec::new(),
             doubtful: Vec::new(),
@@ -142,12 +166,20 @@ impl Cache {
 
     /// What it holds.
     pub fn usage(&self) -> Usage {
-        let start = Usage { bytes: self.bytes, limit: self.limits.total, dropped: self.dropped, ..Usage::default() };
+        let start = Usage { bytes: self.bytes, dropped: self.dropped, ..self.limits.unused() };
         self.entries.values().fold(start, |usage, entry| match &entry.state {
             State::Whole(contents) => Usage { rows: usage.rows + contents.len(), full: usage.full + 1, ..usage },
             State::Waiting | State::Asked(_) | State::Read { .. } => Usage { loading: usage.loading + 1, ..usage },
+            State::Off(Reason::Table { .. } | Reason::Total { .. }) => {
+                Usage { off: usage.off + 1, too_large: usage.too_large + 1, ..usage }
+            }
             State::Off(_) => Usage { off: usage.off + 1, ..usage },
         })
+    }
+
+    /// How often the rows of `oid` came into doubt since they were last known: the more often, the longer reading them again may wait.
+    pub fn doubts(&self, oid: Oid) -> u32 {
+        self.entries.get(&oid).map_or(0, |entry| entry.doubts)
     }
 
     /// The tables whose standing has changed since this was last asked.
@@ -165,32 +197,32 @@ impl Cache {
     /// The rows of `oid` are about to be read: from here on everything that their snapshot may not see is kept. What is kept already, for
     /// a reading that came to nothing, stays.
     pub fn ask(&mut self, oid: Oid) {
-        let entry = self.entries.entry(oid).or_default();
-        if !matches!(entry.state, State::Asked(_)) {
-            let log = Log::new(entry.unseen.clone());
-            self.set(oid, State::Asked(log));
+        if matches!(self.entries.get(&oid), Some(Entry { state: State::Asked(_), .. })) {
+            return;
         }
+        self.waits(oid);
+        let unseen = self.entries.entry(oid).or_default().unseen.clone();
+        self.set(oid, State::Asked(Log::new(unseen, self.alterations.clone())));
     }
 
     /// The rows of `oid` were read: they are known once [`Self::reached`] passes their position.
     pub fn read(&mut self, oid: Oid, reading: Reading) -> Result<(), TooOld> {
-        let Reading { snapshot, lsn, ancestors, mut contents } = reading;
-        let Some(entry) = self.entries.get_mut(&oid) else { return Err(TooOld) };
-        let State::Asked(log) = &mut entry.state else { return Err(TooOld) };
-        if !log.completes(&snapshot) {
-            let before = log.size();
-            log.prune(&snapshot);
-            self.bytes = (self.bytes - before) + log.size();
-            return Err(TooOld);
-        }
+        let Reading { snapshot, lsn, hangs_on, mut contents } = reading;
+        let useless = TooOld { fence: None };
+        let Some(entry) = self.entries.get_mut(&oid) else { return Err(useless) };
+        let State::Asked(log) = &mut entry.state else { return Err(useless) };
+        let before = log.size();
+        let completes = log.completes(&snapshot, &hangs_on);
+        self.bytes = (self.bytes - before) + log.size();
+        completes?;
         let mut unseen = log.unseen(&snapshot);
         if !unseen.all(|(columns, change)| columns == contents.shape().columns() && contents.apply(change).is_ok()) {
             drop(unseen);
             self.waits(oid);
-            return Err(TooOld);
+            return Err(useless);
         }
         drop(unseen);
-        entry.ancestors = ancestors;
+        entry.hangs_on = hangs_on;
         if entry.columns == *contents.shape().columns() {
             entry.columns = Arc::clone(contents.shape().columns());
         }
@@ -218,6 +250,7 @@ impl Cache {
 
     /// `snapshot`, and every snapshot from now on, sees what it sees.
     pub fn prune(&mut self, snapshot: &Snapshot) {
+        self.alterations.settle(snapshot);
         // A reading that was asked for may have taken its snapshot before this one.
         for entry in self.entries.values_mut().filter(|entry| !matches!(entry.state, State::Asked(_))) {
             let before = entry.unseen.size();
@@ -231,6 +264,7 @@ impl Cache {
     /// The changes of the committed transaction `xid` follow.
     pub fn begin(&mut self, xid: Xid) {
         self.xid = xid;
+        self.youngest = Some(younger(self.youngest, xid));
     }
 
     /// The stream describes a table: it has these columns from here on.
@@ -245,27 +279,35 @@ impl Cache {
         };
     }
 
-    /// The stream tells that `oid` was altered, which has these partitions now: its rows may be others, and those of all that is under it.
+    /// The stream tells that the table or type `oid` was altered, which has these partitions now: the rows may be others of all that is, is
+    /// under, or is made of one of these.
     pub fn altered(&mut self, oid: Oid, partitions: &[Oid]) {
+        let altered = || partitions.iter().copied().chain([oid]);
         let is_meant = |this: &Oid| *this == oid || partitions.contains(this);
-        // What is above a table whose rows are being read is not known yet.
-        let hit = |(this, entry): (&Oid, &Entry)| {
-            let is_hit = is_meant(this) || entry.ancestors.iter().any(is_meant) || matches!(entry.state, State::Asked(_));
-            is_hit.then_some(*this)
-        };
-        let hit: Vec<Oid> = self.entries.iter().filter_map(hit).collect();
+        altered().for_each(|what| self.alterations.push(self.xid, what));
+        let mut hit = Vec::new();
+        for (this, entry) in &mut self.entries {
+            match &mut entry.state {
+                _ if is_meant(this) => hit.push(*this),
+                State::Asked(log) => altered().for_each(|what| log.altered(self.xid, what)),
+                _ if entry.hangs_on.iter().any(is_meant) => hit.push(*this),
+                _ => {}
+            }
+        }
         hit.into_iter().for_each(|oid| self.doubt(oid));
     }
 
     /// Anything may have been altered.
     pub fn doubt_all(&mut self) {
+        self.alterations.push_any(self.xid);
         let all: Vec<Oid> = self.entries.keys().copied().collect();
         all.into_iter().for_each(|oid| self.doubt(oid));
     }
 
     /// It is not what it seemed: its rows are to be read again, or to be kept after all.
     pub fn doubt(&mut self, oid: Oid) {
-        if self.entries.get(&oid).is_some_and(|entry| !matches!(entry.state, State::Waiting)) {
+        if let Some(entry) = self.entries.get_mut(&oid).filter(|entry| !matches!(entry.state, State::Waiting)) {
+            entry.doubts = entry.doubts.saturating_add(1);
             self.waits(oid);
             self.doubtful.push(oid);
         }
@@ -293,6 +335,7 @@ impl Cache {
     pub fn reached(&mut self, lsn: Lsn) {
         for (_, oid) in self.read.extract_if(.., |(read, _)| *read <= lsn) {
             let Some(entry) = self.entries.get_mut(&oid) else { continue };
+            entry.doubts = 0;
             entry.state = match std::mem::take(&mut entry.state) {
                 State::Read { contents, .. } => State::Whole(contents),
                 other => other,
@@ -326,8 +369,17 @@ impl Cache {
         if matches!(entry.state, State::Read { .. }) {
             self.read.retain(|(_, read)| *read != oid);
         }
-        self.bytes = (self.bytes - entry.state.size()) + state.size();
+        let before = entry.size();
+        match (&entry.state, &state) {
+            (State::Off(_), State::Off(_)) => {}
+            // They are not read, so nobody has to know.
+            (_, State::Off(_)) => entry.unseen = Unseen::default(),
+            // Who changed them meanwhile was not noted.
+            (State::Off(_), _) => entry.unseen = Unseen::all_up_to(self.youngest),
+            _ => {}
+        }
         entry.state = state;
+        self.bytes = (self.bytes - before) + entry.size();
     }
 
     /// Drops the table that has grown too large, if `oid` has.
@@ -350,7 +402,9 @@ impl Cache {
 
 impl Entry {
     fn apply(&mut self, xid: Xid, change: Change<Tuple<'_>>) -> Result<Former, Contradiction> {
-        self.unseen.push(xid);
+        if !matches!(self.state, State::Off(_)) {
+            self.unseen.push(xid);
+        }
         let of_these = |contents: &Contents| {
             let columns = contents.shape().columns();
             Arc::ptr_eq(&self.columns, columns) || self.columns == *columns

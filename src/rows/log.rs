@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::alterations::Alterations;
 use super::unseen::Unseen;
-use super::{Change, Column};
+use super::{Change, Column, TooOld};
 use crate::counts::Snapshot;
-use crate::lsn::Xid;
+use crate::lsn::{Oid, Xid};
 use crate::pgoutput::{Row, Tuple};
 
 /// In the order of their commits.
@@ -13,6 +14,8 @@ use crate::pgoutput::{Row, Tuple};
 pub(super) struct Log {
     /// What was not kept, since it came before.
     before: Unseen,
+    /// Not over when the rows were asked for, or later than that. What the table hangs on is not known before it is read.
+    alterations: Alterations,
     entries: Vec<Entry>,
     /// Of the rows in it.
     bytes: usize,
@@ -26,8 +29,13 @@ struct Entry {
 }
 
 impl Log {
-    pub(super) fn new(before: Unseen) -> Self {
-        Log { before, entries: Vec::new(), bytes: 0 }
+    pub(super) fn new(before: Unseen, alterations: Alterations) -> Self {
+        Log { before, alterations, entries: Vec::new(), bytes: 0 }
+    }
+
+    /// `xid` altered `what`.
+    pub(super) fn altered(&mut self, xid: Xid, what: Oid) {
+        self.alterations.push(xid, what);
     }
 
     pub(super) fn push(&mut self, xid: Xid, columns: Arc<[Column]>, change: Change<Tuple<'_>>) {
@@ -36,17 +44,18 @@ impl Log {
         self.entries.push(Entry { xid, columns, change });
     }
 
-    /// Whether rows that were read in `snapshot` lack nothing but what is in here.
-    pub(super) fn completes(&self, snapshot: &Snapshot) -> bool {
-        self.before.is_seen_by(snapshot)
-    }
-
-    /// Strikes out what every snapshot from `snapshot` on sees.
-    pub(super) fn prune(&mut self, snapshot: &Snapshot) {
+    /// Whether rows that were read in `snapshot`, and hang on these, lack nothing but what is in here. If they do, what every later snapshot
+    /// sees is struck out.
+    pub(super) fn completes(&mut self, snapshot: &Snapshot, hangs_on: &[Oid]) -> Result<(), TooOld> {
+        self.alterations.settle(snapshot);
+        if self.before.is_seen_by(snapshot) && !self.alterations.concern(hangs_on) {
+            return Ok(());
+        }
         self.before.prune(snapshot);
         self.entries.retain(|entry| !snapshot.sees(entry.xid));
         self.entries.shrink_to_fit();
         self.bytes = self.entries.iter().map(|entry| entry.change.size()).sum();
+        Err(TooOld { fence: self.before.fence(snapshot).max(self.alterations.fence(hangs_on)) })
     }
 
     /// What `snapshot` does not see, each with the columns that its rows are of.

@@ -16,12 +16,13 @@
 //! Invariant: what is told of a row is exactly the row as the stream left it, or nothing is told. A table is never kept in part. Whatever
 //! does not fit together (a row that is not there, or there already; a row of other columns than those that were read) puts the
 //! table back to `Waiting`. Whoever asks must also know that the stream leaves nothing out; that is what the counts of [`counts`](crate::counts)
-//! are about, so a row is told only where the table's count is exact.
+//! are about, so a row is told only where the table's count is exact. And he must tell of whatever was [altered](Cache::altered), types too.
 //!
 //! Its size is what a table takes in memory, the hash table and the allocations included.
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation))]
 
+mod alterations;
 mod cache;
 mod change;
 mod contents;

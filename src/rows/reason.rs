@@ -8,9 +8,9 @@ pub enum Reason {
     /// Nothing names a row.
     #[error("its rows cannot be told apart: it has no key that is published")]
     NoKey,
-    /// The text of a column changes without the row.
-    #[error("the text of its column {column:?} hangs on the names of other things")]
-    Names {
+    /// The text of a column changes without the row, and nothing tells of it.
+    #[error("the text of its column {column:?} hangs on other things, such as names, of which nothing tells when they change")]
+    Untold {
         /// Which.
         column: String,
     },
@@ -31,6 +31,9 @@ pub enum Reason {
         "nothing in the stream tells of DDL, so it is never certain that a row is still as it was; `pgvigil setup` changes that"
     )]
     DdlUntold,
+    /// Nothing is streamed at present.
+    #[error("what is committed now is not streamed; see the state's reason")]
+    Unstreamed,
     /// Reading them took too long.
     #[error("reading its rows took too long")]
     Slow,

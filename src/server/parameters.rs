@@ -135,6 +135,14 @@ pub(super) fn undo(uri: &Uri, tx: Option<&str>) -> Result<Undo, Problem> {
     if asked.is_none() && since.is_none() {
         return Err(invalid("since", "say what is to be undone: give tx, or since and perhaps until"));
     }
+    let is_inverted = match (since, until) {
+        (Some(Bound::Time(since)), Some(Bound::Time(until))) => until <= since,
+        (Some(Bound::Lsn(since)), Some(Bound::Lsn(until))) => until <= since,
+        _ => false,
+    };
+    if is_inverted {
+        return Err(invalid("until", "this is not behind since"));
+    }
     pairs.retain(|(name, _)| name == "table");
     pairs.push(("kinds".to_owned(), "change".to_owned()));
     let filter = filter(&pairs, &[])?;
@@ -270,6 +278,9 @@ mod tests {
             "since=0/1&key=7",
             "since=0/1&partial=yes",
             "since=0/1&op=delete",
+            "since=0/2&until=0/1",
+            "since=0/2&until=0/2",
+            "since=2026-11-22T14:02:11Z&until=2026-11-22T14:02:10Z",
         ] {
             assert!(undo(query).is_err(), "{query}");
         }

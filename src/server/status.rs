@@ -47,11 +47,13 @@ struct RowCache {
     rows: usize,
     tables: usize,
     loading: usize,
+    off: usize,
+    too_large: usize,
 }
 
 impl From<rows::Usage> for RowCache {
-    fn from(rows::Usage { bytes, limit, rows, full, loading, .. }: rows::Usage) -> Self {
-        RowCache { bytes, limit_bytes: limit, rows, tables: full, loading }
+    fn from(rows::Usage { bytes, limit, rows, full, loading, off, too_large, .. }: rows::Usage) -> Self {
+        RowCache { bytes, limit_bytes: limit, rows, tables: full, loading, off, too_large }
     }
 }
 

@@ -9,6 +9,7 @@ use super::Subject;
 use super::later::Standing;
 use super::net::TableEffect;
 use super::plan::Kind;
+use super::quoting::{table_name, where_needed};
 
 /// Transactions that are named as those that changed something later.
 const NAMED: usize = 3;
@@ -20,6 +21,9 @@ pub struct Coverage {
     pub complete: bool,
     /// Rows that are not as they were, as far as their number is known.
     pub rows: u64,
+    /// Changes beside these that are not kept any more, each of a row at most; `null` if there are TRUNCATEs among them.
+    #[serde(default)]
+    pub lost: Option<u64>,
     /// Rows that the SQL brings back, unless somebody changes them before it runs.
     pub restorable: u64,
     /// Rows that are as they were already.
@@ -111,6 +115,8 @@ pub enum Reason {
     ChangedLater,
     /// Somebody changed later what the row references.
     ReferenceChangedLater,
+    /// What the row references went too, and does not come back.
+    ReferenceStaysAway,
 }
 
 impl Reason {
@@ -125,11 +131,12 @@ impl Reason {
             }
             Self::InvalidText => "has bytes that mean nothing in the encoding of the database",
             Self::ValueCut => "too long to be kept; --max-value says how long a value may be",
-            Self::RowNotNamed => "no key that is still there names the row, and not all of it is known",
+            Self::RowNotNamed => "no key that is still there tells which row is meant, and not all columns are known",
             Self::IdentityAlways => "GENERATED ALWAYS AS IDENTITY: SQL cannot set it",
             Self::UniqueInACircle => "rows exchanged values that must be unique, which cannot be undone row by row",
-            Self::ChangedLater => "changed later, and left as it is",
-            Self::ReferenceChangedLater => "what it references was changed later, and is left as it is",
+            Self::ChangedLater => "changed later, and left alone",
+            Self::ReferenceChangedLater => "a row that is referenced was changed later, and is left alone",
+            Self::ReferenceStaysAway => "a row that is referenced went too, and is not brought back",
         }
     }
 }
@@ -167,7 +174,7 @@ impl Tally {
         match standing {
             Standing::AsLeft => self.restorable(),
             Standing::Restored => self.already += 1,
-            Standing::Orphaned => self.missing(Reason::ReferenceChangedLater, Some(1), Vec::new(), false),
+            Standing::Orphaned(reason) => self.missing(reason, Some(1), Vec::new(), false),
             Standing::Changed(by) => {
                 self.missing(Reason::ChangedLater, Some(1), Vec::new(), false);
                 if !self.by.contains(by) {
@@ -183,12 +190,6 @@ impl Tally {
         if rows != Some(0) {
             self.missing(Reason::Truncated, rows, Vec::new(), false);
         }
-    }
-
-    /// After all, it cannot.
-    pub(super) fn not_restorable(&mut self, reason: Reason) {
-        self.restorable = self.restorable.saturating_sub(1);
-        self.missing(reason, Some(1), Vec::new(), false);
     }
 
     /// Something that cannot.
@@ -234,8 +235,9 @@ impl Coverage {
         let Subject { warnings, notes, lost, .. } = subject;
         let tables: Vec<_> = tables.into_iter().filter(TableCoverage::says_something).collect();
         Coverage {
-            complete: *lost == 0 && warnings.is_empty() && tables.iter().all(|table| table.missing.is_empty()),
-            rows: lost + tables.iter().map(TableCoverage::rows).sum::<u64>(),
+            complete: *lost == Some(0) && warnings.is_empty() && tables.iter().all(|table| table.missing.is_empty()),
+            rows: tables.iter().map(TableCoverage::rows).sum(),
+            lost: *lost,
             restorable: tables.iter().map(|table| table.restorable).sum(),
             already: tables.iter().map(|table| table.already).sum(),
             tables,
@@ -258,6 +260,7 @@ impl TableCoverage {
 
     /// Its line: how many rows, and what became of them.
     fn line(&self) -> String {
+        let name = table_name(&self.schema, &self.name);
         let done = [
             (self.deleted, "deleted"),
             (self.updated, "updated"),
@@ -268,23 +271,24 @@ impl TableCoverage {
         let unknown = self.truncated.is_none().then(|| "an unknown number gone by TRUNCATE".to_owned());
         let done: Vec<_> = done.chain(unknown).collect();
         if done.is_empty() {
-            return format!("{}.{}", self.schema, self.name);
+            return name;
         }
         let total = if self.truncated.is_none() { "an unknown number".to_owned() } else { self.rows().to_string() };
         let already = if self.already > 0 { format!("; {} as before already", self.already) } else { String::new() };
-        format!("{}.{}: {} of {total} ({}){already}", self.schema, self.name, self.restorable, done.join(", "))
+        format!("{name}: {} of {total} ({}){already}", self.restorable, done.join(", "))
     }
 }
 
 /// For a person, a line each.
 impl fmt::Display for Coverage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unknown = self.tables.iter().any(|table| table.truncated.is_none());
+        let is_known = self.tables.iter().all(|table| table.truncated.is_some());
         let Coverage { restorable, rows, already, .. } = self;
-        match rows {
-            _ if unknown => write!(f, "{restorable} of an unknown number of rows can be brought back")?,
-            1 => write!(f, "{restorable} of 1 row can be brought back")?,
-            rows => write!(f, "{restorable} of {rows} rows can be brought back")?,
+        match self.lost.filter(|_| is_known).map(|lost| (*rows, rows + lost)) {
+            None => write!(f, "{restorable} of an unknown number of rows can be brought back")?,
+            Some((1, 1)) => write!(f, "{restorable} of 1 row can be brought back")?,
+            Some((rows, most)) if rows == most => write!(f, "{restorable} of {rows} rows can be brought back")?,
+            Some((_, most)) => write!(f, "{restorable} of up to {most} rows can be brought back")?,
         }
         match already {
             0 => writeln!(f, ".")?,
@@ -297,10 +301,11 @@ impl fmt::Display for Coverage {
                 writeln!(f, "    {missing}")?;
             }
             for (then, now) in &table.renamed {
-                writeln!(f, "    column {then} is {now} now")?;
+                writeln!(f, "    column {} is {} now", where_needed(then), where_needed(now))?;
             }
             if !table.triggers.is_empty() {
-                writeln!(f, "    its triggers fire: {}", table.triggers.join(", "))?;
+                let triggers = table.triggers.iter().map(|trigger| where_needed(trigger)).collect::<Vec<_>>();
+                writeln!(f, "    its triggers fire: {}", triggers.join(", "))?;
             }
         }
         for warning in self.warnings.iter().chain(&self.notes) {
@@ -319,7 +324,8 @@ impl fmt::Display for Missing {
         }
         f.write_str(if self.partial { " only in part" } else { " not" })?;
         if !self.columns.is_empty() {
-            write!(f, ", for want of {}", self.columns.join(", "))?;
+            let columns = self.columns.iter().map(|column| where_needed(column)).collect::<Vec<_>>();
+            write!(f, ", for want of {}", columns.join(", "))?;
         }
         write!(f, ": {}", self.detail)?;
         if self.by.is_empty() { Ok(()) } else { write!(f, " (by {})", self.by.join(", ")) }

@@ -4,11 +4,9 @@
 //! one that *looks* untouched: it came back and was deleted once more, or was changed and changed back. Such a row is not in the SQL. Every
 //! other one is, to be judged there, where a later change would be seen that nobody knows of yet; what is found here says what to expect.
 
-use rustc_hash::FxHashSet;
-
-use super::net::TableEffect;
+use super::coverage::Reason;
 use super::rows::{Effect, Later};
-use super::schema::{ForeignKey, Key, Schema};
+use super::schema::Key;
 use super::told::{Row, agree, differ, text_of};
 
 /// What is known of a row.
@@ -20,8 +18,8 @@ pub(super) enum Standing<'a> {
     Restored,
     /// Changed later by this transaction, and to be left so.
     Changed(&'a str),
-    /// What it references was changed later.
-    Orphaned,
+    /// What it references does not come back, for this reason.
+    Orphaned(Reason),
 }
 
 /// What is known of a row, and whether that is for the SQL to judge.
@@ -31,19 +29,11 @@ pub(super) struct Verdict<'a> {
     /// The guards of the SQL see what there is to see.
     pub(super) judged_by_sql: bool,
     /// It went, and neither is there nor comes: what referenced it has nothing to come back to.
-    is_lost: bool,
+    pub(super) is_lost: bool,
 }
 
-/// Of each row of each table, in their order.
-pub(super) fn verdicts<'a>(effects: &[TableEffect<'_, 'a>], schema: &Schema) -> Vec<Vec<Verdict<'a>>> {
-    let of_table = |table: &TableEffect<'_, 'a>| table.rows.iter().map(|row| verdict(row, table.key)).collect();
-    let mut verdicts: Vec<Vec<_>> = effects.iter().map(of_table).collect();
-    // Who references one that does not come does not come either, and so on down.
-    while schema.foreign_keys.iter().any(|key| orphans(effects, key, &mut verdicts)) {}
-    verdicts
-}
-
-fn verdict<'a>(row: &Effect<'a>, key: Option<&Key>) -> Verdict<'a> {
+/// Of a row that is found by this key.
+pub(super) fn verdict<'a>(row: &Effect<'a>, key: Option<&Key>) -> Verdict<'a> {
     let untouched = Verdict { standing: Standing::AsLeft, judged_by_sql: true, is_lost: false };
     let Some(later) = &row.later else { return untouched };
     let changed = Standing::Changed(later.by);
@@ -70,7 +60,8 @@ fn updated<'a>(key: Option<&Key>, later: &Later<'a>, [old, new, now]: [&Row<'a>;
     let agree = |a: &Row<'_>| !set.iter().any(|column| differ(a.get(*column), now.get(*column)));
     let touched = later.replaced || later.columns.iter().any(|column| set.contains(column));
     let at_its_key = same_key(key, new, now);
-    if !touched && at_its_key {
+    // Without a key it is not found where others changed anything of it.
+    if !touched && at_its_key && (key.is_some() || later.columns.is_empty()) {
         return Verdict { standing: Standing::AsLeft, judged_by_sql: true, is_lost: false };
     }
     let (standing, seen) = match agree(old) {
@@ -78,29 +69,6 @@ fn updated<'a>(key: Option<&Key>, later: &Later<'a>, [old, new, now]: [&Row<'a>;
         false => (Standing::Changed(later.by), at_its_key && !agree(new)),
     };
     Verdict { standing, judged_by_sql: seen && key.is_some(), is_lost: false }
-}
-
-/// Marks the rows whose parent by this key went and does not come back as it was. Whether there were any.
-fn orphans(effects: &[TableEffect<'_, '_>], key: &ForeignKey, verdicts: &mut [Vec<Verdict<'_>>]) -> bool {
-    let of = |oid| effects.iter().position(|table| table.oid == oid);
-    let places = of(key.references).zip(of(key.table)).filter(|_| !key.is_temporal);
-    let Some((parents, children)) = places else { return false };
-    let rows = |place: usize| effects.get(place).into_iter().flat_map(|table| &table.rows);
-    let lost: FxHashSet<String> = rows(parents)
-        .zip(verdicts.get(parents).into_iter().flatten())
-        .filter(|(_, verdict)| verdict.is_lost)
-        .filter_map(|(row, _)| text_of(row.before()?, &key.referenced))
-        .collect();
-    let mut found = false;
-    for (row, verdict) in rows(children).zip(verdicts.get_mut(children).into_iter().flatten()) {
-        let Some(old) = row.before().filter(|_| verdict.standing == Standing::AsLeft && !lost.is_empty()) else { continue };
-        let comes = row.after().is_none_or(|new| key.columns.iter().any(|column| differ(old.get(*column), new.get(*column))));
-        if comes && text_of(old, &key.columns).is_some_and(|parent| lost.contains(&parent)) {
-            (verdict.standing, verdict.is_lost) = (Standing::Orphaned, row.after().is_none());
-            found = true;
-        }
-    }
-    found
 }
 
 /// Without a key, any two rows.

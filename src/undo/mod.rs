@@ -23,16 +23,20 @@
 mod absent;
 mod cascade;
 mod coverage;
+mod judge;
 mod later;
+mod layout;
 mod names;
 mod net;
 mod order;
+mod orphans;
 mod part;
 mod plan;
 mod quoting;
 mod rows;
 pub mod schema;
 mod script;
+mod sieve;
 mod statement;
 #[cfg(test)]
 mod tests;
@@ -42,8 +46,12 @@ mod value;
 pub use cascade::{Cascade, cascades};
 pub use coverage::{Coverage, Missing, Reason, TableCoverage};
 pub use plan::{Options, Wanted};
+pub use quoting::{table_name, where_needed};
 pub use schema::Schema;
 pub use script::COMMIT;
+pub use sieve::Sieve;
+
+use rustc_hash::FxHashSet;
 
 use crate::event::received::Change;
 
@@ -57,7 +65,7 @@ pub struct Undo {
 }
 
 /// What is undone, for the person who reads it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Subject {
     /// Such as `transaction k3-0-1A2B3C8`.
     pub title: String,
@@ -65,8 +73,14 @@ pub struct Subject {
     pub warnings: Vec<String>,
     /// What else is to be known, of which nothing is missing.
     pub notes: Vec<String>,
-    /// Changes that are known to have been made and are not kept any more.
-    pub lost: u64,
+    /// Changes that are known to have been made and are not kept any more; `None` if they were about any number of rows.
+    pub lost: Option<u64>,
+}
+
+impl Default for Subject {
+    fn default() -> Self {
+        Subject { title: String::new(), warnings: Vec::new(), notes: Vec::new(), lost: Some(0) }
+    }
 }
 
 /// What is to be reversed, and what came later.
@@ -100,16 +114,17 @@ fn reverse<'a, T>(
 ) -> (T, Coverage) {
     let mut effects = net::effects(changes.undone, changes.later, schema);
     plan::select(&mut effects, options);
-    let (groups, mut tallies) = plan::plan(&effects, schema, options);
-    subject.notes.extend(plan::unguarded(&groups));
-    let (steps, impossible) = order::steps(&groups, schema);
-    for group in &impossible {
-        for _ in &group.rows {
-            if let Some(tally) = tallies.get_mut(group.place) {
-                tally.not_restorable(Reason::UniqueInACircle);
-            }
+    let mut unordered = FxHashSet::default();
+    let (groups, tallies, steps) = loop {
+        let (groups, tallies) = plan::plan(&effects, schema, options, &unordered);
+        let (steps, impossible) = order::steps(&groups, schema);
+        if impossible.is_empty() {
+            break (groups, tallies, steps);
         }
-    }
+        // What references these does not come either, so once more without them.
+        unordered.extend(impossible.iter().flat_map(|group| group.rows.iter().map(|row| (group.place, row.number))));
+    };
+    subject.notes.extend(plan::unguarded(&groups));
     let tables = tallies.into_iter().zip(&effects).map(|(tally, effect)| tally.finish(effect)).collect();
     let coverage = Coverage::new(tables, &subject);
     (write(&steps, &coverage), coverage)

@@ -1,6 +1,6 @@
 //! Recorded changes → what they came to, table by table. A partition stands for its tree.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 
@@ -24,8 +24,10 @@ pub(super) struct TableEffect<'s, 'a> {
     pub(super) key: Option<&'s Key>,
     /// In the order in which they were first touched.
     pub(super) rows: Vec<Effect<'a>>,
-    /// Columns that were told and are no more.
-    pub(super) gone: BTreeSet<String>,
+    /// Rows that are not to be brought back, since they were not asked for.
+    pub(super) unwanted: Vec<Effect<'a>>,
+    /// Columns, in the order in which rows have them: those of now, and those that are no more.
+    pub(super) columns: Vec<String>,
     /// Columns that have another name now, by the one they had.
     pub(super) renamed: BTreeMap<String, String>,
     /// Rows that a TRUNCATE took and of which nothing else is known; `None` when even their number is not.
@@ -77,27 +79,34 @@ fn of_table<'s, 'a>(
         table,
         key: None,
         rows: Vec::new(),
-        gone: BTreeSet::new(),
+        unwanted: Vec::new(),
+        columns: Vec::new(),
         renamed: BTreeMap::new(),
         truncated: Some(0),
         changes: recorded,
     };
     let Some(table) = table else { return effect };
-    let names = Names::new(table, &[changes, later].concat());
-    let told: Vec<Told<'a>> = changes.iter().map(|change| Told::read(change, table, &names, &mut effect.gone)).collect();
-    effect.key = table.keys.iter().find(|key| key.identifies && told.iter().all(|told| told.tells(key)));
-    let mut rows = Rows::new(effect.key);
+    let names = Names::of(table, changes.iter().chain(later).copied());
+    let told: Vec<Told<'a>> = changes.iter().map(|change| Told::read(change, table, &names)).collect();
+    effect.key = key(table, &told);
+    let mut rows = Rows::new(table, effect.key);
     told.into_iter().for_each(|told| rows.change(told));
     effect.truncated = rows.truncated;
     rows.bury();
     for change in later {
-        let told = Told::read(change, table, &names, &mut BTreeSet::new());
+        let told = Told::read(change, table, &names);
         if effect.key.is_none_or(|key| told.tells(key)) {
             rows.later = Some(told.tx);
             rows.change(told);
         }
     }
+    effect.columns = (0..names.width()).map(|place| names.name(place).to_owned()).collect();
     effect.renamed = names.renamed;
     effect.rows = rows.done();
     effect
+}
+
+/// What all of these changes tell their rows by.
+pub(super) fn key<'s>(table: &'s Table, told: &[Told<'_>]) -> Option<&'s Key> {
+    table.keys.iter().find(|key| key.identifies && told.iter().all(|told| told.tells(key)))
 }

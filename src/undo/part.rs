@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::plan::{Group, Kind};
-use super::quoting::{identifier, literal, push_literal};
+use super::quoting::{identifier, literal, push_literal, table_name};
 use super::rows::Effect;
 use super::schema::{Action, Column, ForeignKey, Key, Schema};
 use super::value::Value;
@@ -205,7 +205,7 @@ impl<'p, 'a> Part<'p, 'a> {
             (Kind::Insert, _) => Vec::new(),
             (_, None) => vec!["t.tableoid = f.leaf".to_owned(), "t.ctid = f.place".to_owned()],
             (kind, Some(key)) => {
-                let mut conditions = self.same_key(key, Side::New);
+                let mut conditions = self.found(key);
                 if kind == Kind::Delete {
                     conditions.push(self.same_row(Side::New));
                 }
@@ -214,16 +214,28 @@ impl<'p, 'a> Part<'p, 'a> {
         }
     }
 
-    pub(super) fn same_key(&self, key: &Key, side: Side) -> Vec<String> {
+    /// Its key follows a parent's.
+    fn follows(&self, key: &Key) -> bool {
+        key.columns.iter().any(|column| self.field(*column, Side::Old).is_some() && self.followed.contains_key(column))
+    }
+
+    /// It has the key that the change left, or where that follows a parent's already the one that it is set back to.
+    fn found(&self, key: &Key) -> Vec<String> {
+        let pairs = key.columns.iter().zip(&key.operators).zip(self.same_key(key, Side::New));
+        let found = pairs.map(|((column, operator), same)| match self.field(*column, Side::Old) {
+            Some(already) if self.followed.contains_key(column) => {
+                format!("({same} OR t.{} {operator} r.{already})", self.name(*column))
+            }
+            _ => same,
+        });
+        found.collect()
+    }
+
+    fn same_key(&self, key: &Key, side: Side) -> Vec<String> {
         let pairs = key.columns.iter().zip(&key.operators);
-        let equal = pairs.filter_map(|(column, operator)| {
-            let field = self.field(*column, side).or_else(|| self.field(*column, Side::New))?;
-            let name = self.name(*column);
-            let already = self.field(*column, Side::Old).filter(|_| side == Side::New && self.followed.contains_key(column));
-            Some(match already {
-                Some(already) => format!("(t.{name} {operator} r.{field} OR t.{name} {operator} r.{already})"),
-                None => format!("t.{name} {operator} r.{field}"),
-            })
+        let equal = pairs.map(|(column, operator)| {
+            let field = self.field(*column, side).or_else(|| self.field(*column, Side::New)).unwrap_or_default();
+            format!("t.{} {operator} r.{field}", self.name(*column))
         });
         equal.collect()
     }
@@ -242,9 +254,13 @@ impl<'p, 'a> Part<'p, 'a> {
 
     /// All columns that this is about have the recorded values.
     pub(super) fn same_row(&self, side: Side) -> String {
+        self.compared("=", side)
+    }
+
+    fn compared(&self, operator: &str, side: Side) -> String {
         let columns = self.group.columns.iter().filter_map(|column| Some((self.name(*column), self.field(*column, side)?)));
         let (here, recorded): (Vec<_>, Vec<_>) = columns.map(|(name, field)| (format!("t.{name}"), format!("r.{field}"))).unzip();
-        format!("ROW({})::text = ROW({})::text", here.join(", "), recorded.join(", "))
+        format!("ROW({})::text {operator} ROW({})::text", here.join(", "), recorded.join(", "))
     }
 
     /// Nobody else has the values that must be unique, where the statement would otherwise fail.
@@ -272,7 +288,7 @@ impl<'p, 'a> Part<'p, 'a> {
             Kind::Update => "set back",
             Kind::Insert => "insert",
         };
-        let name = literal(&format!("{}.{}", group.table.schema, group.table.name));
+        let name = literal(&table_name(&group.table.schema, &group.table.name));
         let already = self.already().unwrap_or_else(|| "0".to_owned());
         format!("SELECT {number}, {name}, '{what}', {}, (SELECT count(*) FROM undone{suffix}), {already}", group.rows.len())
     }
@@ -285,11 +301,8 @@ impl<'p, 'a> Part<'p, 'a> {
             (Kind::Insert, _) if self.newer.is_some() => {
                 Some(format!("(SELECT count(*) FROM {} WHERE r.nth <= c.rows)", self.source()))
             }
-            (Kind::Insert, _) => {
-                let same = self.is_back()?;
-                Some(format!("(SELECT count(*) FROM {table} t, recorded{suffix} r WHERE {same})"))
-            }
-            (Kind::Update, Some(key)) if key.touches(&group.columns) => {
+            // Where it was may be another one's by now; but what follows a parent is not left where it was.
+            (Kind::Update, Some(key)) if key.touches(&group.columns) && !self.follows(key) => {
                 let (same, elsewhere) = (self.is_back()?, self.same_key(key, Side::New).join(" AND "));
                 Some(format!(
                     "(SELECT count(*) FROM recorded{suffix} r WHERE EXISTS (SELECT FROM {table} t WHERE {same}) \
@@ -300,8 +313,18 @@ impl<'p, 'a> Part<'p, 'a> {
                 let there = self.same_key(key, Side::New).join(" AND ");
                 Some(format!("(SELECT count(*) FROM recorded{suffix} r WHERE NOT EXISTS (SELECT FROM {table} t WHERE {there}))"))
             }
-            _ => None,
+            (Kind::Insert, _) | (Kind::Update, Some(_)) => {
+                let same = self.is_back()?;
+                Some(format!("(SELECT count(*) FROM {table} t, recorded{suffix} r WHERE {same})"))
+            }
+            (Kind::Update | Kind::Delete, None) => None,
         }
+    }
+
+    /// Something of a row that is to be set back is not as it was yet.
+    pub(super) fn is_not_back_yet(&self) -> Option<String> {
+        let is_found = self.group.kind == Kind::Update && self.group.key.is_some();
+        is_found.then(|| self.compared("<>", Side::Old))
     }
 
     /// The row of the table is as the recorded one was before; `None` if no key can tell which one that is.

@@ -5,6 +5,18 @@ pub(super) fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
+/// A table as a person reads it: quoted where SQL needs it.
+pub fn table_name(schema: &str, name: &str) -> String {
+    format!("{}.{}", where_needed(schema), where_needed(name))
+}
+
+/// A name, quoted where SQL would read another one without.
+pub fn where_needed(name: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit();
+    let starts_plain = name.bytes().next().is_some_and(|first| is_plain(first) && !first.is_ascii_digit());
+    if starts_plain && name.bytes().all(is_plain) { name.to_owned() } else { identifier(name) }
+}
+
 /// A value, in the text form of its type. One with a backslash is written so that it means the same whatever
 /// `standard_conforming_strings` is.
 pub(super) fn literal(text: &str) -> String {
@@ -45,6 +57,13 @@ mod tests {
         assert_eq!(literal("it's"), "'it''s'");
         assert_eq!(literal(r"\x00'\"), r"E'\\x00''\\'");
         assert_eq!(comment("a\n; DROP TABLE x\r--"), "-- a\n-- ; DROP TABLE x\n-- --\n");
+    }
+
+    #[test]
+    fn a_table_is_named_as_sql_would() {
+        assert_eq!(table_name("public", "game_2"), "public.game_2");
+        assert_eq!(table_name("We ird", "T"), r#""We ird"."T""#);
+        assert_eq!(table_name("2nd", "a\"b"), "\"2nd\".\"a\"\"b\"");
     }
 
     proptest! {

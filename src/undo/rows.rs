@@ -7,18 +7,16 @@
 //! ```
 //!
 //! A row is followed by a key that every change of its table tells. Where there is none, whole rows are compared: of equal ones it does
-//! not matter which is meant.
+//! not matter which is meant. Only where a later change makes a row what one of them was before, it is that one's, and nobody undoes it
+//! again.
 
 use rustc_hash::FxHashMap;
 
-use super::schema::Key;
+use super::schema::{Key, Table};
 use super::told::{Row, Told, agree, text_of};
 use super::value::Value;
 use crate::event::Operation;
 use crate::lsn::Oid;
-
-/// How many of equal rows are looked at, to tell which of them is meant.
-const EQUAL_ROWS: usize = 64;
 
 /// What became of a row.
 #[derive(Debug, Default)]
@@ -33,6 +31,10 @@ pub(super) struct Effect<'a> {
     pub(super) later: Option<Later<'a>>,
     /// Where it is now, or was last.
     leaf: Oid,
+    /// Its place among the rows of its table.
+    pub(super) number: usize,
+    /// How often it came to stand somewhere.
+    moves: u32,
 }
 
 /// What later changes made of a row, or put into its place.
@@ -62,7 +64,7 @@ impl<'a> Effect<'a> {
     }
 
     /// How it is now, as far as changes are known.
-    fn now(&self) -> Option<&Row<'a>> {
+    pub(super) fn now(&self) -> Option<&Row<'a>> {
         self.later.as_ref().map_or(self.new.as_ref(), |later| later.row.as_ref())
     }
 
@@ -92,23 +94,29 @@ impl<'a> Effect<'a> {
 
 /// Rows of a table.
 pub(super) struct Rows<'s, 'a> {
+    table: &'s Table,
     key: Option<&'s Key>,
     rows: Vec<Effect<'a>>,
     /// Rows that exist, by what identifies them. Of equal ones there may be several.
-    alive: FxHashMap<String, Vec<usize>>,
+    alive: Places,
     /// Rows that existed before and do not any more.
-    dead: FxHashMap<String, Vec<usize>>,
+    dead: Places,
+    /// Where there is no key: rows that nobody touched later, by how they are and how they were.
+    as_left: FxHashMap<[String; 2], Vec<usize>>,
     /// Rows that a TRUNCATE took and of which nothing else is known; `None` when even their number is not.
     pub(super) truncated: Option<u64>,
     /// The transaction at hand, if it is a later one. Then only rows that are in here already are followed.
     pub(super) later: Option<&'a str>,
 }
 
+/// Places of rows by what identifies these, with how often each had moved then: one that moved on is elsewhere.
+type Places = FxHashMap<String, Vec<(usize, u32)>>;
+
 impl<'s, 'a> Rows<'s, 'a> {
     /// To be followed by this key.
-    pub(super) fn new(key: Option<&'s Key>) -> Self {
-        let (alive, dead) = (FxHashMap::default(), FxHashMap::default());
-        Rows { key, rows: Vec::new(), alive, dead, truncated: Some(0), later: None }
+    pub(super) fn new(table: &'s Table, key: Option<&'s Key>) -> Self {
+        let (alive, dead, as_left) = (Places::default(), Places::default(), FxHashMap::default());
+        Rows { table, key, rows: Vec::new(), alive, dead, as_left, truncated: Some(0), later: None }
     }
 
     /// Follows a change.
@@ -125,7 +133,15 @@ impl<'s, 'a> Rows<'s, 'a> {
     pub(super) fn bury(&mut self) {
         self.dead.clear();
         for place in 0..self.rows.len() {
-            if self.rows.get(place).is_some_and(|row| row.new.is_none()) {
+            let Some(row) = self.rows.get(place) else { continue };
+            if self.key.is_none() && (row.old.is_some() || row.new.is_some()) {
+                let is = self.identity(row.new.as_ref().or(row.old.as_ref()));
+                let was = self.identity(row.old.as_ref());
+                if row.new.is_none() || is != was {
+                    self.as_left.entry([is, was]).or_default().push(place);
+                }
+            }
+            if row.new.is_none() {
                 self.lies(place);
             }
         }
@@ -134,36 +150,32 @@ impl<'s, 'a> Rows<'s, 'a> {
     /// What became of them; those that came and went are left out.
     pub(super) fn done(mut self) -> Vec<Effect<'a>> {
         self.rows.retain(|row| row.old.is_some() || row.new.is_some());
+        for (number, row) in self.rows.iter_mut().enumerate() {
+            row.number = number;
+        }
         self.rows
     }
 
-    /// What identifies a row: its key, else all of it.
-    fn identity(&self, row: &Row<'a>) -> String {
-        let by_key = self.key.and_then(|key| text_of(row, &key.columns));
-        by_key.unwrap_or_else(|| {
-            let mut text = String::new();
-            for value in row {
-                match value {
-                    Value::Text(value) => text.extend(["=", value, "\0"]),
-                    Value::Null => text.push_str("-\0"),
-                    Value::Unknown | Value::Invalid | Value::Cut => text.push_str("?\0"),
-                }
-            }
-            text
-        })
+    /// What identifies a row: its key, else all of it. Nothing is what does not exist.
+    pub(super) fn identity(&self, row: Option<&Row<'a>>) -> String {
+        row.map(|row| identity(row, self.table, self.key)).unwrap_or_default()
     }
 
     fn insert(&mut self, told: Told<'a>) {
         let Some(new) = told.new else { return };
-        let identity = self.identity(&new);
-        let replaced = self.dead.get_mut(&identity).and_then(Vec::pop);
+        let identity = self.identity(Some(&new));
+        let replaced = self.takes(&identity);
         let Some(place) = replaced.or_else(|| self.add(Effect { complete: true, ..Effect::default() })) else { return };
         self.lives(place, identity, new, told.leaf);
     }
 
     fn update(&mut self, told: Told<'a>) {
         let Some(mut new) = told.new else { return };
-        let before = self.identity(told.old.as_ref().unwrap_or(&new));
+        let before = self.identity(Some(told.old.as_ref().unwrap_or(&new)));
+        if self.key.is_none() && before == self.identity(Some(&new)) {
+            // Whichever of equal rows it was, it is as it was.
+            return;
+        }
         let place = match self.leaves(&before, Some(&new)) {
             Some(place) => {
                 // A large value that was not sent is the one that was.
@@ -175,11 +187,8 @@ impl<'s, 'a> Rows<'s, 'a> {
                 }
                 Some(place)
             }
-            None if self.later.is_some() => {
-                // A row of which nothing is known took the place of one that went.
-                let taken = self.identity(&new);
-                self.dead.get_mut(&taken).and_then(Vec::pop)
-            }
+            // A row of which nothing is known took the place of one that went.
+            None if self.later.is_some() => self.takes(&self.identity(Some(&new))),
             None => {
                 let kept = |column: usize| told.kept.contains(&column);
                 let old = told.old.unwrap_or_else(|| {
@@ -190,33 +199,37 @@ impl<'s, 'a> Rows<'s, 'a> {
             }
         };
         let Some(place) = place else { return };
-        let identity = self.identity(&new);
+        let identity = self.identity(Some(&new));
         self.lives(place, identity, new, told.leaf);
     }
 
-    /// The row that was so, and is not any more. Of equal ones, a later change is rather about the one that it makes what that had been.
+    /// The row that was so, and is not any more.
     fn leaves(&mut self, identity: &str, becomes: Option<&Row<'a>>) -> Option<usize> {
-        let places = self.alive.get_mut(identity)?;
-        if self.later.is_some() && places.len() > 1 {
-            let rows = &self.rows;
-            let is_set_back = |place: &usize| rows.get(*place).is_some_and(|row| row.old.as_ref() == becomes);
-            let last = places.len() - 1;
-            if let Some(nth) = places.iter().rev().take(EQUAL_ROWS).position(is_set_back) {
-                places.swap(last - nth, last);
-            }
-        }
-        places.pop()
+        self.set_back(identity, becomes).or_else(|| still_there(&self.rows, self.alive.get_mut(identity)?))
+    }
+
+    /// The row that went, and in whose place there is one again.
+    fn takes(&mut self, identity: &str) -> Option<usize> {
+        let left = self.as_left.get_mut(&[identity.to_owned(), identity.to_owned()]);
+        untouched(&self.rows, left).or_else(|| still_there(&self.rows, self.dead.get_mut(identity)?))
+    }
+
+    /// The row that nobody touched, and that this change makes what it was before.
+    fn set_back(&mut self, identity: &str, becomes: Option<&Row<'a>>) -> Option<usize> {
+        self.later?;
+        let was = self.identity(becomes);
+        untouched(&self.rows, self.as_left.get_mut(&[identity.to_owned(), was]))
     }
 
     fn delete(&mut self, told: Told<'a>) {
         let Some(old) = told.old else { return };
-        let identity = self.identity(&old);
+        let identity = self.identity(Some(&old));
         match self.leaves(&identity, None) {
             Some(place) => self.dies(place, identity),
             None => {
                 let gone = Effect { old: Some(old), complete: told.complete, leaf: told.leaf, ..Effect::default() };
                 if let Some(place) = self.add(gone) {
-                    self.dead.entry(identity).or_default().push(place);
+                    self.dead.entry(identity).or_default().push((place, 0));
                 }
             }
         }
@@ -230,10 +243,11 @@ impl<'s, 'a> Rows<'s, 'a> {
             self.delete(Told::deleted(row, leaf, tx));
         }
         let known = &self.rows;
-        let is_there = |place: &usize| known.get(*place).is_some_and(|row| row.leaf == leaf);
+        let is_there =
+            |(place, moves): &(usize, u32)| known.get(*place).is_some_and(|row| row.leaf == leaf && row.moves == *moves);
         let mut lost: Vec<(usize, String)> = Vec::new();
         for (identity, places) in &mut self.alive {
-            lost.extend(places.extract_if(.., |place| is_there(place)).map(|place| (place, identity.clone())));
+            lost.extend(places.extract_if(.., |place| is_there(place)).map(|(place, _)| (place, identity.clone())));
         }
         lost.sort_unstable();
         let known = u64::try_from(lost.len()).unwrap_or(u64::MAX);
@@ -254,18 +268,19 @@ impl<'s, 'a> Rows<'s, 'a> {
     }
 
     fn lives(&mut self, place: usize, identity: String, new: Row<'a>, leaf: Oid) {
-        if let Some(row) = self.rows.get_mut(place) {
-            row.leaf = leaf;
-            match self.later {
-                None => row.new = Some(new),
-                Some(tx) => row.becomes(Some(new), tx),
-            }
+        let Some(row) = self.rows.get_mut(place) else { return };
+        row.leaf = leaf;
+        row.moves += 1;
+        match self.later {
+            None => row.new = Some(new),
+            Some(tx) => row.becomes(Some(new), tx),
         }
-        self.alive.entry(identity).or_default().push(place);
+        self.alive.entry(identity).or_default().push((place, row.moves));
     }
 
     fn dies(&mut self, place: usize, identity: String) {
         let Some(row) = self.rows.get_mut(place) else { return };
+        row.moves += 1;
         if let Some(tx) = self.later {
             row.becomes(None, tx);
             self.lies(place);
@@ -273,16 +288,45 @@ impl<'s, 'a> Rows<'s, 'a> {
         }
         row.new = None;
         if row.old.is_some() {
-            self.dead.entry(identity).or_default().push(place);
+            self.dead.entry(identity).or_default().push((place, row.moves));
         }
     }
 
     /// Where the reversal looks for it.
     fn lies(&mut self, place: usize) {
         let Some(row) = self.rows.get(place) else { return };
-        if let Some(row) = row.new.as_ref().or(row.old.as_ref()) {
-            let identity = self.identity(row);
-            self.dead.entry(identity).or_default().push(place);
+        if let Some(is) = row.new.as_ref().or(row.old.as_ref()) {
+            let (identity, moves) = (self.identity(Some(is)), row.moves);
+            self.dead.entry(identity).or_default().push((place, moves));
         }
     }
+}
+
+/// What identifies a row: its key, else all that its table has of it now.
+pub(super) fn identity(row: &Row<'_>, table: &Table, key: Option<&Key>) -> String {
+    let by_key = key.and_then(|key| text_of(row, &key.columns));
+    by_key.unwrap_or_else(|| {
+        let mut text = String::new();
+        for value in row.iter().take(table.columns.len()) {
+            match value {
+                Value::Text(value) => text.extend(["=", value, "\0"]),
+                Value::Null => text.push_str("-\0"),
+                Value::Unknown | Value::Invalid | Value::Cut => text.push_str("?\0"),
+            }
+        }
+        text
+    })
+}
+
+/// The last of these rows that did not move on.
+fn still_there(rows: &[Effect<'_>], places: &mut Vec<(usize, u32)>) -> Option<usize> {
+    std::iter::from_fn(|| places.pop())
+        .find(|(place, moves)| rows.get(*place).is_some_and(|row| row.moves == *moves))
+        .map(|(place, _)| place)
+}
+
+/// The last of these rows that nobody touched later.
+fn untouched(rows: &[Effect<'_>], places: Option<&mut Vec<usize>>) -> Option<usize> {
+    let places = places?;
+    std::iter::from_fn(|| places.pop()).find(|place| rows.get(*place).is_some_and(|row| row.later.is_none()))
 }

@@ -34,6 +34,12 @@ pub struct Table {
     pub has_children: bool,
     /// In their order; dropped ones left out.
     pub columns: Vec<Column>,
+    /// The numbers of those.
+    pub dropped: Vec<i16>,
+    /// A publication leaves some of its columns out.
+    pub has_column_list: bool,
+    /// Columns may have been renamed since its changes were recorded, as far as that is known.
+    pub was_renamed: bool,
     /// What must be unique; a primary key first, then what identifies a row.
     pub keys: Vec<Key>,
     /// Something must be unique that is not told by columns alone: a partial or expression index, an exclusion constraint.
@@ -47,6 +53,8 @@ pub struct Table {
 pub struct Column {
     /// Name, not quoted.
     pub name: String,
+    /// It keeps this for as long as it lives, and no other gets it then.
+    pub number: i16,
     /// Its type as SQL takes it, without a length.
     pub type_name: String,
     /// It is `json` or `jsonb`, or a domain over one.
@@ -124,6 +132,14 @@ impl Schema {
     /// The table, or the tree that it is a partition of.
     pub fn table(&self, oid: Oid) -> Option<&Table> {
         self.tables.get(self.roots.get(&oid).unwrap_or(&oid))
+    }
+
+    /// Columns of this table may have been renamed since its changes were recorded.
+    pub fn renamed(&mut self, oid: Oid) {
+        let root = *self.roots.get(&oid).unwrap_or(&oid);
+        if let Some(table) = self.tables.get_mut(&root) {
+            table.was_renamed = true;
+        }
     }
 }
 

@@ -102,6 +102,7 @@ impl<'p, 'a> Statement<'p, 'a> {
     fn undone(&self, place: usize, part: &Part<'p, 'a>) -> String {
         let Part { group, suffix, .. } = part;
         let mut guards = self.guards(part);
+        guards.extend(part.is_not_back_yet());
         if self.parts.len() > 1 {
             guards.push("(SELECT whole FROM ready)".to_owned());
             // Reads all that the part before returned, which is when that is done.

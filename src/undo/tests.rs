@@ -10,12 +10,7 @@ const ORDER: Oid = Oid(2);
 
 /// `id` is the key; `parent` references `User`.
 fn table(oid: Oid, name: &str, columns: &[&str]) -> Table {
-    let columns = columns.iter().map(|name| Column {
-        name: (*name).to_owned(),
-        type_name: "integer".to_owned(),
-        may_be_left_out: true,
-        ..Column::default()
-    });
+    let columns = columns.iter().zip(1..).map(|(name, number)| column(name, number));
     let key = Key { columns: vec![0], operators: vec!["=".to_owned()], identifies: true, is_deferrable: false };
     Table {
         oid,
@@ -25,6 +20,10 @@ fn table(oid: Oid, name: &str, columns: &[&str]) -> Table {
         keys: vec![key],
         ..Table::default()
     }
+}
+
+fn column(name: &str, number: i16) -> Column {
+    Column { name: name.to_owned(), number, type_name: "integer".to_owned(), may_be_left_out: true, ..Column::default() }
 }
 
 fn shop() -> Schema {
@@ -236,7 +235,7 @@ fn what_a_truncate_took_comes_back_where_it_is_known() {
     let coverage = undone(&events(r#""count":0,"rows_lost":2"#), &shop(), &Options::default()).coverage;
     assert_eq!(told(&coverage), ([2, 1, 0], vec![(Reason::Truncated, Some(1))]));
     let shown = coverage.to_string();
-    assert!(shown.contains("public.User: 1 of 2 (1 deleted, 1 gone by TRUNCATE)"), "{shown}");
+    assert!(shown.contains(r#"public."User": 1 of 2 (1 deleted, 1 gone by TRUNCATE)"#), "{shown}");
     let shown = undone(&events(r#""count":null"#), &shop(), &Options::default()).coverage.to_string();
     assert!(
         shown.starts_with("1 of an unknown number of rows") && shown.contains("an unknown number of rows not: TRUNCATE"),
@@ -310,4 +309,125 @@ fn rows_that_followed_are_told_under_the_row_that_took_them() {
     let (schema, changes) = (shop(), changes(&events));
     let told: Vec<_> = cascades(&changes, &schema).into_iter().map(|cascade| (cascade.parent, cascade.rows)).collect();
     assert_eq!(told, [(Some("k3.0-1.2"), vec!["k3.0-1.3"]), (None, vec!["k3.0-1.5"])]);
+}
+
+#[test]
+fn who_references_a_row_that_stays_away_does_not_come() {
+    let of = |event: String| event.replace(r#""old_complete":true"#, r#""old_complete":false"#);
+    let events = [
+        of(event(1, "delete", USER, r#"{"id":1}"#, "null")),
+        event(2, "delete", ORDER, r#"{"id":7,"parent":1}"#, "null"),
+        event(3, "update", ORDER, r#"{"id":8,"parent":1}"#, r#"{"id":8,"parent":2}"#),
+        event(4, "delete", ORDER, r#"{"id":9,"parent":2}"#, "null"),
+    ];
+    let of_order = |undone: &Undo| {
+        let table = &undone.coverage.tables[1];
+        (table.restorable, table.missing.iter().map(|missing| (missing.reason, missing.rows)).collect::<Vec<_>>())
+    };
+    let undone_so = |partial| undone(&events, &shop(), &Options { partial, ..Options::default() });
+    assert_eq!(of_order(&undone_so(false)), (1, vec![(Reason::ReferenceStaysAway, Some(2))]));
+    // With what is known of it, it can be referenced.
+    assert_eq!(of_order(&undone_so(true)), (3, vec![]));
+    // Nor does a row whose parent was not asked for.
+    let wanted = Options { rows: vec![Wanted { column: "parent".to_owned(), values: vec!["1".to_owned()] }], partial: true };
+    let undone = undone(&events, &shop(), &wanted);
+    assert_eq!(told(&undone.coverage), ([2, 0, 0], vec![(Reason::ReferenceStaysAway, Some(2))]));
+    assert!(acts(&undone.sql).is_empty(), "{}", undone.sql);
+}
+
+#[test]
+fn who_references_a_row_of_a_circle_stays_as_it_is() {
+    let events = [
+        event(1, "update", USER, r#"{"id":1,"n":1}"#, r#"{"id":9,"n":1}"#),
+        event(2, "update", USER, r#"{"id":2,"n":2}"#, r#"{"id":1,"n":2}"#),
+        event(3, "update", USER, r#"{"id":9,"n":1}"#, r#"{"id":2,"n":1}"#),
+        event(4, "update", ORDER, r#"{"id":7,"parent":1}"#, r#"{"id":7,"parent":2}"#),
+    ];
+    let Undo { sql, coverage } = undone(&events, &shop(), &Options::default());
+    let reasons: Vec<_> = coverage.tables.iter().map(|table| table.missing[0].reason).collect();
+    assert_eq!((reasons, acts(&sql).len()), (vec![Reason::UniqueInACircle, Reason::ReferenceStaysAway], 0), "{sql}");
+}
+
+#[test]
+fn a_column_that_is_no_more_is_missed() {
+    let events = [
+        event(1, "delete", USER, r#"{"id":1,"n":5,"x":7}"#, "null"),
+        event(2, "delete", USER, r#"{"id":2,"n":5,"x":null}"#, "null"),
+        event(3, "update", USER, r#"{"id":3,"n":5,"x":7}"#, r#"{"id":3,"n":6,"x":7}"#),
+        event(4, "update", USER, r#"{"id":4,"n":5,"x":7}"#, r#"{"id":4,"n":6,"x":8}"#),
+        event(5, "update", USER, r#"{"id":5,"n":5,"x":7}"#, r#"{"id":5,"n":5,"x":8}"#),
+    ];
+    let mut schema = shop();
+    schema.tables.get_mut(&USER).unwrap().dropped.push(3);
+    let of = |partial| {
+        let Undo { sql, coverage } = undone(&events, &schema, &Options { partial, ..Options::default() });
+        assert!(coverage.tables[0].missing.iter().all(|missing| missing.columns == ["x"]), "{coverage}");
+        (told(&coverage), acts(&sql).len())
+    };
+    // Where there was nothing in it, and where it was not changed, nothing is lost.
+    assert_eq!(of(false), (([5, 2, 0], vec![(Reason::ColumnGone, Some(3))]), 2));
+    assert_eq!(of(true), (([5, 4, 0], vec![(Reason::ColumnGone, Some(1)), (Reason::ColumnGone, Some(2))]), 2));
+}
+
+#[test]
+fn columns_that_exchanged_their_names_keep_their_values() {
+    let mut schema = shop();
+    let table = schema.tables.get_mut(&USER).unwrap();
+    table.columns = ["id", "x", "n"].iter().zip(1..).map(|(name, number)| column(name, number)).collect();
+    let deleted = [event(1, "delete", USER, r#"{"id":1,"n":5,"x":7}"#, "null")];
+    let Undo { sql, coverage } = undone(&deleted, &schema, &Options::default());
+    assert!(coverage.complete && sql.contains(r#"("id", "x", "n") OVERRIDING"#), "{sql}");
+    assert!(sql.contains("(CAST('1' AS integer), CAST('5' AS integer), CAST('7' AS integer))"), "{sql}");
+}
+
+#[test]
+fn equal_rows_that_others_changed_and_changed_back_are_not_undone_twice() {
+    let mut schema = shop();
+    schema.foreign_keys.clear();
+    schema.tables.get_mut(&USER).unwrap().keys.clear();
+    let row = |n: u32| format!(r#"{{"id":1,"n":{n}}}"#);
+    let update = |ordinal, from, to| event(ordinal, "update", USER, &row(from), &row(to));
+    let events: Vec<_> = (1..=100).map(|nth| update(nth, 1, 2)).collect();
+    // Somebody goes on with one of them, and returns it; that one is his.
+    let mut later = vec![update(101, 2, 3), update(102, 3, 2)];
+    let once = undone_after(&events, &later, &schema, &Options::default());
+    assert_eq!(told(&once.coverage), ([100, 99, 0], vec![(Reason::ChangedLater, Some(1))]));
+    later.extend((0..99).map(|nth| update(200 + nth, 2, 1)));
+    let twice = undone_after(&events, &later, &schema, &Options::default());
+    assert_eq!((told(&twice.coverage), acts(&twice.sql).len()), (([100, 0, 99], vec![(Reason::ChangedLater, Some(1))]), 0));
+}
+
+#[test]
+fn of_what_came_later_only_what_has_to_do_with_the_rows_matters() {
+    let undone = [
+        event(1, "update", USER, r#"{"id":1,"n":1}"#, r#"{"id":2,"n":1}"#),
+        event(2, "delete", USER, r#"{"id":5,"n":1}"#, "null"),
+    ];
+    let later = [
+        event(11, "update", USER, r#"{"id":2,"n":1}"#, r#"{"id":3,"n":1}"#),
+        event(12, "delete", USER, r#"{"id":3,"n":1}"#, "null"),
+        event(13, "insert", USER, "null", r#"{"id":5,"n":7}"#),
+        event(14, "insert", USER, "null", r#"{"id":4,"n":1}"#),
+        event(15, "insert", ORDER, "null", r#"{"id":2,"parent":1}"#),
+        event(16, "truncate", USER, "null", "null"),
+    ];
+    let (schema, undone, later) = (shop(), changes(&undone), changes(&later));
+    let mut sieve = Sieve::new(&undone, &schema);
+    let kept: Vec<u64> = later.iter().filter(|change| sieve.keeps(change)).map(|change| change.tx.ordinal).collect();
+    assert_eq!(kept, [11, 12, 13, 16]);
+}
+
+#[test]
+fn changes_that_are_lost_are_counted_as_such() {
+    let coverage = |lost| {
+        let warnings = vec!["Not all of it is kept.".to_owned()];
+        let subject = Subject { warnings, lost, ..Subject::default() };
+        let events = [event(1, "delete", USER, r#"{"id":1,"n":5}"#, "null")];
+        let changes = changes(&events);
+        super::coverage(Changes { undone: &changes, later: &[] }, &shop(), &Options::default(), subject)
+    };
+    let some = coverage(Some(7));
+    assert!(!some.complete && some.rows == 1 && some.to_string().starts_with("1 of up to 8 rows can be brought back."), "{some}");
+    let any = coverage(None);
+    assert!(!any.complete && any.to_string().starts_with("1 of an unknown number of rows"), "{any}");
 }

@@ -1,6 +1,6 @@
 //! A recorded change, by the columns that its table has now.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::names::Names;
 use super::schema::{Key, Table};
@@ -9,7 +9,7 @@ use crate::event::Operation;
 use crate::event::received::{self, Change};
 use crate::lsn::Oid;
 
-/// A value for each column of the table, as it is now.
+/// A value for each column of the table as it is now, and behind them one for each that is no more.
 pub(super) type Row<'a> = Vec<Value<'a>>;
 
 /// A change, by the columns of now.
@@ -31,21 +31,21 @@ pub(super) struct Told<'a> {
 }
 
 impl<'a> Told<'a> {
-    /// Reads it. Columns that are no more are added to `gone`.
-    pub(super) fn read(change: &'a Change<'a>, table: &Table, names: &Names<'_>, gone: &mut BTreeSet<String>) -> Self {
+    /// Reads it.
+    pub(super) fn read(change: &'a Change<'a>, table: &Table, names: &Names<'_>) -> Self {
         let unsent = |name: &String| change.unchanged.contains(name);
         let none = received::Row::default();
-        let mut read = |row: &'a received::Row<'a>, exact: &received::Row<'a>, cut: &BTreeMap<String, u64>| {
-            let mut values: Row<'a> = table.columns.iter().map(|_| Value::Unknown).collect();
+        let read = |row: &'a received::Row<'a>, exact: &received::Row<'a>, cut: &BTreeMap<String, u64>| {
+            let mut values: Row<'a> = vec![Value::Unknown; names.width()];
             for (name, raw) in row.iter() {
-                let place = names.place(name);
-                match place.and_then(|place| values.get_mut(place).zip(table.column(place))) {
-                    Some((value, _)) if change.invalid.iter().any(|invalid| invalid == name) => *value = Value::Invalid,
-                    Some((value, column)) => *value = Value::read(raw, exact.get(name), column.is_document),
-                    None => {
-                        gone.insert(name.to_owned());
-                    }
-                }
+                let Some((place, value)) = names.place(name).and_then(|place| Some((place, values.get_mut(place)?))) else {
+                    continue;
+                };
+                let is_document = table.column(place).is_some_and(|column| column.is_document);
+                *value = match change.invalid.iter().any(|invalid| invalid == name) {
+                    true => Value::Invalid,
+                    false => Value::read(raw, exact.get(name), is_document),
+                };
             }
             // What was not even sent is what it was, however long.
             for place in cut.keys().filter(|name| !unsent(name)).filter_map(|name| names.place(name)) {

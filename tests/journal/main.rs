@@ -6,6 +6,7 @@ mod support;
 mod history;
 
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -129,7 +130,9 @@ async fn what_has_no_room_in_memory_is_read_from_disk() -> Result<()> {
     // Many transactions, then one that is many times larger than the memory.
     for round in 0..20 {
         let from = 1 + round * 500;
-        database.run(&format!("INSERT INTO item SELECT i, repeat('x', 200) FROM generate_series({from}, {}) i", from + 499)).await?;
+        database
+            .run(&format!("INSERT INTO item SELECT i, repeat('x', 200) FROM generate_series({from}, {}) i", from + 499))
+            .await?;
     }
     database.run("INSERT INTO item SELECT i, repeat('x', 200) FROM generate_series(10001, 30000) i").await?;
     database.run("INSERT INTO item VALUES (30001, 'last')").await?;
@@ -161,14 +164,70 @@ async fn a_folder_is_of_one_process_and_one_database() -> Result<()> {
     let mut pgvigil = serve(&cluster.url("app"), dir.path(), &[]).await?;
     let path = dir.path().to_str().context("a path")?;
     let refused = async |name: &str, why: &str| {
-        let mut second = Pgvigil::spawn(&cluster.url(name), &["serve", "--data-dir", path])?;
+        let mut second = Pgvigil::spawn(&cluster.url(name), &["serve", "--listen", "127.0.0.1:0", "--data-dir", path])?;
         let status = second.wait(PATIENCE).await?;
-        ensure!(!status.success() && second.stderr().contains(why), "{}", second.stderr());
-        anyhow::Ok(())
+        ensure!(!status.success(), "{}", second.stderr());
+        // What it said last is still on its way.
+        let said = wait_for("what it says", PATIENCE, async || Ok(second.stderr().contains(why).then_some(()))).await;
+        said.with_context(|| second.stderr())
     };
     refused("app", "is used by another pgvigil").await?;
     pgvigil.stop().await?;
     refused("other", "holds the history of database \"app\"").await?;
     serve(&cluster.url("app"), dir.path(), &[]).await?;
+    Ok(())
+}
+
+/// Files of this process may be so large from here on.
+fn allow_files(pgvigil: &Pgvigil, bytes: &str) -> Result<()> {
+    let limit = Command::new("prlimit").args(["--pid", &pgvigil.pid()?.to_string(), &format!("--fsize={bytes}")]).status()?;
+    ensure!(limit.success(), "prlimit: {limit}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_there_is_no_room_nothing_is_lost_and_it_goes_on_by_itself() -> Result<()> {
+    let cluster = cluster(a_major()).await?;
+    let database = Database::create(&cluster, "app").await?;
+    database.run(SCHEMA).await?;
+    let (url, dir) = (cluster.url("app"), TempDir::new()?);
+    let mut pgvigil = serve(&url, dir.path(), &["--slot", "full", "--allow-unbounded-wal"]).await?;
+    let mut socket = pgvigil.websocket("kinds=change").await?;
+    database.run("INSERT INTO item VALUES (0, 'x')").await?;
+    up_to(&mut socket, 0).await?;
+    allow_files(&pgvigil, "200000:unlimited")?;
+    // More than is allowed, and than waits in memory.
+    for round in 0..60 {
+        let from = 1 + round * 500;
+        database
+            .run(&format!("INSERT INTO item SELECT i, repeat(md5(i::text), 30) FROM generate_series({from}, {}) i", from + 499))
+            .await?;
+    }
+    wait_for("the state to say so", PATIENCE, async || {
+        let status = pgvigil.json("/api/v1/status").await?;
+        Ok(status["reason"].as_str().is_some_and(|reason| reason.contains("make room there")).then_some(()))
+    })
+    .await?;
+    // The server is still answered, and what is not recorded not acknowledged.
+    let confirmed =
+        "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::bigint FROM pg_replication_slots WHERE active";
+    ensure!(database.value::<i64>(confirmed).await? > 10_000_000);
+    allow_files(&pgvigil, "unlimited:unlimited")?;
+    let told = up_to(&mut socket, 30_000).await?;
+    ensure!(
+        of_kind(&told, "gap").is_empty() && inserted(&told) == (1..=30_000).collect::<Vec<i64>>(),
+        "{} rows",
+        inserted(&told).len()
+    );
+    pgvigil.wait_for_state("live").await?;
+    wait_for("all of it to be recorded", PATIENCE, async || {
+        Ok((database.value::<i64>(confirmed).await? < 1_000_000).then_some(()))
+    })
+    .await?;
+    // And it ends when it is told to, room or not.
+    allow_files(&pgvigil, "200000:unlimited")?;
+    database.run("INSERT INTO item SELECT i, repeat(md5(i::text), 30) FROM generate_series(30001, 31000) i").await?;
+    up_to(&mut socket, 31_000).await?;
+    pgvigil.stop().await?;
     Ok(())
 }

@@ -6,7 +6,9 @@ use anyhow::{Context, Result, ensure};
 use pgvigil::cluster::Cluster;
 use serde_json::{Value, json};
 
-use crate::support::{DDL_MESSAGES, Database, PATIENCE, Pgvigil, WebSocket, cluster_with, options, play_all, wait_for};
+use crate::support::{
+    DDL_MESSAGES, Database, PATIENCE, Pgvigil, WebSocket, clean_up, cluster_with, options, play_all, set_up, wait_for,
+};
 
 pub(crate) async fn play(major: u32) -> Result<()> {
     let cluster =
@@ -21,6 +23,7 @@ pub(crate) async fn play(major: u32) -> Result<()> {
             what_grows_too_large_is_dropped_aloud,
             only_published_columns_are_kept,
             nothing_is_kept_where_ddl_is_not_told,
+            nothing_is_kept_once_it_is_cleaned_up,
             bytes_are_those_of_the_server,
             a_lost_connection_is_a_new_beginning,
             nothing_is_kept_unless_asked_for,
@@ -30,8 +33,8 @@ pub(crate) async fn play(major: u32) -> Result<()> {
 }
 
 /// A database that is watched, and someone who listens.
-struct Scene {
-    database: Database,
+pub(crate) struct Scene {
+    pub(crate) database: Database,
     pgvigil: Pgvigil,
     socket: WebSocket,
     marks: u32,
@@ -39,7 +42,7 @@ struct Scene {
 
 impl Scene {
     /// A new database with these tables, where DDL is told.
-    async fn set(cluster: &Cluster, name: &str, tables: &str, arguments: &[&str]) -> Result<Self> {
+    pub(crate) async fn set(cluster: &Cluster, name: &str, tables: &str, arguments: &[&str]) -> Result<Self> {
         let database = Database::create(cluster, name).await?;
         Self::in_database(cluster, name, database, tables, arguments).await
     }
@@ -52,7 +55,7 @@ impl Scene {
         Self::watch(cluster, name, database, arguments).await
     }
 
-    async fn watch(cluster: &Cluster, name: &str, database: Database, arguments: &[&str]) -> Result<Self> {
+    pub(crate) async fn watch(cluster: &Cluster, name: &str, database: Database, arguments: &[&str]) -> Result<Self> {
         let pgvigil = Pgvigil::serve(&cluster.url(name), arguments).await?;
         let mut socket = pgvigil.websocket("kinds=change").await?;
         socket.next_of("hello").await?;
@@ -60,7 +63,7 @@ impl Scene {
     }
 
     /// Waits until a table is shown as `row_cache`.
-    async fn is(&self, table: &str, row_cache: &str) -> Result<Value> {
+    pub(crate) async fn is(&self, table: &str, row_cache: &str) -> Result<Value> {
         wait_for(&format!("{table} to be {row_cache}"), PATIENCE, async || {
             let shown = self.pgvigil.table(&format!("public.{table}")).await?;
             ensure!(shown["row_cache"] == row_cache, "{shown}");
@@ -70,7 +73,7 @@ impl Scene {
     }
 
     /// The changes that are told of what this does.
-    async fn changes(&mut self, sql: &str) -> Result<Vec<Value>> {
+    pub(crate) async fn changes(&mut self, sql: &str) -> Result<Vec<Value>> {
         self.database.run(sql).await.with_context(|| sql.to_owned())?;
         self.marks += 1;
         let mark = self.marks;
@@ -82,7 +85,7 @@ impl Scene {
     }
 
     /// The only change that is told of what this does.
-    async fn change(&mut self, sql: &str) -> Result<Value> {
+    pub(crate) async fn change(&mut self, sql: &str) -> Result<Value> {
         let mut told = self.changes(sql).await?;
         ensure!(told.len() == 1, "{told:#?}");
         told.pop().context("one")
@@ -215,6 +218,8 @@ async fn what_grows_too_large_is_dropped_aloud(cluster: &Cluster, _major: u32) -
         ensure!(has("pgvigil_row_cache_limit_bytes 307200") && bytes.parse::<u64>()? < 20_000, "{metrics}");
         let status = scene.pgvigil.json("/api/v1/status").await?;
         ensure!(status["row_cache"]["limit_bytes"] == 307_200 && status["row_cache"]["tables"] == 2, "{status}");
+        ensure!(status["row_cache"]["off"] == 2 && status["row_cache"]["too_large"] == 2, "{status}");
+        ensure!(status["row_cache"]["loading"] == 0, "{status}");
         Ok(Some(()))
     })
     .await
@@ -256,6 +261,31 @@ async fn nothing_is_kept_where_ddl_is_not_told(cluster: &Cluster, _major: u32) -
     let deleted = scene.change("DELETE FROM item WHERE id = 2").await?;
     ensure!(deleted["old"] == json!({"id": 2, "t": "b"}) && deleted["old_complete"] == true, "{deleted}");
     Ok(())
+}
+
+async fn nothing_is_kept_once_it_is_cleaned_up(cluster: &Cluster, _major: u32) -> Result<()> {
+    let mut database = Database::create(cluster, "cleaned").await?;
+    database.run("CREATE TABLE mark (id int PRIMARY KEY); CREATE TABLE item (id int PRIMARY KEY, t text); INSERT INTO item VALUES (1, 'a'), (2, 'b')").await?;
+    set_up(&mut database, "--apply").await.1?;
+    let mut scene = Scene::watch(cluster, "cleaned", database, &["--row-cache=1MiB"]).await?;
+    scene.is("item", "full").await?;
+    scene.database.run("DROP EVENT TRIGGER pgvigil_change").await?;
+    let shown = scene.is("item", "off").await?;
+    ensure!(shown["row_cache_reason"].as_str().is_some_and(|reason| reason.contains("pgvigil setup")), "{shown}");
+    let deleted = scene.change("DELETE FROM item WHERE id = 1").await?;
+    ensure!(deleted["old"] == json!({"id": 1}), "{deleted}");
+    set_up(&mut scene.database, "--apply").await.1?;
+    scene.is("item", "full").await?;
+
+    clean_up(&mut scene.database, "--apply").await?;
+    let shown = scene.is("item", "off").await?;
+    ensure!(shown["row_cache_reason"].as_str().is_some_and(|reason| reason.contains("not streamed")), "{shown}");
+    wait_for("the status to say so", PATIENCE, async || {
+        let status = scene.pgvigil.json("/api/v1/status").await?;
+        let kept = &status["row_cache"];
+        Ok((kept["limit_bytes"] == 1 << 20 && kept["bytes"] == 0 && kept["tables"] == 0).then_some(()))
+    })
+    .await
 }
 
 async fn bytes_are_those_of_the_server(cluster: &Cluster, _major: u32) -> Result<()> {

@@ -51,6 +51,8 @@ impl Writer {
                     SqlState::DUPLICATE_COLUMN,
                     SqlState::UNDEFINED_COLUMN,
                     SqlState::FEATURE_NOT_SUPPORTED,
+                    // Another one has renamed the value first.
+                    SqlState::INVALID_PARAMETER_VALUE,
                 ];
                 anyhow::ensure!(code.is_some_and(|code| expected.contains(&code)), "{part}: {error:?}");
                 self.database.run("ROLLBACK").await?;
@@ -83,6 +85,7 @@ impl Writer {
             94 => "ALTER TABLE by_index REPLICA IDENTITY USING INDEX by_index_code".to_owned(),
             95 => "ALTER TABLE tree DETACH PARTITION tree_high; ALTER TABLE tree ATTACH PARTITION tree_high FOR VALUES FROM (20) TO (1000000)".to_owned(),
             96 => format!("ANALYZE {table}"),
+            97 if self.rng.random_ratio(1, 3) => "SELECT rename_mood()".to_owned(),
             _ => format!("INSERT INTO {table} {columns} {rows} FROM generate_series({id}, {id}) i ON CONFLICT DO NOTHING"),
         }
     }

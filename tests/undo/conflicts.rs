@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::support::{DDL_MESSAGES, Database, PATIENCE, a_major, cluster, majors, wait_for};
-use crate::undone::{Scene, same};
+use crate::support::{DDL_MESSAGES, Database, PATIENCE, Pgvigil, a_major, cluster, majors, wait_for};
+use crate::undone::{Done, Scene, same};
 
 const SHOP: &str = r#"
     CREATE TABLE "User" (id int PRIMARY KEY, email text UNIQUE, name text);
@@ -28,13 +28,23 @@ async fn shop() -> Result<(pgvigil::cluster::Cluster, Scene)> {
     Ok((cluster, scene))
 }
 
-/// Undoes a transaction; gives (rows, done, already, in conflict) by table, and the coverage.
+/// Undoes a transaction; gives (rows, done, already, in conflict) by table (its name without quotes), and the coverage.
 async fn undo(scene: &mut Scene, tx: &str) -> Result<(Value, Value)> {
     let answer = scene.undo(tx).await?;
+    run(scene, &answer).await
+}
+
+/// The same, also where not all of a row can be brought back.
+async fn undo_partly(scene: &mut Scene, tx: &str) -> Result<(Value, Value)> {
+    let answer = scene.pgvigil.json(&format!("/api/v1/transactions/{tx}/undo?partial=true")).await?;
+    run(scene, &answer).await
+}
+
+async fn run(scene: &mut Scene, answer: &Value) -> Result<(Value, Value)> {
     let mut effects: BTreeMap<String, [i64; 4]> = BTreeMap::new();
     for done in scene.run(answer["sql"].as_str().context("sql")?).await? {
         let counts = [done.rows, done.done, done.already, done.in_conflict];
-        let sums = effects.entry(done.table).or_default();
+        let sums = effects.entry(done.table.replace('"', "")).or_default();
         sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
     }
     let effects = json!(effects);
@@ -52,7 +62,7 @@ async fn what_was_changed_since_is_left_alone_and_counted() -> Result<()> {
     scene.database.run(r#"UPDATE "User" SET name = 'name 4' WHERE id = 4; DELETE FROM "User" WHERE id = 5"#).await?;
     let (effects, coverage) = undo(&mut scene, &tx).await?;
     // Another column is no conflict, and neither is what somebody set back already.
-    ensure!(effects == json!({"public.User": [5, 3, 0, 2], "public.Order": [1, 1, 0, 0]}), "{effects}");
+    ensure!(effects == json!({"public.User": [5, 2, 1, 2], "public.Order": [1, 1, 0, 0]}), "{effects}");
     // What the SQL finds was to be expected: 2 and 5 are as somebody wants them, 4 is as it was.
     ensure!(coverage["rows"] == 6 && coverage["restorable"] == 3 && coverage["already"] == 1, "{coverage}");
     let missing = &coverage["tables"][0]["missing"][0];
@@ -215,27 +225,41 @@ async fn what_belongs_to_a_period_comes_after_it() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_there_is_an_error_that_says_what_is() -> Result<()> {
     let (_cluster, scene) = shop().await?;
+    scene.database.run("CREATE UNLOGGED TABLE aside (id int)").await?;
+    wait_for("the table to be listed", PATIENCE, async || {
+        let tables = scene.pgvigil.json("/api/v1/tables").await?;
+        Ok(tables.to_string().contains("aside").then_some(()))
+    })
+    .await?;
     let from = scene.position().await?;
     let tx = scene.transaction(r#"DELETE FROM "User" WHERE id = 1"#).await?;
     let until = scene.position().await?;
     scene.transaction("DELETE FROM by_key").await?;
     for (query, status, said) in [
-        (format!("tx={tx}&table=user"), 404, "There is no table public.user. Is it public.User?"),
-        (format!("tx={tx}&table=sales.bill"), 404, "There are public.Order, public.User, public.by_key, public.strict_by_key."),
+        (format!("tx={tx}&table=user"), 404, r#"There is no table public.user. Is it public."User"?"#),
+        (
+            format!("tx={tx}&table=sales.bill"),
+            404,
+            r#"There are public."Order", public."User", public.aside, public.by_key, public.strict_by_key."#,
+        ),
         (format!("since={from}&until={until}&table=by_key"), 404, "No change of public.by_key is known (from "),
         (
             format!("since={from}&until={until}&table=by_key"),
             404,
-            "What was changed: public.Order, public.User. The history reaches back to 20",
+            r#"What was changed: public."Order", public."User". The history reaches back to 20"#,
         ),
         (
             format!("tx={tx}&key=idd=1"),
             400,
-            "key: there is no column idd. public.User has id, email, name; public.Order has id, user, total.",
+            r#"key: there is no column idd. public."User" has id, email, name; public."Order" has id, user, total."#,
         ),
         (format!("tx={tx}&table=User&key=id=one"), 400, r#"key: id cannot be "one": invalid input syntax for type integer"#),
-        (format!("tx={tx}&table=User&key=id=7"), 404, "No row that was changed had id=7 (transaction "),
+        (format!("tx={tx}&table=User&key=id=7"), 404, r#"Nothing is found in the one change of public."User" (transaction "#),
         (format!("since={}", scene.position().await?), 404, "No change is known (from "),
+        (format!("since={from}&table=User&key=id=7"), 404, "to now, rows with id=7). The history reaches back to 20"),
+        ("since=2999-01-01T00:00:00Z".to_owned(), 400, "since: 2999-01-01T00:00:00.000000Z has not come yet."),
+        (format!("since={until}&until={from}"), 400, "until: this is not behind since."),
+        (format!("since={from}&table=aside"), 404, "public.aside is not watched: unlogged: its changes are not in the log"),
     ] {
         let answer = scene.pgvigil.get(&format!("/api/v1/undo?{query}")).await?;
         let (found, text) = (answer.status(), answer.text().await?);
@@ -316,11 +340,17 @@ async fn tables_and_columns_that_changed_since_are_followed_or_said() -> Result<
                 ALTER TABLE sales."Bill" ADD paid bool NOT NULL DEFAULT false; ALTER TABLE "User" DROP name; DROP TABLE by_key"#,
         )
         .await?;
+    let reasons = |coverage: &Value| -> Vec<Value> {
+        coverage["tables"].as_array().into_iter().flatten().map(|table| table["missing"][0]["reason"].clone()).collect()
+    };
+    // The user would come without his name, and so does not come; and neither do his orders.
     let (effects, coverage) = undo(&mut scene, &tx).await?;
-    ensure!(effects == json!({"public.User": [1, 1, 0, 0], "sales.Bill": [5, 5, 0, 0]}), "{effects}");
-    let reasons: Vec<_> =
-        coverage["tables"].as_array().context("tables")?.iter().map(|table| &table["missing"][0]["reason"]).collect();
-    ensure!(reasons == [&Value::Null, &json!("column_gone"), &json!("table_gone")], "{coverage}");
+    ensure!(effects == json!({"sales.Bill": [3, 3, 0, 0]}) && coverage["restorable"] == 3, "{effects} {coverage}");
+    ensure!(reasons(&coverage) == ["reference_stays_away", "column_gone", "table_gone"], "{coverage}");
+    scene.told_all().await?;
+    let (effects, coverage) = undo_partly(&mut scene, &tx).await?;
+    ensure!(effects == json!({"public.User": [1, 1, 0, 0], "sales.Bill": [5, 2, 3, 0]}), "{effects}");
+    ensure!(reasons(&coverage) == [Value::Null, json!("column_gone"), json!("table_gone")], "{coverage}");
     Ok(())
 }
 
@@ -335,12 +365,73 @@ async fn a_column_that_was_renamed_since_is_followed() -> Result<()> {
             r#"ALTER TABLE "User" RENAME name TO "Full name"; ALTER TABLE "User" DROP last; ALTER TABLE "User" ADD b int DEFAULT 9"#,
         )
         .await?;
-    let (effects, coverage) = undo(&mut scene, &tx).await?;
+    let (effects, coverage) = undo_partly(&mut scene, &tx).await?;
     ensure!(effects["public.User"] == json!([2, 2, 0, 0]), "{effects}");
     let told = &coverage["tables"][0];
     ensure!(told["renamed"] == json!({"name": "Full name"}) && told["missing"][0]["columns"] == json!(["last"]), "{coverage}");
     let rows: String = scene.database.value(r#"SELECT string_agg(u::text, ' ' ORDER BY id) FROM "User" u WHERE id < 3"#).await?;
     ensure!(rows == "(1,user1,\"name 1\",7,9) (2,user2,\"name 2\",7,9)", "{rows}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_that_were_renamed_and_dropped_side_by_side_are_told_apart() -> Result<()> {
+    let (_cluster, mut scene) = shop().await?;
+    scene.database.run("CREATE TABLE many (id int PRIMARY KEY, a int, b int, c int, z int); ALTER TABLE many REPLICA IDENTITY FULL; INSERT INTO many VALUES (1, 2, 3, 4, 5), (2, 2, 3, 4, 5)").await?;
+    let tx = scene.transaction("DELETE FROM many WHERE id = 1").await?;
+    // One takes the name of another, and what was between them is no more.
+    let altered =
+        "ALTER TABLE many DROP b; ALTER TABLE many RENAME a TO x; ALTER TABLE many RENAME c TO a; ALTER TABLE many RENAME z TO c;
+                   ALTER TABLE many ADD b int DEFAULT 9";
+    scene.database.run(altered).await?;
+    let (_, coverage) = undo(&mut scene, &tx).await?;
+    // x is what a was. Of the rest it can only be said that it is no more: what is called so now is something else.
+    let missing = &coverage["tables"][0]["missing"][0];
+    ensure!(coverage["restorable"] == 0 && missing["columns"] == json!(["b", "c", "z"]), "{coverage}");
+    scene.told_all().await?;
+    let (effects, _) = undo_partly(&mut scene, &tx).await?;
+    ensure!(effects == json!({"public.many": [1, 1, 0, 0]}), "{effects}");
+    let row: String = scene.database.value("SELECT row_to_json(m)::text FROM many m WHERE id = 1").await?;
+    ensure!(row == r#"{"id":1,"x":2,"a":null,"c":null,"b":9}"#, "{row}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_set_back_already_is_not_touched_again() -> Result<()> {
+    let (_cluster, mut scene) = shop().await?;
+    let tx = scene.transaction(r#"UPDATE "User" SET name = 'X'; UPDATE "User" SET id = id + 100 WHERE id > 3"#).await?;
+    let sql = scene.undo(&tx).await?["sql"].as_str().context("sql")?.to_owned();
+    let sums = |done: Vec<Done>| {
+        done.iter().fold([0; 3], |sums, done| [sums[0] + done.done, sums[1] + done.already, sums[2] + done.in_conflict])
+    };
+    // The orders followed.
+    ensure!(sums(scene.run(&sql).await?) == [5, 4, 0]);
+    let untouched = r#"SELECT string_agg(ctid::text || xmin::text, ' ' ORDER BY id) FROM "User""#;
+    let before: String = scene.database.value(untouched).await?;
+    let again = scene.run(&sql).await?;
+    ensure!(sums(again.clone()) == [0, 9, 0], "{again:?}");
+    ensure!(scene.database.value::<String>(untouched).await? == before, "rows were written again");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_transaction_that_is_kept_in_part_its_changes_are_counted_and_nothing_else() -> Result<()> {
+    let cluster = cluster(a_major()).await?;
+    let database = Database::create(&cluster, "large").await?;
+    let schema = "CREATE TABLE large (id int PRIMARY KEY, v text); ALTER TABLE large REPLICA IDENTITY FULL;
+                  CREATE PUBLICATION pgvigil FOR ALL TABLES; INSERT INTO large SELECT i, repeat('x', 500) FROM generate_series(1, 5000) i";
+    database.run(&format!("{DDL_MESSAGES} {schema}")).await?;
+    let url = cluster.url("large");
+    let pgvigil = Pgvigil::serve(&url, &["--history-memory", "1MiB"]).await?;
+    pgvigil.wait_for_state("live").await?;
+    let scene = Scene { database, pgvigil, url };
+    let tx = scene
+        .transaction("ALTER TABLE large ADD a int; ALTER TABLE large DROP a; CREATE TABLE aside (); DELETE FROM large")
+        .await?;
+    let coverage = scene.undo(&tx).await?["coverage"].clone();
+    let (rows, lost) = (coverage["rows"].as_u64().context("rows")?, coverage["lost"].as_u64().context("lost")?);
+    ensure!(rows > 0 && lost > 0 && rows + lost == 5000 && coverage["complete"] == false, "{coverage}");
+    ensure!(coverage["warnings"][0] == format!("{lost} changes of what is to be undone are not kept any more."), "{coverage}");
     Ok(())
 }
 
@@ -405,7 +496,7 @@ async fn triggers_that_fire_are_named() -> Result<()> {
     let answer = scene.undo(&tx).await?;
     ensure!(answer["coverage"]["tables"][0]["triggers"] == json!(["on change"]), "{answer}");
     ensure!(
-        answer["sql"].as_str().is_some_and(|sql| sql.contains("-- ") && sql.contains("its triggers fire: on change")),
+        answer["sql"].as_str().is_some_and(|sql| sql.contains("-- ") && sql.contains(r#"its triggers fire: "on change""#)),
         "{answer}"
     );
     Ok(())

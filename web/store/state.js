@@ -112,6 +112,7 @@
  * @typedef {object} Coverage
  * @property {boolean} complete
  * @property {number} rows
+ * @property {number|null} [lost]  changes that are not kept any more, each of a row at most; null where a TRUNCATE is among them
  * @property {number} restorable
  * @property {number} [already]  rows that are as they were already
  * @property {string[]} [notes]

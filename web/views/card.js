@@ -122,6 +122,11 @@ function noticeTexts(notice) {
 const GAP_REASONS = {
   evicted: 'They were dropped from the history before this page could have them.',
   slot_lost: 'The replication slot was lost; all tables were counted anew.',
+  slot_invalidated: 'The server let go of the replication slot to save its disk; all tables were counted anew.',
+  slot_moved: 'Somebody else read from the replication slot; all tables were counted anew.',
+  server_rewound: 'The server was restored from a backup; all tables were counted anew.',
+  wal_budget: 'The slot was let go of, because the server kept more log for it than --wal-budget; all tables were counted anew.',
   restart: 'pgvigil was started again; all tables were counted anew.',
-  skipped: 'They came faster than this page could take them.',
+  skipped: 'PostgreSQL could not send them; all tables were counted anew.',
+  damaged: 'The journal is damaged there.',
 };

@@ -66,14 +66,14 @@ function coverageNodes(coverage) {
 }
 
 /** @param {Coverage} coverage */
-function verdictText({ complete, rows, restorable, already = 0, tables }) {
-  const unknown = tables.some(({ truncated }) => truncated === null);
+function verdictText({ complete, rows, lost = 0, restorable, already = 0, tables }) {
+  const unknown = lost === null || tables.some(({ truncated }) => truncated === null);
   const without = tables.some(({ missing }) => missing.some(({ partial }) => partial));
-  if (rows === 0 && !unknown) return 'Nothing is left to bring back';
-  if (already === rows && !unknown) return rows === 1 ? 'The row is as it was before, again' : `All ${count(rows)} rows are as they were before, again`;
+  if (rows === 0 && !unknown && !lost) return 'Nothing is left to bring back';
+  if (already === rows && !unknown && !lost) return rows === 1 ? 'The row is as it was before, again' : `All ${count(rows)} rows are as they were before, again`;
   const extent = complete ? ', all columns' : without ? ', some without all columns' : '';
   const again = already ? `; ${count(already)} ${already === 1 ? 'is as it was' : 'are as they were'} again already` : '';
-  return `${count(restorable)} of ${unknown ? 'an unknown number of rows' : plural(rows, 'row')} can be brought back${extent}${again}`;
+  return `${count(restorable)} of ${unknown ? 'an unknown number of rows' : `${lost ? 'up to ' : ''}${plural(rows + (lost ?? 0), 'row')}`} can be brought back${extent}${again}`;
 }
 
 /** @param {Missing} missing */

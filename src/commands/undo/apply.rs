@@ -7,11 +7,11 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
 use super::ask::{Answer, Watched};
-use super::{PARTLY, complete};
+use super::{PARTLY, missing};
 use crate::catalog;
 use crate::commands::Failure;
 use crate::connection::Target;
-use crate::undo::COMMIT;
+use crate::undo::{COMMIT, Coverage};
 
 /// The exit code of a database that is not the one that is watched.
 const WRONG_DATABASE: u8 = 3;
@@ -40,7 +40,7 @@ pub(super) async fn apply(
     write!(out, "{coverage}").map_err(unwritable)?;
     let Some(sql) = answer.undone.sql.strip_suffix(COMMIT) else {
         writeln!(out, "There is nothing to do.").map_err(unwritable)?;
-        return complete(coverage);
+        return all_of_it(coverage);
     };
     let client = target.sql("pgvigil undo").await.map_err(|error| Failure::advised(1, &error.advice()))?;
     is_watched(&client, watched).await?;
@@ -69,7 +69,12 @@ pub(super) async fn apply(
     if conflicts > 0 {
         return Err(Failure::with_code(PARTLY, format_args!("rows that were changed since, and were left alone: {conflicts}")));
     }
-    complete(coverage)
+    all_of_it(coverage)
+}
+
+/// The coverage was shown before.
+fn all_of_it(coverage: &Coverage) -> Result<(), Failure> {
+    missing(coverage).map_or(Ok(()), |verdict| Err(Failure::with_code(PARTLY, format_args!("{verdict}: see above"))))
 }
 
 async fn is_watched(client: &Client, watched: &Watched) -> Result<(), Failure> {

@@ -11,10 +11,10 @@ mod apply;
 mod ask;
 
 use std::io::Write;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
+use clap::{ArgGroup, Args};
 
 use super::Failure;
 use super::connection::ConnectionArgs;
@@ -29,21 +29,22 @@ const PARTLY: u8 = 7;
 
 /// What `undo` is told.
 #[derive(Args, Clone, Debug)]
+#[command(group(ArgGroup::new("what").args(["tx", "since"]).required(true)))]
 pub struct UndoArgs {
     /// The running pgvigil
     #[arg(long, env = "PGVIGIL_URL", default_value = "http://127.0.0.1:7777", value_name = "URL")]
     pub url: Server,
 
     /// The transaction, by its id such as k3-0-1A2B3C8 or that of one of its events, such as k3.0-1A2B3C8.4
-    #[arg(long, value_name = "ID", required_unless_present = "since", conflicts_with_all = ["since", "until"], value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "ID", conflicts_with = "until", value_parser = NonEmptyStringValueParser::new())]
     pub tx: Option<String>,
 
     /// Everything from here on: a time such as 2026-11-22T14:02:11Z, how long ago such as 10m, or a position such as 0/1A2B3F0
-    #[arg(long, value_name = "BOUND", value_parser = bound)]
+    #[arg(long, value_name = "BOUND", value_parser = bound, allow_hyphen_values = true)]
     pub since: Option<String>,
 
     /// Up to here, exclusive; till now if nothing is said
-    #[arg(long, value_name = "BOUND", value_parser = bound)]
+    #[arg(long, value_name = "BOUND", value_parser = bound, allow_hyphen_values = true)]
     pub until: Option<String>,
 
     /// Only these tables: schema.name, or name for schema public; "quoted" where a name has a dot or a comma. Repeatable
@@ -85,24 +86,28 @@ pub async fn run(args: UndoArgs, out: &mut dyn Write) -> Result<(), Failure> {
     }
     let text = if args.json { &answer.json } else { &answer.undone.sql };
     writeln!(out, "{}", text.trim_end()).map_err(unwritable)?;
-    complete(&answer.undone.coverage)
+    let coverage = &answer.undone.coverage;
+    let told = |verdict| Failure::with_code(PARTLY, format_args!("{verdict}.\n{}", coverage.to_string().trim_end()));
+    missing(coverage).map_or(Ok(()), |verdict| Err(told(verdict)))
 }
 
-/// Nothing is missing, or what is.
-fn complete(coverage: &Coverage) -> Result<(), Failure> {
-    if coverage.complete {
-        return Ok(());
-    }
-    let known = coverage.restorable + coverage.already == coverage.rows;
+/// That something is missing; what it is the coverage says.
+fn missing(coverage: &Coverage) -> Option<&'static str> {
+    let known = coverage.restorable + coverage.already == coverage.rows && coverage.lost == Some(0);
     let verdict = if known { "this may not be all that was changed" } else { "not all of it can be brought back" };
-    Err(Failure::with_code(PARTLY, format_args!("{verdict}.\n{}", coverage.to_string().trim_end())))
+    (!coverage.complete).then_some(verdict)
 }
 
 /// A time, how long ago, or a position; the server reads it.
 fn bound(text: &str) -> Result<String, String> {
-    let known = humantime::parse_duration(text).is_ok() || text.parse::<Lsn>().is_ok() || text.parse::<jiff::Timestamp>().is_ok();
+    let known = ago(text).is_some() || text.parse::<Lsn>().is_ok() || text.parse::<jiff::Timestamp>().is_ok();
     let expected = "give a time such as 2026-11-22T14:02:11Z, how long ago such as 10m, or a position such as 0/1A2B3F0";
     if known { Ok(text.to_owned()) } else { Err(expected.to_owned()) }
+}
+
+/// `10m`, and what that means to many, `-10m`.
+fn ago(text: &str) -> Option<Duration> {
+    humantime::parse_duration(text.strip_prefix('-').unwrap_or(text)).ok()
 }
 
 impl UndoArgs {
@@ -111,9 +116,9 @@ impl UndoArgs {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(self.tx.iter().map(|tx| ("tx", tx)));
         for (name, bound) in [("since", &self.since), ("until", &self.until)] {
-            query.extend_pairs(bound.iter().map(|bound| match humantime::parse_duration(bound) {
-                Ok(ago) => (name, rfc3339_unix(i64::try_from(now.saturating_sub(ago).as_micros()).unwrap_or(i64::MAX))),
-                Err(_) => (name, bound.clone()),
+            query.extend_pairs(bound.iter().map(|bound| match ago(bound) {
+                Some(ago) => (name, rfc3339_unix(i64::try_from(now.saturating_sub(ago).as_micros()).unwrap_or(i64::MAX))),
+                None => (name, bound.clone()),
             }));
         }
         query.extend_pairs(self.table.iter().map(|table| ("table", table)));
@@ -148,6 +153,8 @@ mod tests {
         assert_eq!(args.query(), "since=0%2F1A2B3F0&until=2026-11-22T14%3A02%3A11Z");
         let ago = parse(&["--since", "10m"]).unwrap().query();
         assert!(ago.starts_with("since=20") && ago.ends_with('Z'), "{ago}");
+        let until = |bound: &str| parse(&["--since", "0/1", "--until", bound]).unwrap().query();
+        assert_eq!(until("-5m").get(..30), until("5m").get(..30));
     }
 
     #[test]
@@ -159,8 +166,11 @@ mod tests {
             &["--tx", "a", "--yes"],
             &["--tx", ""],
             &["--since", "noon"],
+            &["--since", "--apply"],
         ] {
             assert!(parse(arguments).is_err(), "{arguments:?}");
         }
+        let said = parse(&[]).unwrap_err().to_string();
+        assert!(said.contains("--tx") && said.contains("--since"), "{said}");
     }
 }

@@ -10,7 +10,7 @@ use super::read::Archive;
 use super::record::{Index, Start, State, Watched};
 use super::write::{Current, Journal, LEVEL, Options, write};
 use super::{lock, segment};
-use crate::lsn::{Epoch, EventId};
+use crate::lsn::{Epoch, EventId, Lsn};
 
 /// What was found behind the last commit of a journal, and was cut off: a crash leaves that. What it held was never acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,9 +96,9 @@ impl Opened {
         Archive::new(Arc::clone(&self.segments))
     }
 
-    /// The epoch that was written last, if any was.
-    pub fn epoch(&self) -> Option<&Epoch> {
-        self.state.epoch.as_ref()
+    /// The epoch that was written last, if any was, how far, and on which timeline of the server.
+    pub fn left(&self) -> Option<(&Epoch, Lsn, u32)> {
+        self.state.epoch.as_ref().map(|epoch| (epoch, self.state.position, self.state.timeline))
     }
 
     /// The database that it is about, if it is about any yet.

@@ -69,6 +69,8 @@ pub(super) struct State {
     pub(super) epoch: Option<Epoch>,
     /// Everything committed before this is in the journal.
     pub(super) position: Lsn,
+    /// Of the server's log.
+    pub(super) timeline: u32,
     /// Microseconds since 1970.
     pub(super) time: i64,
     pub(super) tables: Vec<TableState>,

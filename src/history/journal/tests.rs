@@ -38,7 +38,7 @@ fn count(oid: u32, count: Option<i64>) -> TableState {
 
 fn commit(journal: &mut Journal, lsn: u64) {
     let changed = i64::try_from(lsn).unwrap();
-    journal.commit((&epoch(1), Lsn(lsn)), changed, vec![count(1, Some(changed))], Vec::new()).unwrap();
+    journal.commit((&epoch(1), Lsn(lsn), 1), changed, vec![count(1, Some(changed))], Vec::new()).unwrap();
 }
 
 /// All events, as they are found.

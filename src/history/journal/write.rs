@@ -132,27 +132,28 @@ impl Journal {
         self.current.flush()
     }
 
-    /// Makes everything that was appended durable: whole transactions, up to `position` of the stream, in `epoch`. `time` is now, in
+    /// Makes everything that was appended durable: whole transactions, up to `position` of the stream, in `epoch`, on
+    /// this timeline of the server. `time` is now, in
     /// microseconds since 1970; of the tables, those are told that changed, and those that are gone.
     ///
     /// # Errors
     /// It could not be written, and nothing was acknowledged. All of it is kept, for the next time.
     pub fn commit(
         &mut self,
-        (epoch, position): (&Epoch, Lsn),
+        (epoch, position, timeline): (&Epoch, Lsn, u32),
         time: i64,
         tables: Vec<TableState>,
         gone: Vec<Oid>,
     ) -> Result<(), JournalError> {
         let Self { current, segments, .. } = self;
-        let commit = Commit { state: State { epoch: Some(epoch.clone()), position, time, tables }, gone };
+        let commit = Commit { state: State { epoch: Some(epoch.clone()), position, timeline, time, tables }, gone };
         let mut frame = Vec::new();
         let place = frame::append(&mut frame, Kind::Commit, &[&encoded(&commit, &current.path)?]);
         let place = current.seal(&frame)? + place as u64;
         let blocks = std::mem::take(&mut current.blocks);
         self.last = blocks.last().map(|(_, _, summary)| summary.id(summary.last)).or(self.last.take());
-        let Commit { state: State { epoch, position, time, tables }, gone } = commit;
-        self.state = State { epoch, position, time, tables: Vec::new() };
+        let Commit { state: State { epoch, position, timeline, time, tables }, gone } = commit;
+        self.state = State { epoch, position, timeline, time, tables: Vec::new() };
         self.tables.extend(tables.into_iter().map(|table| (table.oid, table)));
         gone.iter().for_each(|oid| drop(self.tables.remove(oid)));
         write(segments).grow(blocks, (place, position, time), current.committed);

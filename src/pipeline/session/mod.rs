@@ -70,6 +70,8 @@ struct Session<'a> {
     shown_after: u64,
     /// What is recorded.
     marks: Marks,
+    /// Bytes of log that the server keeps for the slot.
+    retained: watch::Sender<u64>,
 }
 
 impl Pipeline {
@@ -82,11 +84,13 @@ impl Pipeline {
         let observing = cancel.child_token();
         let _stop_observing = observing.clone().drop_guard();
         let survey = Survey::default();
+        let retained = watch::Sender::default();
         let sessions = Sessions { target: self.config.target.clone(), watched: database };
         let watch = Watch {
             sessions: sessions.clone(),
             publication: self.config.publication.clone(),
             slot,
+            retained: retained.clone(),
             reconcile: self.config.reconcile,
         };
         let question = Question::default();
@@ -120,11 +124,15 @@ impl Pipeline {
             unknown,
             shown_after: 0,
             marks: Marks::default(),
+            retained,
         };
         session.surveyed(catalog)?;
         session.publish();
         let outcome = session.follow(&mut stream, &mut sights, &mut reports, cancel).await;
-        session.mark();
+        session.leave().await;
+        if outcome.is_ok() {
+            session.written().await;
+        }
         let (passed, whole) = (session.applier.passed(), session.applier.is_between_transactions());
         drop(session);
         // Whatever still runs comes anew from its beginning, or is never heard of again.
@@ -149,6 +157,8 @@ impl Session<'_> {
         reports: &mut mpsc::UnboundedReceiver<Report>,
         cancel: &CancellationToken,
     ) -> Result<(), PipelineError> {
+        let budget = self.pipeline.config.begin.budget();
+        let mut retained = self.retained.subscribe();
         loop {
             let applier = &mut self.applier;
             self.counting.start(|job| applier.ask(job));
@@ -161,10 +171,15 @@ impl Session<'_> {
                 () = cancel.cancelled() => return Ok(()),
                 filled = stream.fill() => {
                     filled?;
-                    // A large transaction takes its time, and nobody waits for it who wants to end.
-                    let Some(drained) = cancel.run_until_cancelled(self.drain(stream)).await else { return Ok(()) };
-                    drained?;
+                    // A large transaction takes its time, a full disk more, and nobody waits for it who wants to end.
+                    tokio::select! {
+                        biased;
+                        () = cancel.cancelled() => return Ok(()),
+                        over = over_budget(&mut retained, budget) => return Err(over),
+                        drained = self.drain(stream) => drained?,
+                    }
                 }
+                over = over_budget(&mut retained, budget) => return Err(over),
                 sight = sights.recv() => match sight {
                     Some(sight) => self.sight(sight)?,
                     // The observer ends when all does, or when it fails in a way that it should not.
@@ -436,6 +451,15 @@ impl Session<'_> {
     fn publication_missing(&self) -> PipelineError {
         let database = self.pipeline.pinned.as_ref().map_or_else(String::new, |database| database.name.clone());
         PipelineError::PublicationMissing { name: self.pipeline.config.publication.clone(), database }
+    }
+}
+
+/// Waits until the server keeps more for the slot than it may.
+async fn over_budget(retained: &mut watch::Receiver<u64>, budget: Option<u64>) -> PipelineError {
+    let Some(budget) = budget else { return std::future::pending().await };
+    match retained.wait_for(|retained| *retained > budget).await.map(|retained| *retained) {
+        Ok(retained) => PipelineError::OverBudget { retained, budget },
+        Err(_) => std::future::pending().await,
     }
 }
 

@@ -9,12 +9,16 @@ use super::Session;
 use crate::history::{Mark, Recording};
 use crate::lsn::Lsn;
 use crate::pipeline::error::PipelineError;
+use crate::pipeline::resuming::Left;
 use crate::pipeline::unix_micros;
 
 /// Marks are at least so far apart: each asks the disk to sync.
 const APART: Duration = Duration::from_millis(100);
 /// Where nothing but the position is new, it is enough to record it so often.
 const SELDOM: Duration = Duration::from_secs(1);
+
+/// What is still to be written when all ends may take so long.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// When the next mark is to be set.
 #[derive(Debug, Default)]
@@ -41,6 +45,16 @@ impl Marks {
 }
 
 impl Session<'_> {
+    /// Where a slot that stays can be taken up again.
+    pub(super) async fn leave(&mut self) {
+        self.applier.flush_whole(&mut self.pipeline.history).await;
+        self.mark();
+        let (epoch, timeline) = (self.applier.epoch().clone(), self.pipeline.timeline);
+        let position = self.applier.ledger().position();
+        // A transaction of which only a part was told would be told again from its beginning.
+        self.pipeline.left = self.applier.is_flushed().then_some(Left { epoch, position, timeline });
+    }
+
     /// What was applied so far are whole transactions, and can be made durable.
     pub(super) fn mark(&mut self) {
         self.marks.due = None;
@@ -50,7 +64,19 @@ impl Session<'_> {
         let (position, epoch) = (self.applier.ledger().position(), self.applier.epoch().clone());
         let (tables, gone) = self.tables.take_unrecorded(self.applier.ledger());
         self.marks = Marks { due: None, last: Some(Instant::now()), position, after_block: self.pipeline.history.position() };
-        self.pipeline.history.mark(Mark { position, epoch, time: unix_micros(), tables, gone });
+        self.pipeline.history.mark(Mark { position, epoch, timeline: self.pipeline.timeline, time: unix_micros(), tables, gone });
+    }
+
+    /// Waits, for a bounded time, until what was marked last is on disk, so that the server is told.
+    pub(super) async fn written(&mut self) {
+        let (epoch, position) = (self.applier.epoch().clone(), self.marks.position);
+        let Some(recording) = self.pipeline.recording.as_mut() else { return };
+        let is_written = |told: &Recording| told.failed.is_some() || told.durable.as_ref() == Some(&(epoch.clone(), position));
+        if let Ok(Ok(told)) =
+            tokio::time::timeout(FAREWELL, recording.wait_for(is_written)).await.map(|told| told.map(|told| told.clone()))
+        {
+            drop(self.recorded(told));
+        }
     }
 
     /// More is on disk: the server need not keep it any more.

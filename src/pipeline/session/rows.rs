@@ -29,7 +29,9 @@ impl Session<'_> {
         }
         cache.waits(oid);
         let task = Task::ReadRows(cache.limits().table);
-        (!self.counting.counts(oid)).then(|| Job { table: Arc::clone(&known.table), task, fence: None, tries: 0 })
+        // The first doubt is none of many.
+        let tries = cache.doubts(oid).saturating_sub(1);
+        (!self.counting.counts(oid)).then(|| Job { table: Arc::clone(&known.table), task, fence: None, tries })
     }
 
     /// Whatever is known of its rows is not certain; they are read when it is counted.
@@ -67,7 +69,7 @@ impl Session<'_> {
                 Ok(()) => self.progress.request_reply(),
                 Err(error) => {
                     tracing::debug!(%oid, %error, "reading the rows again");
-                    self.counting.ask_later(job);
+                    self.counting.ask_later(Job { fence: error.fence, ..job });
                 }
             },
             Err(Failure::Refused(reason)) => cache.refuse(oid, reason),

@@ -165,7 +165,7 @@ impl Tables {
             ddl::Change::Altered(table) if table.kind == 'p' => Some(table.oid),
             ddl::Change::Created(table) | ddl::Change::Altered(table) => table.parent,
             ddl::Change::Dropped { oid, .. } => self.known.get(oid).and_then(|known| known.table.parent),
-            ddl::Change::Publication(_) | ddl::Change::Schema(_) => None,
+            ddl::Change::Type(_) | ddl::Change::Publication(_) | ddl::Change::Schema(_) => None,
         };
         if let Some(oid) = whole {
             self.tree.altered(oid, by);

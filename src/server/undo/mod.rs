@@ -2,13 +2,14 @@
 //! the history keeps.
 //!
 //! ```text
-//!  scope ─ which changes of which tables ─▶ history ─▶ present ─ the tables as they are now ─▶ history ─ what came later ─▶ undo
+//!  scope ─ which changes of which tables ─▶ present ─ the tables as they are now ─▶ reading ─ the history, once ─▶ undo
 //! ```
 //!
 //! As JSON, with its coverage and what went by cascades; the SQL alone to whoever accepts `application/sql` or `text/plain`; and with
 //! `coverage=only` all but the SQL, which may be as large as what was lost.
 
 mod present;
+mod reading;
 mod scope;
 
 use std::sync::Arc;
@@ -24,8 +25,8 @@ use super::events::look;
 use super::parameters;
 use super::problem::{Kind, Problem};
 use crate::event::received::{Change, Event, Gap};
-use crate::lsn::Oid;
 use crate::undo::{self, Cascade, Changes, Coverage, Options};
+use reading::Reading;
 use scope::Scope;
 
 /// Rows in cascades that are told beside a coverage alone.
@@ -70,22 +71,21 @@ async fn answer(app: &App, asked: parameters::Undo, headers: &HeaderMap) -> Resu
         false if wants_sql(headers) => Form::SqlOnly,
         false => Form::Everything,
     };
-    let mut scope = Scope::of(app, &asked).await?;
-    let query = scope.changes();
-    let events = look(app, move |history| history.query(&query).events).await?;
-    let tables = {
-        let (changes, gaps) = read(&events)?;
-        scope.subject.warnings.extend(gaps.iter().map(unknown));
-        tables_of(&changes)
-    };
-    let present = present::Present::look(app, &tables, &asked.rows).await?;
-    let query = scope.later(present.schema.roots.keys().copied().collect());
-    let later = look(app, move |history| query.map(|query| history.query(&query).events).unwrap_or_default()).await?;
-    let nothing_named = scope.nothing_named(&asked.rows);
-    let made = look(app, move |_| {
-        let ((changes, _), (later, gaps)) = (read(&events)?, read(&later)?);
-        let mut subject = scope.subject;
-        subject.notes.extend(gaps.iter().map(|gap| format!("What others did later is not known whole: {}", unknown(gap))));
+    let scope = Scope::of(app, &asked).await?;
+    let mut present = present::Present::look(app, &scope.tables, &asked.rows).await?;
+    let made = look(app, move |history| {
+        let mut reading = Reading::begin(history, &scope, &present.schema);
+        let undone = reading.undone()?;
+        let changes = changes(&undone.changes)?;
+        let later = reading.later(&changes, &present.schema)?;
+        for table in reading.renamed() {
+            present.schema.renamed(table);
+        }
+        let mut subject = scope.subject(&undone, &changes)?;
+        for gap in &later.gaps {
+            subject.notes.push(format!("What others did later is not known whole: {}", unknown(gap)?));
+        }
+        let later = self::changes(&later.changes)?;
         let options = Options { rows: present.rows, partial: asked.partial };
         let changes = Changes { undone: &changes, later: &later };
         let (sql, coverage) = match form {
@@ -96,7 +96,7 @@ async fn answer(app: &App, asked: parameters::Undo, headers: &HeaderMap) -> Resu
             }
         };
         if !options.rows.is_empty() && coverage.tables.is_empty() {
-            return Err(nothing_named);
+            return Err(scope.nothing_named(changes.undone.len()));
         }
         if form == Form::SqlOnly {
             return Ok(sql.unwrap_or_default().into_bytes());
@@ -111,31 +111,33 @@ async fn answer(app: &App, asked: parameters::Undo, headers: &HeaderMap) -> Resu
     Ok(([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-store")], body).into_response())
 }
 
-/// The changes among the events, and the gaps.
-fn read(events: &[Bytes]) -> Result<(Vec<Change<'_>>, Vec<Gap<'_>>), Problem> {
-    let unreadable =
-        |error: String| Kind::Failed.because(format!("An event of the history cannot be read: {error}. Please report it."));
-    let (mut changes, mut gaps) = (Vec::with_capacity(events.len()), Vec::new());
+/// The changes, read.
+fn changes(events: &[Bytes]) -> Result<Vec<Change<'_>>, Problem> {
+    let mut changes = Vec::with_capacity(events.len());
     for event in events {
-        let text = std::str::from_utf8(event).map_err(|error| unreadable(error.to_string()))?;
-        match Event::read(text).map_err(|error| unreadable(error.to_string()))? {
-            Event::Change(change) => changes.push(*change),
-            Event::Gap(gap) => gaps.push(gap),
-            _ => {}
+        if let Event::Change(change) = read(event)? {
+            changes.push(*change);
         }
     }
-    Ok((changes, gaps))
+    Ok(changes)
 }
 
-fn tables_of(changes: &[Change<'_>]) -> Vec<Oid> {
-    let mut tables: Vec<Oid> = changes.iter().map(|change| change.oid).collect();
-    tables.sort_unstable();
-    tables.dedup();
-    tables
+fn read(event: &[u8]) -> Result<Event<'_>, Problem> {
+    Event::read(std::str::from_utf8(event).map_err(unreadable)?).map_err(unreadable)
 }
 
-fn unknown(Gap { from, to, reason }: &Gap<'_>) -> String {
-    format!("Nothing is known from {} to {to} ({reason}).", from.unwrap_or("the beginning"))
+fn unreadable(error: impl std::fmt::Display) -> Problem {
+    Kind::Failed.because(format!("An event of the history cannot be read: {error}. Please report it."))
+}
+
+/// What a gap leaves out, for a person.
+fn unknown(gap: &[u8]) -> Result<String, Problem> {
+    Ok(match read(gap)? {
+        Event::Gap(Gap { from, to, reason }) => {
+            format!("Nothing is known from {} to {to} ({reason}).", from.unwrap_or("the beginning"))
+        }
+        _ => "Something is missing.".to_owned(),
+    })
 }
 
 fn wants_sql(headers: &HeaderMap) -> bool {

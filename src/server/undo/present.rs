@@ -10,7 +10,7 @@ use super::super::App;
 use super::super::problem::{Kind, Problem};
 use crate::catalog;
 use crate::lsn::Oid;
-use crate::undo::{Schema, Wanted};
+use crate::undo::{Schema, Wanted, table_name, where_needed};
 
 /// The longest that the database may take to tell of its tables; and texts as events have them.
 const SETTINGS: &str = "SET statement_timeout = '10s'; SET lock_timeout = '400ms'; SET datestyle = ISO; SET intervalstyle = postgres; \
@@ -57,11 +57,11 @@ async fn read(client: &Client, schema: &Schema, tables: &[Oid], column: &str, va
     types.dedup();
     if types.is_empty() {
         let columns = meant.iter().map(|table| {
-            let names: Vec<_> = table.columns.iter().map(|column| column.name.as_str()).collect();
-            format!("{}.{} has {}", table.schema, table.name, names.join(", "))
+            let names: Vec<_> = table.columns.iter().map(|column| where_needed(&column.name)).collect();
+            format!("{} has {}", table_name(&table.schema, &table.name), names.join(", "))
         });
         let columns = columns.collect::<Vec<_>>().join("; ");
-        return Err(Kind::InvalidParameter.because(format!("key: there is no column {column}. {columns}.")));
+        return Err(Kind::InvalidParameter.because(format!("key: there is no column {}. {columns}.", where_needed(column))));
     }
     let (mut values, mut refusal) = (Vec::new(), None);
     for name in types {

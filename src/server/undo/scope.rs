@@ -1,30 +1,46 @@
 //! What is to be undone: which stretch of the history, and which tables in it. What is not there is said, with what is.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
 
 use super::super::App;
 use super::super::events::look;
 use super::super::parameters;
 use super::super::problem::{Kind, Problem};
-use crate::event::TableName;
+use super::reading::Undone;
+use super::{read, unknown};
 use crate::event::filter::Filter;
+use crate::event::received::{Change, Event};
 use crate::event::time::{rfc3339, unix_micros};
+use crate::event::{Head, Operation, TableName};
 use crate::history::{Bound, History, Order, Query, TransactionLookup};
-use crate::lsn::{Lsn, Oid};
-use crate::pipeline::{Counts, Table};
-use crate::undo::Subject;
+use crate::lsn::{EventId, Lsn, Oid, Place, TransactionId};
+use crate::pipeline::{CountState, Counts, Table};
+use crate::undo::{Subject, table_name, where_needed};
 
 /// Names that are listed, where one is not found.
 const LISTED: usize = 20;
 
 /// What is to be undone.
 pub(super) struct Scope {
-    pub(super) subject: Subject,
-    /// Changes of every table, in their order, from here to there.
-    everything: Query,
+    /// What it is called, and what is not known of it.
+    subject: Subject,
+    /// Changes and commands of every table, and commits, in their order, from here to there.
+    pub(super) range: Query,
+    /// Right before the first event of it that is kept; `None` if none is.
+    pub(super) start: Option<EventId>,
+    /// The transaction that it begins in, if the beginning of that is not kept any more.
+    begins_within: Option<TransactionId>,
     /// The tables of them that are meant.
-    tables: Vec<Oid>,
+    pub(super) tables: Vec<Oid>,
+    /// The tables that were changed.
+    changed: Vec<Arc<TableName>>,
     /// How far the history reaches, for a person.
     reach: String,
 }
@@ -37,64 +53,108 @@ impl Scope {
             Some(id) => {
                 let wanted = id.clone();
                 subject.title = format!("transaction {id}");
-                subject.lost = lost(look(app, move |history| history.transaction(&wanted)).await?)?;
-                if subject.lost > 0 {
-                    let lost = subject.lost;
-                    let gone = format!("The history does not keep the first {lost} changes of this transaction any more.");
-                    subject.warnings.push(gone);
-                }
-                let Lsn(lsn) = id.commit_lsn;
-                (Some(Bound::Lsn(id.commit_lsn)), Some(Bound::Lsn(Lsn(lsn.saturating_add(1)))))
+                is_kept(&look(app, move |history| history.transaction(&wanted)).await?)?;
+                (Some(Bound::Lsn(id.commit_lsn)), Some(behind(id.commit_lsn)))
             }
             None => {
+                if let Some(Bound::Time(since)) = asked.since.filter(|since| is_ahead(*since)) {
+                    let text = format!("since: {} has not come yet.", rfc3339(since));
+                    return Err(Kind::InvalidParameter.because(text));
+                }
                 let named = |bound: Option<Bound>| bound.map_or_else(|| "now".to_owned(), shown);
                 subject.title = format!("from {} to {}", named(asked.since), named(asked.until));
-                (asked.since, asked.until)
+                // What comes from now on, and what is still arriving, is not meant.
+                let now = app.sources.history.settled().map(|last| behind(last.place.commit_lsn));
+                (asked.since, asked.until.filter(|until| !is_beyond(*until, now)).or(now))
             }
         };
-        let changes = [("kinds", "change")];
+        for (nth, (column, value)) in asked.rows.iter().enumerate() {
+            let with = if nth == 0 { ", rows with" } else { " and" };
+            subject.title.push_str(&format!("{with} {}={value}", where_needed(column)));
+        }
+        let changes = [("kinds", "change,commit,ddl")];
         let filter = Filter::parse(changes).map_err(|error| Kind::Failed.because(error.to_string()))?;
         let filter = app.sources.history.intern(filter);
-        let everything = Query { since, until, order: Order::OldestFirst, ..Query::new(filter, usize::MAX) };
+        let range = Query { since, until, order: Order::OldestFirst, ..Query::new(filter, usize::MAX) };
         let live_since = app.sources.status.borrow().since;
         let began = since.filter(|_| asked.tx.is_none());
-        let query = everything.clone();
-        let (from_the_start, changed, reach) = look(app, move |history| {
+        let query = range.clone();
+        let (first, is_whole, from_the_start, changed, reach) = look(app, move |history| {
+            // First where it begins, then whether that is the beginning: what goes from now on is told when it is read.
+            let first = history.first(&query);
+            let is_whole = first.as_ref().is_none_or(|first| history.keeps(&transaction(first)));
             let from_the_start = began.is_none_or(|since| reaches_back(history, since, live_since, &query));
-            (from_the_start, history.changed_tables(&query), reach(history))
+            (first, is_whole, from_the_start, history.changed_tables(&query), reach(history))
         })
         .await?;
         if !from_the_start {
             let unknown = "The history may not reach back to the beginning: what was changed before it is not known.";
             subject.warnings.push(unknown.to_owned());
         }
+        let begins_within = first.as_ref().filter(|_| !is_whole).map(transaction);
+        let start = first.map(before);
         let counts = Arc::clone(&app.sources.counts.borrow());
-        let mut scope = Scope { subject, everything, tables: Vec::new(), reach };
-        scope.tables = scope.choose(&asked.filter, &changed, &counts)?;
+        let mut scope = Scope { subject, range, start, begins_within, tables: Vec::new(), changed, reach };
+        scope.tables = scope.choose(&asked.filter, &counts)?;
         let is_empty = scope.tables.is_empty() && (asked.tx.is_none() || asked.filter.tables().next().is_some());
-        if is_empty { Err(scope.nothing(&asked.filter, &changed)) } else { Ok(scope) }
+        if is_empty { Err(scope.nothing(&asked.filter)) } else { Ok(scope) }
     }
 
-    /// The changes that are to be undone.
-    pub(super) fn changes(&self) -> Query {
-        Query { oids: Some(self.tables.clone()), ..self.everything.clone() }
+    /// Whether an event came later than all of it, if it is the first behind it.
+    pub(super) fn is_behind(&self, head: &Head) -> bool {
+        let behind = Query { since: self.range.until, until: None, ..self.range.clone() };
+        self.range.until.is_some() && behind.asks_for(head)
     }
 
-    /// The changes of these tables that came later; `None` if nothing can have.
-    pub(super) fn later(&self, tables: Vec<Oid>) -> Option<Query> {
-        let since = self.everything.until?;
-        Some(Query { oids: Some(tables), since: Some(since), until: None, ..self.everything.clone() })
+    /// What it is called, and what of it is missing in what was read.
+    pub(super) fn subject(&self, read: &Undone, changes: &[Change<'_>]) -> Result<Subject, Problem> {
+        let mut subject = self.subject.clone();
+        for gap in &read.gaps {
+            subject.warnings.push(unknown(gap)?);
+        }
+        if self.begins_within.is_some() || !read.gaps.is_empty() {
+            let lost = self.lost(&read.commits, changes)?;
+            let warning = "of what is to be undone are not kept any more";
+            match lost {
+                Some(0) => {}
+                Some(1) => subject.warnings.push("One change of what is to be undone is not kept any more.".to_owned()),
+                Some(lost) => subject.warnings.push(format!("{lost} changes {warning}.")),
+                None => subject.warnings.push(format!("Changes {warning}, TRUNCATE among them.")),
+            }
+            subject.lost = lost;
+        }
+        Ok(subject)
+    }
+
+    /// How many changes of these tables the commits tell of that were not read; `None` if a TRUNCATE is among them, which took any number
+    /// of rows.
+    fn lost(&self, commits: &[Bytes], changes: &[Change<'_>]) -> Result<Option<u64>, Problem> {
+        let is_truncate = |change: &&Change<'_>| change.op == Operation::Truncate;
+        let truncates = u64::try_from(changes.iter().filter(is_truncate).count()).unwrap_or(u64::MAX);
+        let (mut all, mut all_truncates) = (0, 0);
+        for commit in commits {
+            let Event::Commit(commit) = read(commit)? else { continue };
+            for totals in commit.tables.iter().filter(|totals| self.tables.contains(&totals.oid)) {
+                all += totals.inserts + totals.updates + totals.deletes + totals.truncates;
+                all_truncates += totals.truncates;
+            }
+        }
+        let known = u64::try_from(changes.len()).unwrap_or(u64::MAX);
+        Ok((all_truncates <= truncates).then(|| all.saturating_sub(known)))
     }
 
     /// No row had such values.
-    pub(super) fn nothing_named(&self, rows: &[(String, String)]) -> Problem {
-        let named: Vec<_> = rows.iter().map(|(column, value)| format!("{column}={value}")).collect();
+    pub(super) fn nothing_named(&self, changes: usize) -> Problem {
         let Scope { subject, reach, .. } = self;
-        Kind::NotFound.because(format!("No row that was changed had {} ({}). {reach}", named.join(" and "), subject.title))
+        let changes = if changes == 1 { "the one change".to_owned() } else { format!("{changes} changes") };
+        let tables = self.changed.iter().filter(|table| self.tables.contains(&table.oid));
+        let tables = list(tables.map(|table| table_name(&table.schema, &table.name)));
+        Kind::NotFound.because(format!("Nothing is found in {changes} of {tables} ({}). {reach}", subject.title))
     }
 
     /// The tables that are meant, of those that were changed.
-    fn choose(&self, asked: &Filter, changed: &[Arc<TableName>], counts: &Counts) -> Result<Vec<Oid>, Problem> {
+    fn choose(&self, asked: &Filter, counts: &Counts) -> Result<Vec<Oid>, Problem> {
+        let changed = &self.changed;
         let mut all: Vec<Oid> = changed.iter().map(|table| table.oid).collect();
         all.sort_unstable();
         all.dedup();
@@ -109,15 +169,19 @@ impl Scope {
             if meant.is_empty() {
                 return Err(unknown_table(schema, name, changed, counts));
             }
+            let before = chosen.len();
             chosen.extend(all.iter().filter(|oid| meant.contains(oid)));
+            if let Some(reason) = now.and_then(|table| unwatched(table)).filter(|_| chosen.len() == before) {
+                return Err(Kind::NotFound.because(format!("{} is not watched: {reason}.", table_name(schema, name))));
+            }
         }
         Ok(if is_named { chosen } else { all })
     }
 
     /// There is nothing to undo.
-    fn nothing(&self, asked: &Filter, changed: &[Arc<TableName>]) -> Problem {
-        let Scope { subject, reach, .. } = self;
-        let meant: Vec<_> = asked.tables().map(|(schema, name)| format!("{schema}.{name}")).collect();
+    fn nothing(&self, asked: &Filter) -> Problem {
+        let Scope { subject, reach, changed, .. } = self;
+        let meant: Vec<_> = asked.tables().map(|(schema, name)| table_name(schema, name)).collect();
         let what = if meant.is_empty() { String::new() } else { format!(" of {}", meant.join(" or ")) };
         let others =
             if changed.is_empty() { String::new() } else { format!(" What was changed: {}.", list(changed_names(changed))) };
@@ -125,11 +189,10 @@ impl Scope {
     }
 }
 
-/// How many of its events are not kept any more.
-fn lost(lookup: TransactionLookup) -> Result<u64, Problem> {
+/// Some of it is kept.
+fn is_kept(lookup: &TransactionLookup) -> Result<(), Problem> {
     match lookup {
-        TransactionLookup::Whole(_) => Ok(0),
-        TransactionLookup::PartlyKept { first_ordinal, .. } => Ok(first_ordinal.saturating_sub(1)),
+        TransactionLookup::Whole(_) | TransactionLookup::PartlyKept { .. } => Ok(()),
         TransactionLookup::Arriving => Err(Kind::NotYetThere.because("Ask again in a moment.")),
         TransactionLookup::NoLongerKept => {
             Err(Kind::NoLongerKept.because("Give pgvigil more memory with --history-memory to reach further back."))
@@ -138,6 +201,33 @@ fn lost(lookup: TransactionLookup) -> Result<u64, Problem> {
             Err(Kind::NotFound.because("There is no such transaction in the history: it changed no watched table, or is of an earlier run of pgvigil, whose history is gone."))
         }
     }
+}
+
+/// Behind what is here by now.
+fn is_beyond(bound: Bound, now: Option<Bound>) -> bool {
+    match (bound, now) {
+        (Bound::Lsn(bound), Some(Bound::Lsn(now))) => bound > now,
+        _ => is_ahead(bound),
+    }
+}
+
+fn is_ahead(bound: Bound) -> bool {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    matches!(bound, Bound::Time(time) if i128::from(unix_micros(time)) > i128::try_from(now.as_micros()).unwrap_or(i128::MAX))
+}
+
+/// The first place behind a transaction.
+fn behind(Lsn(commit): Lsn) -> Bound {
+    Bound::Lsn(Lsn(commit.saturating_add(1)))
+}
+
+/// Behind which an event is the next.
+fn before(EventId { epoch, place }: EventId) -> EventId {
+    EventId { epoch, place: Place { ordinal: place.ordinal.saturating_sub(1), ..place } }
+}
+
+fn transaction(EventId { epoch, place }: &EventId) -> TransactionId {
+    TransactionId { epoch: epoch.clone(), commit_lsn: place.commit_lsn }
 }
 
 /// Whether everything is kept from this point on. It is if something older is kept, or if nothing ever had to go and the watch is older.
@@ -170,9 +260,14 @@ fn tree(table: &Table, counts: &Counts) -> Vec<Oid> {
     oids.into_iter().map(Oid).collect()
 }
 
+/// Why its changes are not told, if they are not.
+fn unwatched(table: &Table) -> Option<&str> {
+    table.reason.as_deref().filter(|_| table.count_state == CountState::Uncovered)
+}
+
 fn unknown_table(schema: &str, name: &str, changed: &[Arc<TableName>], counts: &Counts) -> Problem {
-    let asked = format!("{schema}.{name}");
-    let watched = counts.tables.iter().map(|table| format!("{}.{}", table.schema, table.name));
+    let asked = table_name(schema, name);
+    let watched = counts.tables.iter().map(|table| table_name(&table.schema, &table.name));
     let known: BTreeSet<String> = changed_names(changed).chain(watched).collect();
     let close: Vec<String> = known.iter().filter(|known| is_close(known, &asked)).cloned().collect();
     let hint = match (close.is_empty(), known.is_empty()) {
@@ -185,12 +280,14 @@ fn unknown_table(schema: &str, name: &str, changed: &[Arc<TableName>], counts: &
 
 /// Whether one may be a slip for the other. Letter case is a likely one: SQL folds it, and here it stands as it is.
 fn is_close(known: &str, asked: &str) -> bool {
-    let name = |text: &str| text.rsplit('.').next().unwrap_or_default().to_lowercase();
-    name(known) == name(asked) || strsim::damerau_levenshtein(&known.to_lowercase(), &asked.to_lowercase()) <= 2
+    let plain = |text: &str| text.replace('"', "").to_lowercase();
+    let (known, asked) = (plain(known), plain(asked));
+    let name = |text: &str| text.rsplit('.').next().unwrap_or_default().to_owned();
+    name(&known) == name(&asked) || strsim::damerau_levenshtein(&known, &asked) <= 2
 }
 
 fn changed_names(changed: &[Arc<TableName>]) -> impl Iterator<Item = String> {
-    changed.iter().map(|table| format!("{}.{}", table.schema, table.name))
+    changed.iter().map(|table| table_name(&table.schema, &table.name))
 }
 
 fn list(names: impl Iterator<Item = String>) -> String {

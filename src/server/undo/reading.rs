@@ -1,0 +1,156 @@
+//! What is read of the history, in one go from the first change that is to be undone on: these changes, and then those that others made
+//! later to the same rows. What has to go while it is read is said, like any other gap.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::read;
+use super::scope::Scope;
+use crate::event;
+use crate::event::filter::Filter;
+use crate::event::received::{Change, Event};
+use crate::history::{self, History, Read, Reader, Start};
+use crate::lsn::Oid;
+use crate::server::problem::Problem;
+use crate::undo::{Schema, Sieve};
+
+/// Bytes of events that are looked at together.
+const TOGETHER: usize = 1 << 20;
+
+/// Reads on from where the scope begins up to where the history ended then.
+pub(super) struct Reading<'s> {
+    scope: &'s Scope,
+    reader: Reader,
+    /// Something was read, if only that there is nothing.
+    is_begun: bool,
+    end: u64,
+    filter: Arc<Filter>,
+    /// The tables that are meant, and whatever belongs to the same trees.
+    trees: Vec<Oid>,
+    /// What came later first, once that is reached.
+    behind: Option<Vec<Bytes>>,
+    /// Tables of which columns may have been renamed on the way.
+    renamed: Vec<Oid>,
+}
+
+/// What is to be undone.
+#[derive(Debug, Default)]
+pub(super) struct Undone {
+    /// The changes, oldest first.
+    pub(super) changes: Vec<Bytes>,
+    /// The commits between them.
+    pub(super) commits: Vec<Bytes>,
+    /// Where something is missing.
+    pub(super) gaps: Vec<Bytes>,
+}
+
+/// What came later.
+#[derive(Debug, Default)]
+pub(super) struct Later {
+    /// The changes that matter, oldest first.
+    pub(super) changes: Vec<Bytes>,
+    /// Where something is missing.
+    pub(super) gaps: Vec<Bytes>,
+}
+
+impl<'s> Reading<'s> {
+    pub(super) fn begin(history: &History, scope: &'s Scope, schema: &Schema) -> Self {
+        let start = scope.start.clone().map_or(Start::Live, Start::After);
+        let trees = scope.tables.iter().chain(schema.roots.keys()).copied().collect();
+        let (reader, end) = (history.read_from(start), history.position());
+        Reading {
+            scope,
+            reader,
+            is_begun: false,
+            end,
+            filter: Arc::clone(&scope.range.filter),
+            trees,
+            behind: None,
+            renamed: Vec::new(),
+        }
+    }
+
+    /// All that is to be undone.
+    pub(super) fn undone(&mut self) -> Result<Undone, Problem> {
+        let mut undone = Undone::default();
+        while self.behind.is_none()
+            && let Some(read) = self.read()
+        {
+            match read {
+                Read::Events(batch) => batch.iter().try_for_each(|event| self.sort(event, &mut undone))?,
+                Read::Gap(gap) => undone.gaps.push(gap.json()),
+                Read::Nothing => {}
+            }
+        }
+        Ok(undone)
+    }
+
+    fn sort(&mut self, event: history::Event<'_>, undone: &mut Undone) -> Result<(), Problem> {
+        self.renamed.extend(renames(&event)?);
+        let (head, json) = (event.head(), event.json());
+        match (head.kind, event.block().table(head)) {
+            _ if self.behind.is_some() || self.scope.is_behind(head) => self.behind.get_or_insert_default().push(json),
+            (event::Kind::Change, Some(table)) if self.scope.tables.contains(&table.oid) => undone.changes.push(json),
+            (event::Kind::Commit, _) => undone.commits.push(json),
+            (event::Kind::Gap, _) => undone.gaps.push(json),
+            (event::Kind::Change | event::Kind::Ddl | event::Kind::Message, _) => {}
+        }
+        Ok(())
+    }
+
+    /// Of all that came later, what matters to these changes.
+    pub(super) fn later(&mut self, undone: &[Change<'_>], schema: &Schema) -> Result<Later, Problem> {
+        let (mut later, mut sieve) = (Later::default(), Sieve::new(undone, schema));
+        for json in self.behind.take().into_iter().flatten() {
+            sift(&json, &mut sieve, &mut later)?;
+        }
+        while let Some(read) = self.read() {
+            match read {
+                Read::Events(batch) => {
+                    let is_told = |event: &history::Event<'_>| {
+                        let table = event.block().table(event.head());
+                        table.map_or(event.head().kind == event::Kind::Gap, |table| self.trees.contains(&table.oid))
+                    };
+                    for event in batch.iter().filter(is_told) {
+                        self.renamed.extend(renames(&event)?);
+                        sift(event.bytes(), &mut sieve, &mut later)?;
+                    }
+                }
+                Read::Gap(gap) => later.gaps.push(gap.json()),
+                Read::Nothing => {}
+            }
+        }
+        Ok(later)
+    }
+
+    /// The tables of which columns may have been renamed, as far as that is told: once all is read.
+    pub(super) fn renamed(self) -> Vec<Oid> {
+        self.renamed
+    }
+
+    fn read(&mut self) -> Option<Read> {
+        // Whoever lost all of it has come past the end before he is told.
+        let is_done = std::mem::replace(&mut self.is_begun, true) && self.reader.position() >= self.end;
+        (!is_done).then(|| self.reader.read_until(self.end, &self.filter, TOGETHER))
+    }
+}
+
+/// The table of which a command may have renamed columns. Of a statement only the beginning may be known, or nothing.
+fn renames(event: &history::Event<'_>) -> Result<Option<Oid>, Problem> {
+    let table = event.block().table(event.head()).filter(|_| event.head().kind == event::Kind::Ddl);
+    let Some(table) = table else { return Ok(None) };
+    let Event::Ddl(ddl) = read(event.bytes())? else { return Ok(None) };
+    let may = ddl.sql.is_none_or(|sql| sql.ends_with('…') || sql.to_ascii_lowercase().contains("rename"));
+    Ok((may && ddl.command == "ALTER TABLE").then_some(table.oid))
+}
+
+/// Keeps what matters, in memory of its own: a few changes are not to keep all of the history.
+fn sift(json: &[u8], sieve: &mut Sieve<'_>, later: &mut Later) -> Result<(), Problem> {
+    match read(json)? {
+        Event::Change(change) if sieve.keeps(&change) => later.changes.push(Bytes::copy_from_slice(json)),
+        Event::Gap(_) => later.gaps.push(Bytes::copy_from_slice(json)),
+        _ => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! What is to be done about one row, and what is missing for it.
+
+use std::collections::BTreeMap;
+
+use super::coverage::{Reason, Tally};
+use super::later::{self, Standing, Verdict};
+use super::net::TableEffect;
+use super::plan::Kind;
+use super::rows::Effect;
+use super::schema::Column;
+use super::told::Row;
+use super::value::Value;
+
+/// A row that is not as it was.
+#[derive(Debug)]
+pub(super) struct Judged<'p, 'a> {
+    pub(super) row: &'p Effect<'a>,
+    pub(super) verdict: Verdict<'a>,
+    pub(super) kind: Kind,
+    /// To be given (insert), set back (update) or compared (delete).
+    pub(super) columns: Vec<usize>,
+    /// Why which columns cannot be brought back; no columns for the whole row.
+    missing: BTreeMap<Reason, Vec<&'p str>>,
+    /// Nothing that is needed is missing, so it is for the SQL if that can judge it.
+    pub(super) is_done: bool,
+}
+
+impl Judged<'_, '_> {
+    /// Counts it.
+    pub(super) fn count(&self, tally: &mut Tally) {
+        tally.row(self.kind);
+        if self.verdict.standing != Standing::AsLeft {
+            return tally.later(self.verdict.standing);
+        }
+        if self.is_done {
+            tally.restorable();
+        }
+        for (reason, columns) in &self.missing {
+            let columns = columns.iter().map(|column| (*column).to_owned()).collect();
+            tally.missing(*reason, Some(1), columns, self.is_done);
+        }
+    }
+}
+
+/// Judges the rows of a table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Judge<'p, 'a> {
+    pub(super) effect: &'p TableEffect<'p, 'a>,
+    /// Rows may come back without some of their columns.
+    pub(super) partial: bool,
+}
+
+/// What would be done, what is missing, and whether it may be done all the same.
+struct Act<'p> {
+    kind: Kind,
+    columns: Vec<usize>,
+    missing: BTreeMap<Reason, Vec<&'p str>>,
+    may_be_partial: bool,
+}
+
+impl<'p, 'a> Judge<'p, 'a> {
+    /// `None` if it is as it was. For a row without an order there is nothing that could be done.
+    pub(super) fn row(&self, row: &'p Effect<'a>, is_unordered: bool) -> Option<Judged<'p, 'a>> {
+        let act = match (row.before(), row.after()) {
+            (None, Some(new)) => self.delete(new),
+            (Some(old), None) => self.insert(row, old),
+            (Some(old), Some(new)) => self.update(row, old, new)?,
+            (None, None) => return None,
+        };
+        let Act { kind, columns, mut missing, mut may_be_partial } = act;
+        if is_unordered {
+            missing.insert(Reason::UniqueInACircle, Vec::new());
+            may_be_partial = false;
+        }
+        let is_done = missing.is_empty() || self.partial && may_be_partial;
+        Some(Judged { row, verdict: later::verdict(row, self.effect.key), kind, columns, missing, is_done })
+    }
+
+    /// The columns that are stored, each with its place.
+    fn columns(&self) -> impl Iterator<Item = (usize, &'p Column)> + use<'p, 'a> {
+        let columns = self.effect.table.into_iter().flat_map(|table| &table.columns).enumerate();
+        columns.filter(|(_, column)| !column.is_generated)
+    }
+
+    /// The places of those that are no more, each with what it was called.
+    fn gone(&self) -> impl Iterator<Item = (usize, &'p str)> + use<'p, 'a> {
+        let now = self.effect.table.map_or(0, |table| table.columns.len());
+        self.effect.columns.iter().enumerate().skip(now).map(|(place, name)| (place, name.as_str()))
+    }
+
+    /// Nothing tells which row it is.
+    fn unnamed(kind: Kind) -> Act<'p> {
+        let missing = BTreeMap::from([(Reason::RowNotNamed, Vec::new())]);
+        Act { kind, columns: Vec::new(), missing, may_be_partial: false }
+    }
+
+    fn delete(&self, new: &Row<'a>) -> Act<'p> {
+        let known: Vec<usize> = self.columns().map(|(place, _)| place).filter(|place| is_known(new, *place)).collect();
+        if self.effect.key.is_none() && known.len() < self.columns().count() {
+            return Self::unnamed(Kind::Delete);
+        }
+        Act { kind: Kind::Delete, columns: known, missing: BTreeMap::new(), may_be_partial: true }
+    }
+
+    fn insert(&self, row: &Effect<'a>, old: &Row<'a>) -> Act<'p> {
+        let (known, unknown): (Vec<_>, Vec<_>) = self.columns().partition(|(place, _)| is_known(old, *place));
+        let mut missing: BTreeMap<Reason, Vec<&'p str>> = BTreeMap::new();
+        let mut may_be_partial = true;
+        for (place, column) in unknown {
+            let reason = match old.get(place) {
+                Some(Value::Invalid) => Reason::InvalidText,
+                Some(Value::Cut) => Reason::ValueCut,
+                _ if !row.complete => Reason::OldRowIncomplete,
+                // It was not there when the row was told: what it would have got then is not known, what it gets now is.
+                _ if column.may_be_left_out => continue,
+                _ => Reason::ColumnNotTold,
+            };
+            may_be_partial &= column.may_be_left_out;
+            missing.entry(reason).or_default().push(&column.name);
+        }
+        for (_, name) in self.gone().filter(|(place, _)| held(old.get(*place))) {
+            missing.entry(Reason::ColumnGone).or_default().push(name);
+        }
+        let columns = known.into_iter().map(|(place, _)| place).collect();
+        Act { kind: Kind::Insert, columns, missing, may_be_partial }
+    }
+
+    fn update(&self, row: &Effect<'a>, old: &Row<'a>, new: &Row<'a>) -> Option<Act<'p>> {
+        let (mut set, mut missing) = (Vec::new(), BTreeMap::<Reason, Vec<&'p str>>::new());
+        for (place, column) in self.columns() {
+            let reason = match (old.get(place), new.get(place)) {
+                (Some(Value::Invalid), _) | (_, Some(Value::Invalid)) => Reason::InvalidText,
+                (Some(Value::Cut), Some(Value::Unknown)) => continue,
+                (Some(Value::Cut), _) | (_, Some(Value::Cut)) => Reason::ValueCut,
+                // Never sent, so never changed; or not there yet when the old row was told.
+                (Some(Value::Unknown), Some(Value::Unknown)) => continue,
+                (Some(Value::Unknown), _) if row.complete => continue,
+                (Some(Value::Unknown), _) => Reason::OldRowIncomplete,
+                (Some(old), Some(new)) if old == new || *new == Value::Unknown => continue,
+                _ if column.is_identity_always => Reason::IdentityAlways,
+                _ => {
+                    set.push(place);
+                    continue;
+                }
+            };
+            missing.entry(reason).or_default().push(&column.name);
+        }
+        let differs = |place: usize| {
+            held(old.get(place)) && new.get(place).is_some_and(|new| *new != Value::Unknown && old.get(place) != Some(new))
+        };
+        for (_, name) in self.gone().filter(|(place, _)| differs(*place)) {
+            missing.entry(Reason::ColumnGone).or_default().push(name);
+        }
+        if set.is_empty() && missing.is_empty() {
+            return None;
+        }
+        if self.effect.key.is_none() && !self.columns().all(|(place, _)| is_known(new, place)) {
+            return Some(Self::unnamed(Kind::Update));
+        }
+        Some(Act { kind: Kind::Update, may_be_partial: !set.is_empty(), columns: set, missing })
+    }
+}
+
+fn is_known(row: &Row<'_>, place: usize) -> bool {
+    row.get(place).is_some_and(Value::is_known)
+}
+
+/// There was something in it.
+fn held(value: Option<&Value<'_>>) -> bool {
+    value.is_some_and(|value| !matches!(value, Value::Unknown | Value::Null))
+}

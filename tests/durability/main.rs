@@ -1,0 +1,129 @@
+//! With a slot that stays, nothing is lost and nothing comes twice: whatever ends, and however.
+//!
+//! ```text
+//! PGVIGIL_DURABILITY_ROUNDS=300    how often something is ended (default: a few times)
+//! PGVIGIL_DURABILITY_SEED=7        when, what, and how (printed)
+//! ```
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod log;
+mod slots;
+
+use std::env;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use pgvigil::cluster::{Cluster, Mode};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use support::{Database, Pgvigil, cluster_with, options};
+use tempfile::TempDir;
+use tokio::time::Instant;
+
+use log::Log;
+
+support::on_every_major!(nothing_is_lost_and_nothing_comes_twice);
+
+pub(crate) const SCHEMA: &str =
+    "CREATE TABLE item (id bigint PRIMARY KEY, writer int, fill text); CREATE PUBLICATION pgvigil FOR ALL TABLES";
+
+fn chosen<T: std::str::FromStr>(name: &str, default: T) -> T {
+    match env::var(name) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")),
+        Err(_) => default,
+    }
+}
+
+/// A server that bounds what it keeps for slots.
+pub(crate) async fn bounded(major: u32) -> Result<Cluster> {
+    cluster_with(major, options().set("max_slot_wal_keep_size", "1GB").set("logical_decoding_work_mem", "64kB")).await
+}
+
+pub(crate) async fn serve(url: &str, dir: &TempDir, more: &[&str]) -> Result<Pgvigil> {
+    let dir = dir.path().to_str().context("a path")?;
+    Pgvigil::serve(url, &[&["--data-dir", dir, "--slot", "durable", "--history-memory", "1MiB"], more].concat()).await
+}
+
+/// What is ended.
+#[derive(Clone, Copy, Debug)]
+enum Blow {
+    /// pgvigil, with `SIGKILL`.
+    Kill,
+    /// pgvigil, with `SIGTERM`.
+    Stop,
+    /// The server, at once, as if it had crashed.
+    Crash,
+    /// The server's process that sends.
+    Walsender,
+}
+
+async fn nothing_is_lost_and_nothing_comes_twice(major: u32) -> Result<()> {
+    let seed: u64 = chosen("PGVIGIL_DURABILITY_SEED", rand::random::<u32>().into());
+    let rounds = chosen("PGVIGIL_DURABILITY_ROUNDS", 6);
+    println!("PostgreSQL {major}: PGVIGIL_DURABILITY_SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut cluster = bounded(major).await?;
+    let database = Database::create(&cluster, "app").await?;
+    database.run(SCHEMA).await?;
+    let (url, dir) = (cluster.url("app"), TempDir::new()?);
+
+    let (mut log, mut next) = (Log::default(), 1);
+    let mut pgvigil = serve(&url, &dir, &[]).await?;
+    let mut socket = pgvigil.websocket("kinds=change&from=oldest").await?;
+    for round in 0..rounds {
+        let writing = Duration::from_millis(random.random_range(20..400));
+        let size = if random.random_ratio(1, 4) { 3_000 } else { 5 };
+        // Someone writes while someone reads; then something ends in the middle of both.
+        tokio::select! {
+            written = write(&url, &mut next, size, Instant::now() + writing) => written?,
+            read = log.read(&mut socket) => read?,
+        }
+        let blow = [Blow::Kill, Blow::Kill, Blow::Stop, Blow::Crash, Blow::Walsender][random.random_range(0..5)];
+        println!("round {round}: {blow:?} at row {next}");
+        match blow {
+            Blow::Kill => pgvigil.kill().await?,
+            Blow::Stop => ensure!(pgvigil.stop().await?.success(), "{}", pgvigil.stderr()),
+            Blow::Crash => cluster.restart(Mode::Immediate).await?,
+            Blow::Walsender => {
+                let database = Database::connect(&url).await?;
+                database
+                    .run("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active_pid IS NOT NULL")
+                    .await?;
+            }
+        }
+        if matches!(blow, Blow::Kill | Blow::Stop) {
+            // Nobody reads for a while.
+            write(&url, &mut next, size, Instant::now() + writing / 4).await?;
+            pgvigil = serve(&url, &dir, &[]).await?;
+            socket = pgvigil.websocket(&log.query()).await?;
+        }
+    }
+    let last = next;
+    write(&url, &mut next, 1, Instant::now()).await?;
+    log.read_up_to(&mut socket, last).await.with_context(|| format!("row {last} was not told\n{}", pgvigil.stderr()))?;
+    log.is_all(&Database::connect(&url).await?).await.with_context(|| format!("PGVIGIL_DURABILITY_SEED={seed}"))?;
+    // Who comes now is told the same, from the disk.
+    let mut again = Log::default();
+    let mut socket = pgvigil.websocket(&again.query()).await?;
+    again.read_up_to(&mut socket, last).await.context("not all is on disk")?;
+    ensure!(again == log, "the disk tells something else");
+    pgvigil.wait_for_count("public.item", Database::connect(&url).await?.count("item").await?).await
+}
+
+/// Writes transactions of up to `size` rows until then, at least one.
+async fn write(url: &str, next: &mut i64, size: i64, until: Instant) -> Result<()> {
+    let database = Database::connect(url).await?;
+    database.run("SET synchronous_commit = on").await?;
+    loop {
+        let from = *next;
+        // Whether it is committed when all this is dropped, the table will tell.
+        *next += size;
+        let to = *next - 1;
+        database.run(&format!("INSERT INTO item SELECT i, 1, repeat('x', 100) FROM generate_series({from}, {to}) i")).await?;
+        if Instant::now() >= until {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! What becomes of the slot, and what is said of it.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::support::{Database, PATIENCE, Pgvigil, WebSocket, a_major, cluster, wait_for};
+use crate::{SCHEMA, bounded, serve};
+
+async fn up_to(socket: &mut WebSocket, row: i64) -> Result<Vec<Value>> {
+    let is_it = |event: &Value| event["type"] == "change" && event["new"]["id"] == row;
+    timeout(PATIENCE, socket.until("the row", is_it)).await.with_context(|| format!("row {row} did not come"))?
+}
+
+/// Rows that were told, with the reasons of gaps between them.
+fn told(events: &[Value]) -> Vec<String> {
+    let tell = |event: &Value| match event["type"].as_str() {
+        Some("change") => Some(event["new"]["id"].to_string()),
+        Some("gap") => event["reason"].as_str().map(str::to_owned),
+        _ => None,
+    };
+    events.iter().filter_map(tell).collect()
+}
+
+/// Watches, ends, has `meanwhile` done, and watches again; gives what someone is told who was there before.
+async fn interrupted(meanwhile: &str) -> Result<Vec<String>> {
+    let cluster = bounded(a_major()).await?;
+    let database = Database::create(&cluster, "app").await?;
+    database.run(SCHEMA).await?;
+    let (url, dir) = (cluster.url("app"), TempDir::new()?);
+    let mut pgvigil = serve(&url, &dir, &[]).await?;
+    let mut socket = pgvigil.websocket("kinds=change").await?;
+    database.run("INSERT INTO item VALUES (1)").await?;
+    let seen = up_to(&mut socket, 1).await?;
+    let last = seen.last().and_then(|event| event["id"].as_str()).context("an id")?.to_owned();
+    pgvigil.stop().await?;
+    for statement in meanwhile.split(';') {
+        database.run(statement).await?;
+    }
+    database.run("INSERT INTO item VALUES (2)").await?;
+    let pgvigil = serve(&url, &dir, &[]).await?;
+    let mut socket = pgvigil.websocket(&format!("kinds=change&from={last}")).await?;
+    database.run("INSERT INTO item VALUES (3)").await?;
+    let events = told(&up_to(&mut socket, 3).await?);
+    pgvigil.wait_for_count("public.item", database.count("item").await?).await?;
+    let slots: i64 = database.value("SELECT count(*) FROM pg_replication_slots").await?;
+    ensure!(slots == 1, "{slots} slots");
+    Ok(events)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happens_while_nobody_watches_is_told() -> Result<()> {
+    let told = interrupted("SELECT 1").await?;
+    ensure!(told == ["2", "3"], "{told:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_is_gone_is_a_gap() -> Result<()> {
+    let told = interrupted("SELECT pg_drop_replication_slot('durable')").await?;
+    ensure!(told == ["slot_lost", "3"], "{told:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_someone_else_read_from_is_a_gap() -> Result<()> {
+    let told = interrupted(
+        "INSERT INTO item VALUES (-1); \
+         SELECT count(*) FROM pg_logical_slot_get_binary_changes('durable', NULL, NULL, 'proto_version', '1', 'publication_names', 'pgvigil')",
+    )
+    .await?;
+    ensure!(told == ["slot_moved", "3"], "{told:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_the_server_let_go_of_is_a_gap() -> Result<()> {
+    let told = interrupted(
+        "ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'; SELECT pg_reload_conf(); SELECT pg_switch_wal(); \
+         INSERT INTO item SELECT i FROM generate_series(100, 200) i; SELECT pg_switch_wal(); \
+         INSERT INTO item SELECT i FROM generate_series(300, 400) i; SELECT pg_switch_wal(); CHECKPOINT; CHECKPOINT",
+    )
+    .await?;
+    ensure!(told == ["slot_invalidated", "3"], "{told:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_nothing_bounds_and_one_of_somebody_else_are_refused() -> Result<()> {
+    let cluster = cluster(a_major()).await?;
+    let database = Database::create(&cluster, "app").await?;
+    database.run(SCHEMA).await?;
+    let (url, dir) = (cluster.url("app"), TempDir::new()?);
+    let path = dir.path().to_str().context("a path")?;
+    let refused = async |more: &[&str], code: i32, why: &str| {
+        let mut pgvigil = Pgvigil::spawn(
+            &url,
+            &[&["serve", "--listen", "127.0.0.1:0", "--data-dir", path, "--slot", "durable"], more].concat(),
+        )?;
+        let status = pgvigil.wait(PATIENCE).await?;
+        ensure!(status.code() == Some(code), "{status}: {}", pgvigil.stderr());
+        // What it said last is still on its way.
+        let said = wait_for("what it says", PATIENCE, async || Ok(pgvigil.stderr().contains(why).then_some(()))).await;
+        said.with_context(|| pgvigil.stderr())
+    };
+    refused(&[], 4, "ALTER SYSTEM SET max_slot_wal_keep_size").await?;
+    let slots: i64 = database.value("SELECT count(*) FROM pg_replication_slots").await?;
+    ensure!(slots == 0, "nothing is made");
+    database.run("SELECT pg_create_physical_replication_slot('durable')").await?;
+    refused(&["--allow-unbounded-wal"], 4, "Name another with --slot").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_costs_the_server_too_much_is_let_go_of() -> Result<()> {
+    let cluster = bounded(a_major()).await?;
+    let mut database = Database::create(&cluster, "app").await?;
+    database.run(SCHEMA).await?;
+    let (url, dir) = (cluster.url("app"), TempDir::new()?);
+    let pgvigil = serve(&url, &dir, &["--wal-budget", "16MiB"]).await?;
+    let mut socket = pgvigil.websocket("kinds=change,status").await?;
+    // Someone holds back the log: a transaction that began before all of it.
+    let other = Database::connect(&url).await?;
+    let open = database.client().transaction().await?;
+    open.batch_execute("INSERT INTO item VALUES (1)").await?;
+    for _ in 0..3 {
+        other.run("SELECT pg_switch_wal(); CREATE TABLE IF NOT EXISTS filler (t text); INSERT INTO filler SELECT repeat('x', 1000) FROM generate_series(1, 20000)").await?;
+    }
+    let is_gap = |event: &Value| event["type"] == "gap";
+    let said = wait_for("the budget to be over", PATIENCE, async || {
+        Ok(pgvigil.stderr().contains("of a budget of 16.0 MiB").then_some(()))
+    })
+    .await;
+    said.with_context(|| pgvigil.stderr())?;
+    open.rollback().await?;
+    let events = timeout(Duration::from_secs(60), socket.until("a gap", is_gap)).await??;
+    let gap = events.last().context("a gap")?;
+    ensure!(gap["reason"] == "wal_budget", "{gap}");
+    other.run("INSERT INTO item VALUES (2)").await?;
+    up_to(&mut socket, 2).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slots_are_listed_and_dropped_when_nobody_uses_them() -> Result<()> {
+    let cluster = bounded(a_major()).await?;
+    let database = Database::create(&cluster, "app").await?;
+    database.run(SCHEMA).await?;
+    let (url, dir) = (cluster.url("app"), TempDir::new()?);
+    let slots = async |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pgvigil"));
+        let output = command.args(["slots", "--database-url", &url]).args(arguments).output().await?;
+        let [out, error] = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+        anyhow::Ok((output.status.success(), out, error))
+    };
+    let (_, none, _) = slots(&[]).await?;
+    ensure!(none.contains("No slot of this database"), "{none}");
+    let mut pgvigil = serve(&url, &dir, &[]).await?;
+    let (_, used, _) = slots(&[]).await?;
+    ensure!(used.contains("durable") && used.contains("pgvigil (process"), "{used}");
+    let (dropped, _, error) = slots(&["--drop", "durable"]).await?;
+    ensure!(!dropped && error.contains("end that pgvigil first"), "{error}");
+    pgvigil.stop().await?;
+    let (_, json, _) = slots(&["--json"]).await?;
+    let json: Value = serde_json::from_str(&json)?;
+    ensure!(json[0]["name"] == "durable" && json[0]["active_pid"].is_null(), "{json}");
+    let (dropped, out, error) = slots(&["--drop", "durable"]).await?;
+    ensure!(dropped && out.starts_with("Dropped durable, which held back"), "{out}{error}");
+    let (dropped, _, error) = slots(&["--drop", "durable"]).await?;
+    ensure!(!dropped && error.contains("has no slot \"durable\""), "{error}");
+    Ok(())
+}
