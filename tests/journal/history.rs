@@ -4,9 +4,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use pgvigil::history::journal::verify;
+use pgvigil::event::{BlockBuilder, Kind, NewEvent, Operation, TableName};
+use pgvigil::history::journal::{Opened, Options, Watched, verify};
+use pgvigil::lsn::{Lsn, Oid, Place, Xid};
+use pgvigil::pgoutput::Timestamp;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
@@ -251,5 +255,63 @@ async fn what_is_no_journal_is_told() -> Result<()> {
         "{}",
         refused.err
     );
+    Ok(())
+}
+
+/// A journal of small files, of which only the newest are kept: transaction n inserts row n.
+fn write_journal(dir: &Path, transactions: u32) -> Result<()> {
+    let options = Options { keep: 6_000, keep_for: None, segment: 1_000 };
+    let watched = Watched { system_identifier: "7300000000000000001".into(), database: Oid(16384), name: "app".into() };
+    let mut journal = Opened::open(dir, options)?.0.begin(&watched)?;
+    let table = Arc::new(TableName { oid: Oid(16385), schema: "public".into(), name: "item".into() });
+    let epoch: pgvigil::lsn::Epoch = "k3".parse()?;
+    for id in 1..=transactions {
+        let lsn = Lsn(u64::from(id) * 100);
+        let mut builder = BlockBuilder::new(epoch.clone());
+        let (table, place, time) = (Some(builder.table(&table)), Place { commit_lsn: lsn, ordinal: 1 }, Timestamp(i64::from(id)));
+        let (kind, operation, xid) = (Kind::Change, Some(Operation::Insert), Some(Xid(id)));
+        let event = NewEvent { kind, place, table, operation, actor: None, xid, time };
+        let json = format!(r#"{{"type":"change","op":"insert","new":{{"id":{id}}}}}"#);
+        builder.push(event, |out| out.extend_from_slice(json.as_bytes()));
+        builder.reached(lsn);
+        journal.append(&builder.finish())?;
+        journal.commit((&epoch, lsn, 1), i64::from(id), Vec::new(), Vec::new())?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_no_longer_there_is_told() -> Result<()> {
+    let dir = TempDir::new()?;
+    write_journal(dir.path(), 60)?;
+    let all = history(&["export"], dir.path()).await?.good()?;
+    let ids = inserted(&all.events()?);
+    let first = *ids.first().context("an event")?;
+    ensure!(first > 1 && ids == (first..=60).collect::<Vec<_>>(), "{ids:?}");
+    let told = format!("what happened up to k3.0-{:X}.1 is no longer kept", (first - 1) * 100);
+    ensure!(all.err.contains(&told), "{}", all.err);
+    let list: Value = serde_json::from_str(&history(&["list", "--json"], dir.path()).await?.good()?.out)?;
+    ensure!(list["cut"] == format!("k3.0-{:X}.1", (first - 1) * 100) && list["gaps"] == Value::Array(Vec::new()), "{list}");
+    // Who asks for less is told nothing of it.
+    let late = history(&["export", "--since", &Lsn(5_900).to_string()], dir.path()).await?.good()?;
+    ensure!(inserted(&late.events()?) == [59, 60] && late.err.is_empty(), "{}", late.err);
+
+    // In the midst of it, that is damage.
+    let files = list["files"].as_array().context("files")?;
+    let name = files[1]["name"].as_str().context("a name")?;
+    fs::remove_file(dir.path().join(name))?;
+    let rest = history(&["export"], dir.path()).await?;
+    let events = rest.events()?;
+    ensure!(rest.status.code() == Some(1) && rest.err.contains("all that can be read"), "{}", rest.err);
+    let gap = events.iter().position(|event| event["type"] == "gap").context("a gap")?;
+    ensure!((&events[gap]["from"], &events[gap]["to"]) == (&files[0]["last"], &files[1]["last"]), "{}", events[gap]);
+    let (before, after) = (inserted(&events[..gap]), inserted(&events[gap..]));
+    let missing = usize::try_from(files[1]["events"].as_u64().context("events")?)?;
+    ensure!(before.len() + missing + after.len() == ids.len() && missing > 0, "{before:?} {after:?}");
+    ensure!(ids.starts_with(&before) && ids.ends_with(&after), "{before:?} {after:?}");
+    let table = history(&["list"], dir.path()).await?.good()?.out;
+    ensure!(table.contains("gap (the journal is damaged)"), "{table}");
+    let verified = history(&["verify"], dir.path()).await?;
+    ensure!(verified.status.code() == Some(1) && verified.out.contains("what comes before it is missing"), "{}", verified.out);
     Ok(())
 }

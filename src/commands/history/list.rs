@@ -199,6 +199,10 @@ impl Missing {
         let why = match self.reason.as_str() {
             "restart" => "pgvigil did not run",
             "slot_lost" => "the replication slot was lost",
+            "slot_invalidated" => "the server let go of the slot",
+            "slot_moved" => "somebody else read from the slot",
+            "server_rewound" => "the server was restored from a backup",
+            "wal_budget" => "the slot made the server keep too much",
             "skipped" => "something that could not be read was left out",
             "damaged" => "the journal is damaged",
             "evicted" => "no longer kept",
