@@ -24,7 +24,7 @@ pub struct Found {
     pub position: Lsn,
     /// When that was written, by the clock of who wrote it, in microseconds since 1970.
     pub written_at: i64,
-    /// What was noticed to be wrong. The blocks were not read: see [`verify`](super::verify).
+    /// What was noticed to be wrong. The blocks were not read: see [`verify`](super::verify()).
     pub faults: Vec<Fault>,
     /// What is in it.
     pub archive: Archive,
