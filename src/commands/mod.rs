@@ -5,6 +5,7 @@ pub mod bench;
 pub mod cleanup;
 pub mod connection;
 pub mod demo;
+pub mod history;
 mod script;
 pub mod serve;
 pub mod setup;
@@ -32,6 +33,8 @@ pub enum Command {
     Tail(tail::TailArgs),
     /// Print, and with --apply run, the SQL that brings back what a transaction or a time changed, from a running pgvigil
     Undo(undo::UndoArgs),
+    /// Look at what `serve --data-dir` has recorded: list, verify, export. Needs no running pgvigil, and changes nothing
+    History(history::HistoryArgs),
     /// Print, and with --apply run, the SQL that prepares a database to be watched: role, publication, DDL messages
     Setup(setup::SetupArgs),
     /// Print, and with --apply run, the SQL that removes all that setup made
@@ -63,6 +66,7 @@ impl Command {
                 Command::Serve(args) => serve::run(args, cancel).await,
                 Command::Tail(args) => tail::run(args, cancel).await.map_err(Failure::other),
                 Command::Undo(args) => undo::run(args, &mut std::io::stdout()).await,
+                Command::History(args) => history::run(args, cancel).await,
                 Command::Setup(args) => setup::run(args, &mut std::io::stdout()).await,
                 Command::Cleanup(args) => cleanup::run(args, &mut std::io::stdout()).await,
                 Command::Slots(args) => slots::run(args, &mut std::io::stdout()).await,

@@ -1,7 +1,7 @@
 //! The history: one writer appends blocks, any number of readers follow with cursors of their own.
 //!
 //! Floor 4. The latest blocks are in memory, in a ring. With a [`journal`] all of them are on disk as well, written by a thread of its own
-//! ([`recorder`]); who reads what the ring has no more reads it there, and passes over into the ring where that begins.
+//! (`recorder`); who reads what the ring has no more reads it there, and passes over into the ring where that begins.
 //!
 //! ```text
 //!             floor                                         newest
@@ -39,7 +39,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use tokio::sync::{Notify, watch};
 
 pub use batch::{Batch, Event};
-pub use query::{Bound, Order, Page, Query, TransactionLookup};
+pub use query::{Bound, Order, Page, ParseBoundError, Query, TransactionLookup};
 pub use reader::{Read, Reader, Start};
 pub use recorder::{Mark, Recording};
 pub use ring::Usage;

@@ -4,6 +4,7 @@
 //! block (`spawn_blocking`).
 
 use std::ops::Range;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use super::block::Kept;
 use super::journal::{Archive, Glimpse, Located as OnDisk};
 use super::ring::{Cursor, Located};
 use crate::event::filter::Filter;
+use crate::event::time::from_unix_micros;
 use crate::event::{Block, Head, Kind, TableName};
 use crate::lsn::{EventId, Lsn, Oid, Place, TransactionId, Xid};
 use crate::pgoutput::Timestamp;
@@ -51,6 +53,25 @@ pub enum Bound {
     Time(Timestamp),
     /// Where its commit record stands.
     Lsn(Lsn),
+}
+
+/// A text that is neither a time nor a position.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is neither a time such as 2026-11-22T14:02:11Z nor an LSN such as 0/1A2B3F0")]
+pub struct ParseBoundError {
+    text: String,
+}
+
+impl FromStr for Bound {
+    type Err = ParseBoundError;
+
+    fn from_str(text: &str) -> Result<Self, ParseBoundError> {
+        if let Ok(lsn) = text.parse::<Lsn>() {
+            return Ok(Bound::Lsn(lsn));
+        }
+        let time: jiff::Timestamp = text.parse().map_err(|_| ParseBoundError { text: text.to_owned() })?;
+        Ok(Bound::Time(from_unix_micros(time.as_microsecond())))
+    }
 }
 
 /// At which end a page begins.
@@ -106,6 +127,18 @@ impl Query {
             Bound::Lsn(lsn) => head.place.commit_lsn >= lsn,
         };
         self.xid.is_none_or(|xid| head.xid == Some(xid)) && self.since.is_none_or(reached) && !self.until.is_some_and(reached)
+    }
+
+    /// Whether something that is asked for may be in a block.
+    pub fn may_be_in(&self, glimpse: &Glimpse<'_>) -> bool {
+        self.may_ask_for(glimpse) && glimpse.may_pass(&self.filter)
+    }
+
+    /// Which events of a block are asked for, cursors aside, by their index there.
+    pub fn found_in<'a>(&'a self, block: &'a Block) -> impl Fn(&usize) -> bool + 'a {
+        let matches = self.filter.matches(block);
+        let asked = |head: &Head| self.asks_for(head) && self.asks_for_table(block.table(head));
+        move |index| matches.contains(*index) && block.heads().get(*index).is_some_and(asked)
     }
 
     /// Whether a block may hold an event between the bounds.
@@ -181,11 +214,7 @@ impl History {
             query,
             |glimpse| glimpse.may_pass(&query.filter),
             |kept, indices| {
-                let matches = query.filter.matches(&kept.block);
-                let passes = |index: &usize| {
-                    let asked = |head: &Head| query.asks_for(head) && query.asks_for_table(kept.block.table(head));
-                    matches.contains(*index) && kept.block.heads().get(*index).is_some_and(asked)
-                };
+                let passes = query.found_in(&kept.block);
                 let mut take = |index: usize| {
                     if page.events.len() == query.limit {
                         page.next = last.take();

@@ -26,7 +26,9 @@ pub struct Writer {
 
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, patience: Patience::new(), recorder: None, time: Timestamp::default() }
+        // A gap behind what an earlier process recorded is as old as that.
+        let time = shared.archive.as_ref().and_then(Archive::ends).unwrap_or_default();
+        Self { shared, patience: Patience::new(), recorder: None, time }
     }
 
     /// A new unbroken stretch of the stream begins: what comes now stands behind `start`. With a reason, every reader is told a gap from

@@ -8,9 +8,8 @@ use serde_json::Value;
 use super::problem::{Kind, Problem};
 use super::subscription::Terms;
 use crate::event::filter::{Filter, PARAMETERS};
-use crate::event::time::from_unix_micros;
-use crate::history::{Bound, Start};
-use crate::lsn::{EventId, Lsn, TransactionId, Xid};
+use crate::history::{Bound, ParseBoundError, Start};
+use crate::lsn::{EventId, TransactionId, Xid};
 
 /// Names and values, decoded, in order.
 type Pairs = Vec<(String, String)>;
@@ -212,14 +211,7 @@ fn event_id(text: &str) -> Result<EventId, String> {
 
 /// A position, or a time.
 fn bound(text: &str) -> Result<Bound, String> {
-    let text = short(text)?;
-    if let Ok(lsn) = text.parse::<Lsn>() {
-        return Ok(Bound::Lsn(lsn));
-    }
-    let time: jiff::Timestamp = text
-        .parse()
-        .map_err(|_| format!("{text:?} is neither a time such as 2026-11-22T14:02:11Z nor an LSN such as 0/1A2B3F0"))?;
-    Ok(Bound::Time(from_unix_micros(time.as_microsecond())))
+    short(text)?.parse().map_err(|error: ParseBoundError| error.to_string())
 }
 
 fn positive<T: std::str::FromStr + PartialOrd + From<u8>>(text: &str) -> Result<T, String> {
@@ -234,6 +226,7 @@ fn short(text: &str) -> Result<&str, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lsn::Lsn;
     use crate::pgoutput::Timestamp;
     use proptest::prelude::*;
 

@@ -3,6 +3,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod history;
+
 use std::path::Path;
 use std::process::Command;
 

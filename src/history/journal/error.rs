@@ -18,6 +18,18 @@ pub enum JournalError {
         /// What came of it.
         source: io::Error,
     },
+    /// There is no such folder.
+    #[error("there is no folder {}: name the one that `pgvigil serve --data-dir` records in", dir.display())]
+    NoFolder {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// There is no journal in it.
+    #[error("there is no journal in {}: name the folder that `pgvigil serve --data-dir` records in", dir.display())]
+    Nothing {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// Another process has it.
     #[error("{} is used by another pgvigil; one process writes a journal: end the other, or name another --data-dir", dir.display())]
     Locked {
@@ -80,6 +92,11 @@ impl JournalError {
     pub fn is_full(&self) -> bool {
         use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
         matches!(self, Self::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge))
+    }
+
+    /// Whether somebody else may do it.
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
     }
 
     /// Whether the file is not there any more: what it held is no longer kept.

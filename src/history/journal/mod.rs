@@ -23,17 +23,22 @@ mod error;
 mod frame;
 mod index;
 mod lock;
+mod look;
 mod open;
+mod passage;
 mod read;
 mod record;
 mod segment;
+mod tail;
 #[cfg(test)]
 mod tests;
 mod verify;
 mod write;
 
 pub use error::JournalError;
+pub use look::{Found, FoundFile};
 pub use open::{Cut, Opened};
+pub use passage::Passage;
 pub use read::{Archive, Glimpse, Located};
 pub use record::{TableState, Watched};
 pub use verify::{Fault, Report, verify};

@@ -6,8 +6,8 @@ use super::error::JournalError;
 use super::index::{Segment, Segments};
 use super::record::Summary;
 use super::segment;
-use crate::event::Block;
 use crate::event::filter::Filter;
+use crate::event::{Block, Kind};
 use crate::history::query::Order;
 use crate::lsn::{Epoch, EventId, Place};
 use crate::pgoutput::Timestamp;
@@ -49,6 +49,16 @@ impl Glimpse<'_> {
         self.0.id(self.0.first)
     }
 
+    /// Its last event.
+    pub fn last(&self) -> EventId {
+        self.0.id(self.0.last)
+    }
+
+    /// Whether an event of this kind is in it.
+    pub fn holds(&self, kind: Kind) -> bool {
+        self.0.kinds.contains(&kind)
+    }
+
     /// Between which times its transactions were committed, by the server's clock.
     pub fn times(&self) -> (Timestamp, Timestamp) {
         self.0.times
@@ -70,7 +80,7 @@ impl Archive {
         Self { segments }
     }
 
-    fn segments(&self) -> RwLockReadGuard<'_, Segments> {
+    pub(super) fn segments(&self) -> RwLockReadGuard<'_, Segments> {
         self.segments.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -113,15 +123,20 @@ impl Archive {
 
     /// The first event that is kept.
     pub fn first(&self) -> Option<EventId> {
-        self.ends().map(|(first, _)| first)
+        self.beginning().map(|(first, _)| first)
     }
 
     /// When the first transaction that is kept was committed.
     pub fn begins(&self) -> Option<Timestamp> {
-        self.ends().map(|(_, time)| time)
+        self.beginning().map(|(_, time)| time)
     }
 
-    fn ends(&self) -> Option<(EventId, Timestamp)> {
+    /// When the last transaction was committed.
+    pub fn ends(&self) -> Option<Timestamp> {
+        self.segments().all.iter().rev().find_map(|segment| segment.times).map(|(_, last)| last)
+    }
+
+    fn beginning(&self) -> Option<(EventId, Timestamp)> {
         let segments = self.segments();
         let first = segments.all.iter().find(|segment| segment.events > 0)?;
         let index = segments.index(first).ok()?;
@@ -155,39 +170,44 @@ impl Archive {
             segments.reverse();
         }
         for segment in segments {
-            let index = match self.segments().index(&segment) {
-                Err(error) if error.is_gone() => continue,
-                index => index?,
-            };
-            let from = after.map_or(0, |after| index.blocks.partition_point(|(_, _, block)| block.id(block.last) <= *after));
-            let blocks = index.blocks.get(from..).unwrap_or_default();
-            let until =
-                before.map_or(blocks.len(), |before| blocks.partition_point(|(_, _, block)| block.id(block.first) < *before));
-            let blocks = blocks.get(..until).unwrap_or_default();
-            let mut show = |(place, length, summary): &(u64, u32, Summary)| {
-                if !wants(Glimpse(summary)) {
-                    return Ok(true);
+            match self.visit_segment(&segment, (after, before), order, &mut wants, &mut visit) {
+                Err(error) if error.is_gone() => {}
+                goes_on => {
+                    if !goes_on? {
+                        return Ok(());
+                    }
                 }
-                match segment::block(&segment.path, *place, *length) {
-                    Err(error) if error.is_gone() => Ok(true),
-                    block => block.map(&mut visit),
-                }
-            };
-            let mut goes_on = Ok(true);
-            match order {
-                Order::OldestFirst => blocks.iter().all(|block| {
-                    goes_on = show(block);
-                    matches!(goes_on, Ok(true))
-                }),
-                Order::NewestFirst => blocks.iter().rev().all(|block| {
-                    goes_on = show(block);
-                    matches!(goes_on, Ok(true))
-                }),
-            };
-            if !goes_on? {
-                return Ok(());
             }
         }
         Ok(())
+    }
+
+    /// The same of one file; false once `visit` has seen enough. That the file is gone is an error like any other.
+    pub(super) fn visit_segment(
+        &self,
+        segment: &Segment,
+        (after, before): (Option<&EventId>, Option<&EventId>),
+        order: Order,
+        wants: &mut impl FnMut(Glimpse<'_>) -> bool,
+        visit: &mut impl FnMut(Block) -> bool,
+    ) -> Result<bool, JournalError> {
+        let index = self.segments().index(segment)?;
+        let from = after.map_or(0, |after| index.blocks.partition_point(|(_, _, block)| block.id(block.last) <= *after));
+        let blocks = index.blocks.get(from..).unwrap_or_default();
+        let until = before.map_or(blocks.len(), |before| blocks.partition_point(|(_, _, block)| block.id(block.first) < *before));
+        let blocks = blocks.get(..until).unwrap_or_default();
+        let mut show = |(place, length, summary): &(u64, u32, Summary)| {
+            if wants(Glimpse(summary)) { segment::block(&segment.path, *place, *length).map(&mut *visit) } else { Ok(true) }
+        };
+        let mut goes_on = Ok(true);
+        let mut step = |block| {
+            goes_on = show(block);
+            matches!(goes_on, Ok(true))
+        };
+        match order {
+            Order::OldestFirst => blocks.iter().all(&mut step),
+            Order::NewestFirst => blocks.iter().rev().all(&mut step),
+        };
+        goes_on
     }
 }

@@ -17,7 +17,7 @@ use crate::lsn::{EventId, Oid};
 /// How a file begins; its format follows, u32.
 pub(super) const MAGIC: &[u8; 8] = b"PGVIGIL\n";
 /// How a file ends that is complete; before it stands the place of its index, u64.
-const END: &[u8; 8] = b"COMPLETE";
+pub(super) const END: &[u8; 8] = b"COMPLETE";
 pub(super) const HEADER: usize = MAGIC.len() + 4;
 const TRAILER: usize = 8 + END.len();
 const SUFFIX: &str = "journal";
@@ -258,6 +258,9 @@ pub(super) fn glance(path: &Path) -> Result<Option<(Start, Index, u64)>, Journal
         return Ok(None);
     }
     let at = u64::from_le_bytes(*place);
+    if at > length {
+        return Ok(None);
+    }
     let frame = |at: u64, kind: Kind| -> io::Result<Option<Vec<u8>>> {
         let mut from = &file;
         from.seek(SeekFrom::Start(at))?;

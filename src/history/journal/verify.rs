@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use super::error::JournalError;
 use super::record::Watched;
-use super::segment;
+use super::{look, segment, tail};
 use crate::lsn::{EventId, Lsn};
 
 /// What was found.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Report {
     /// The database that it is about.
     pub watched: Option<Watched>,
@@ -43,6 +43,13 @@ pub struct Fault {
     pub is_tail: bool,
 }
 
+impl Report {
+    /// Whether it is what was written, a tail aside.
+    pub fn is_sound(&self) -> bool {
+        self.faults.iter().all(|fault| fault.is_tail)
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at byte {}: {}", self.path.display(), self.offset, self.reason)
@@ -52,24 +59,25 @@ impl fmt::Display for Fault {
 /// Verifies the journal in `dir`. It may be written meanwhile: then what is being written may look like a tail.
 ///
 /// # Errors
-/// A file cannot be read, is of a later format, or none of ours.
+/// There is none, or a file cannot be read, is of a later format, or none of ours.
 pub fn verify(dir: &Path) -> Result<Report, JournalError> {
-    let numbers = segment::numbers(dir)?;
-    let (files, faults) = (numbers.len(), Vec::new());
-    let mut report = Report { watched: None, files, bytes: 0, events: 0, before: None, last: None, position: Lsn::ZERO, faults };
+    let numbers = look::numbers(dir)?;
+    let mut report = Report::default();
     let mut before = None;
     for number in &numbers {
         let path = segment::path(dir, *number);
-        let found = segment::scan(&path, |summary, block| segment::unpack(summary, block).map(drop))?;
-        let is_last = numbers.last() == Some(number);
+        let found = match segment::scan(&path, |summary, block| segment::unpack(summary, block).map(drop)) {
+            Err(error) if error.is_gone() => {
+                // It was the oldest, and is no longer kept; nor is what was before it.
+                (report, before) = (Report::default(), None);
+                continue;
+            }
+            found => found?,
+        };
+        let is_newest = numbers.last() == Some(number);
         let mut wrong = |offset, reason, is_tail| report.faults.push(Fault { path: path.clone(), offset, reason, is_tail });
-        if let Some((offset, reason)) = found.fault {
-            wrong(offset, reason, is_last && offset >= found.committed);
-        } else if !found.complete && found.committed < found.length {
-            wrong(found.committed, "no commit stands behind what is there", is_last);
-        }
-        if !found.complete && !is_last && found.fault.is_none() {
-            wrong(found.length, "the file is not complete, but another follows", false);
+        if let Some((offset, reason, is_tail)) = tail::fault(&path, &found, is_newest)? {
+            wrong(offset, reason, is_tail);
         }
         if let Some(start) = found.start {
             if before
@@ -86,6 +94,7 @@ pub fn verify(dir: &Path) -> Result<Report, JournalError> {
             }
             report.watched.get_or_insert(start.watched);
         }
+        report.files += 1;
         report.bytes += found.length;
         report.events += found.index.blocks.iter().map(|(_, _, block)| u64::from(block.events)).sum::<u64>();
         report.position = report.position.max(found.state.position);
