@@ -15,7 +15,7 @@ use super::{Failure, alerts};
 use crate::alerts::{Links, Rules};
 use crate::connection::Target;
 use crate::history;
-use crate::history::journal::{Cut, Opened, Options};
+use crate::history::journal::{Opened, Options};
 use crate::pgoutput::ValueLimit;
 use crate::pipeline::{self, Begin, Durable, Pipeline, PipelineError, Published};
 use crate::rows;
@@ -177,11 +177,8 @@ impl WatchArgs {
     fn open_journal(&self, dir: &Path) -> Result<Opened, Failure> {
         let options = Options { keep: self.keep.as_u64(), keep_for: self.keep_for, ..Options::default() };
         let (journal, cut) = Opened::open(dir, options).map_err(Failure::other)?;
-        if let Some(Cut { path, at, bytes, .. }) = cut {
-            let path = path.display();
-            tracing::warn!(
-                "the journal was not closed: {bytes} bytes behind its last commit, of which nothing was acknowledged, were cut off ({path}, byte {at})"
-            );
+        if let Some(cut) = cut {
+            tracing::warn!("{cut}");
         }
         Ok(journal)
     }

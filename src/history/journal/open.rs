@@ -1,5 +1,6 @@
 //! Finds what is there, cuts off what a crash left, and begins to write once it is known which database that is about.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
@@ -9,20 +10,48 @@ use super::index::{Segment, Segments};
 use super::read::Archive;
 use super::record::{Index, Start, State, Watched};
 use super::write::{Current, Journal, LEVEL, Options, write};
-use super::{lock, segment};
+use super::{lock, segment, tail};
 use crate::lsn::{Epoch, EventId, Lsn};
 
-/// What was found behind the last commit of a journal, and was cut off: a crash leaves that. What it held was never acknowledged.
+/// What was wrong with the newest file of a journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cut {
-    /// The file.
-    pub path: PathBuf,
-    /// Where the last commit ends.
-    pub at: u64,
-    /// Bytes behind it.
-    pub bytes: u64,
-    /// What was wrong first, if anything was.
-    pub reason: Option<&'static str>,
+pub enum Cut {
+    /// A crash left something behind the last commit, of which nothing was acknowledged. It was cut off.
+    Tail {
+        /// The file.
+        path: PathBuf,
+        /// Where the last commit ends.
+        at: u64,
+        /// Bytes behind it.
+        bytes: u64,
+    },
+    /// It does not hold what was written. It is left as it is, and the journal goes on in the next file, from the last commit before that.
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where it makes no sense any more.
+        at: u64,
+        /// What is wrong there.
+        reason: &'static str,
+    },
+}
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cut::Tail { path, at, bytes } => write!(
+                f,
+                "the journal was not closed: {bytes} bytes behind its last commit, of which nothing was acknowledged, were cut off ({}, byte {at})",
+                path.display()
+            ),
+            Cut::Damaged { path, at, reason } => write!(
+                f,
+                "the journal is damaged, {} at byte {at}: {reason}. What was recorded behind that cannot be read here, and is told as a gap; the file \
+                 is left as it is. pgvigil history verify looks at all of it",
+                path.display()
+            ),
+        }
+    }
 }
 
 /// A journal that this process has, and that nothing is written to yet.
@@ -50,20 +79,30 @@ impl Opened {
         while let Some(number) = numbers.pop() {
             let path = segment::path(dir, number);
             let contents = segment::scan(&path, |_, _| Ok(()))?;
-            let reason = contents.fault.map(|(_, reason)| reason);
-            if let Some(start) = contents.start.clone() {
-                let at = if contents.complete { contents.length } else { contents.committed };
-                if at < contents.length {
-                    let file = fs::OpenOptions::new().write(true).open(&path).map_err(JournalError::io("open", &path))?;
-                    file.set_len(at).and_then(|()| file.sync_all()).map_err(JournalError::io("cut", &path))?;
-                    cut = Some(Cut { path: path.clone(), at, bytes: contents.length - at, reason });
+            let fault = tail::fault(&path, &contents, true)?;
+            let damaged = fault.filter(|(.., is_tail)| !is_tail).map(|(offset, reason, _)| (offset, reason));
+            let Some(start) = contents.start.clone() else {
+                if let Some((offset, reason)) = damaged {
+                    return Err(JournalError::Damaged { path, offset, reason });
                 }
-                found = Some((path, number, at, start, contents));
-                break;
+                // It was being made.
+                fs::remove_file(&path).map_err(JournalError::io("remove", &path))?;
+                continue;
+            };
+            let mut end = contents.length;
+            if damaged.is_none() && !contents.complete && contents.committed < contents.length {
+                end = contents.committed;
+                let file = fs::OpenOptions::new().write(true).open(&path).map_err(JournalError::io("open", &path))?;
+                file.set_len(end).and_then(|()| file.sync_all()).map_err(JournalError::io("cut", &path))?;
             }
-            // It was being made.
-            cut = Some(Cut { path: path.clone(), at: 0, bytes: contents.length, reason });
-            fs::remove_file(&path).map_err(JournalError::io("remove", &path))?;
+            cut = fault.map(|(at, reason, is_tail)| {
+                let (path, bytes) = (path.clone(), contents.length - contents.committed);
+                if is_tail { Cut::Tail { path, at: contents.committed, bytes } } else { Cut::Damaged { path, at, reason } }
+            });
+            // Behind what is damaged nothing is written.
+            let is_over = contents.complete || damaged.is_some();
+            found = Some((path, number, end, is_over, start, contents));
+            break;
         }
         for number in numbers {
             let path = segment::path(dir, number);
@@ -79,9 +118,9 @@ impl Opened {
             segments.push(Segment::new(dir, number, bytes, start.before, &index.blocks), index);
         }
         let (dir, mut opened) = (dir.to_owned(), None);
-        if let Some((path, number, bytes, start, contents)) = found {
+        if let Some((path, number, bytes, is_over, start, contents)) = found {
             segments.push(Segment::new(&dir, number, bytes, start.before, &contents.index.blocks), contents.index);
-            opened = Some(((path, number, contents.complete), start.watched, contents.state, contents.last));
+            opened = Some(((path, number, is_over), start.watched, contents.state, contents.last));
         }
         let segments = Arc::new(RwLock::new(segments));
         let (file, watched, state, last) = match opened {

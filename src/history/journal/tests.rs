@@ -212,6 +212,31 @@ fn a_changed_byte_anywhere_is_found() {
 }
 
 #[test]
+fn what_is_damaged_in_the_middle_is_left_as_it_is() {
+    let dir = TempDir::new().unwrap();
+    let all = filled_with(&dir, Options { segment: u64::MAX, ..SMALL }, 12);
+    let path = last_file(dir.path());
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    let (mut journal, cut) = open(&dir);
+    assert!(matches!(&cut, Some(Cut::Damaged { .. })), "{cut:?}");
+    assert_eq!(fs::read(&path).unwrap(), bytes, "somebody may still save some of it");
+    let before = events(&journal.archive(), None, Order::OldestFirst);
+    assert!(before.len() < all.len() && all.starts_with(&before), "{} of {}", before.len(), all.len());
+    // It goes on behind what can be read.
+    let block = whole(&epoch(2), 9_000, 3, 10);
+    journal.append(&block).unwrap();
+    commit(&mut journal, 9_000);
+    let expected: Vec<_> = before.into_iter().chain(told(&block)).collect();
+    assert_eq!(events(&journal.archive(), None, Order::OldestFirst), expected);
+    drop(journal);
+    let (journal, _) = open(&dir);
+    assert_eq!(events(&journal.archive(), None, Order::OldestFirst), expected);
+}
+
+#[test]
 fn what_is_no_longer_kept_is_known() {
     let dir = TempDir::new().unwrap();
     let all = filled(&dir);
