@@ -155,7 +155,7 @@ pub struct EventId {
 pub struct Place {
     /// Where the commit record of its transaction stands.
     pub commit_lsn: Lsn,
-    /// Counts from 1 within the transaction.
+    /// Counts from 1 within the transaction; 0 of what stands before any, such as a message outside of all.
     pub ordinal: u64,
 }
 

@@ -245,10 +245,10 @@ impl Encoder {
         });
     }
 
-    /// A logical message that stands at `lsn`, outside of any transaction, and came at `time`. Its place is that of its record, which
-    /// no commit shares.
+    /// A logical message outside of any transaction, that came at `time`. `lsn` is the position behind its record, where the record of a
+    /// commit may begin: so it stands before all that has a place in that transaction.
     pub fn lone_message(&mut self, block: &mut BlockBuilder, lsn: Lsn, time: Timestamp, prefix: &[u8], content: Content<'_>) {
-        let place = Place { commit_lsn: lsn, ordinal: 1 };
+        let place = Place { commit_lsn: lsn, ordinal: 0 };
         let id = EventId { epoch: block.epoch().clone(), place };
         let event = NewEvent { kind: Kind::Message, place, table: None, operation: None, actor: None, xid: None, time };
         block.push(event, |out| {

@@ -261,7 +261,7 @@ fn a_message_outside_of_any_transaction_has_an_id_and_no_tx() {
     let lines = encoded(Encoding::Utf8, |encoder, block| {
         encoder.lone_message(block, Lsn(0xABC), Timestamp(0), b"app", Content::Whole("žluť".as_bytes()));
     });
-    assert_eq!(lines, [r#"{"type":"message","id":"k3.0-ABC.1","tx":null,"prefix":"app","content":"žluť"}"#]);
+    assert_eq!(lines, [r#"{"type":"message","id":"k3.0-ABC.0","tx":null,"prefix":"app","content":"žluť"}"#]);
 }
 
 #[test]

@@ -65,11 +65,13 @@ pub fn recorded(limit: usize, archive: Archive) -> (Writer, History) {
 
 fn with(limit: usize, archive: Option<Archive>) -> (Writer, History) {
     let account = Arc::new(Account::new(limit));
+    // Behind a journal the first block is not the beginning.
+    let first = u64::from(archive.is_some());
     let shared = Arc::new(Shared {
         archive,
-        ring: RwLock::new(Ring::new(Arc::clone(&account))),
+        ring: RwLock::new(Ring::new(Arc::clone(&account), first)),
         account,
-        head: watch::Sender::new(Head::default()),
+        head: watch::Sender::new(Head { blocks: first, begun: false }),
         readers: Mutex::default(),
         progress: Notify::new(),
         filters: Filters::default(),

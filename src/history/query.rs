@@ -258,12 +258,17 @@ impl History {
         let at = |ordinal| Some(EventId { epoch: epoch.clone(), place: Place { commit_lsn: *commit_lsn, ordinal } });
         let everything = Query::new(Arc::new(Filter::everything()), usize::MAX);
         let query = Query { after: at(0), before: at(u64::MAX), order: Order::OldestFirst, ..everything };
-        let (mut events, mut first_ordinal) = (Vec::new(), None);
+        let (mut events, mut first_ordinal, mut next) = (Vec::new(), None, None);
         self.visit(
             &query,
             |_| true,
             |kept, indices| {
                 for head in indices.filter_map(|index| kept.block.heads().get(index)) {
+                    if next.is_some_and(|next: u64| next != head.place.ordinal) {
+                        // Something between could not be read: what is known is what came behind that.
+                        (first_ordinal, events) = (None, Vec::new());
+                    }
+                    next = Some(head.place.ordinal + 1);
                     first_ordinal.get_or_insert(head.place.ordinal);
                     events.push(kept.block.json(head));
                 }

@@ -81,7 +81,7 @@ impl History {
             let (place, last) = match start {
                 Start::Live => {
                     let (cursor, last) = ring.live();
-                    (At::Cursor(cursor), last)
+                    (At::Cursor(cursor), last.or_else(|| self.shared.archive.as_ref()?.last()))
                 }
                 Start::Oldest => match &self.shared.archive {
                     Some(archive) => (At::Disk, archive.floor()),
@@ -154,6 +154,7 @@ impl Reader {
 
     /// The same, from blocks before number `until` only: what belongs behind that block can be told in its place.
     pub fn read_until(&mut self, until: u64, filter: &Arc<Filter>, max_bytes: usize) -> Read {
+        self.ahead_of_disk = false;
         if let Some(archive) = self.on_disk() {
             return tokio::task::block_in_place(|| self.read_disk(&archive, filter, max_bytes));
         }
@@ -189,9 +190,17 @@ impl Reader {
     /// The number of the block that is read next: how many blocks it has come past.
     pub fn position(&self) -> u64 {
         match self.place {
+            // Where nothing is streamed there is nothing behind it.
+            At::Disk if self.ahead_of_disk && !self.head.borrow().begun => self.shared.ring().end(),
+            // Before all that was appended by this process, which begins with 1 behind a journal.
             At::Disk => 0,
             place => place.next(self.shared.ring().first()),
         }
+    }
+
+    /// What it needs next has left the memory, and is not on disk yet: there is more, a moment later.
+    pub fn is_ahead_of_disk(&self) -> bool {
+        self.ahead_of_disk
     }
 
     /// The last event that it came past, whether or not that passed a filter.
@@ -207,8 +216,8 @@ impl Reader {
             (At::Cursor(cursor), _) if cursor.sequence >= ring.first() => None,
             (At::Lost(_), _) => None,
             // The ring holds everything there ever was.
-            (_, None) if ring.first() == 0 && archive.last().is_none() => {
-                self.place = At::Cursor(Cursor::at(0));
+            (_, None) if ring.is_whole() && archive.last().is_none() => {
+                self.place = At::Cursor(Cursor::at(ring.first()));
                 None
             }
             (_, None) => Some(archive),
@@ -257,6 +266,11 @@ impl Reader {
             tracing::error!(%error, "the journal cannot be read on from there");
             self.place = At::Lost(GapReason::Damaged);
             return Read::Nothing;
+        }
+        if let Some(OnDisk::Lost(to)) = after.as_ref().map(|after| archive.locate(after)) {
+            // It went while it was read.
+            self.last = Some(to.clone());
+            return Read::Gap(Gap { from: after, to, reason: GapReason::Evicted });
         }
         // Nothing that is behind it is on disk, though it has left the ring: its transaction is still being written.
         self.ahead_of_disk = last == self.last;

@@ -87,11 +87,11 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    pub(super) fn new(account: Arc<Account>) -> Self {
+    pub(super) fn new(account: Arc<Account>, first: u64) -> Self {
         Self {
             account,
             blocks: VecDeque::new(),
-            first: 0,
+            first,
             stretches: VecDeque::new(),
             origin: None,
             floor: None,
@@ -168,6 +168,11 @@ impl Ring {
 
     pub(super) fn first(&self) -> u64 {
         self.first
+    }
+
+    /// Whether it holds all that was ever appended.
+    pub(super) fn is_whole(&self) -> bool {
+        self.evicted_blocks == 0
     }
 
     /// The event after which everything is kept.

@@ -16,7 +16,7 @@ use crate::encoding::Encoding;
 use crate::event::ddl::{Change, DdlMessage};
 use crate::event::time::from_unix_micros;
 use crate::event::{
-    Actor, Attribution, BlockBuilder, Ddl, Domains, Encoder, Operation, Relation, TableName, TableTotals, TransactionHead,
+    Actor, Attribution, Block, BlockBuilder, Ddl, Domains, Encoder, Operation, Relation, TableName, TableTotals, TransactionHead,
 };
 use crate::history::Writer;
 use crate::lsn::{Epoch, Lsn, Oid, Xid};
@@ -44,6 +44,8 @@ pub(super) struct Applier {
     encoder: Encoder,
     epoch: Epoch,
     block: BlockBuilder,
+    /// A block that waits for room in the history.
+    finished: Option<Block>,
     noticed: Noticed,
     /// A committed transaction is being applied.
     applying: bool,
@@ -85,6 +87,7 @@ impl Applier {
             publication: None,
             block: BlockBuilder::new(epoch.clone()),
             epoch,
+            finished: None,
             noticed: Noticed::default(),
             applying: false,
             passed: Passed::default(),
@@ -151,7 +154,7 @@ impl Applier {
 
     /// Whether all that was applied is whole transactions, and with the history.
     pub(super) fn is_flushed(&self) -> bool {
-        !self.applying && self.block.is_empty()
+        !self.applying && self.block.is_empty() && self.finished.is_none()
     }
 
     /// Whether no transaction is being read.
@@ -199,6 +202,7 @@ impl Applier {
                     message.prefix.0,
                     message.content,
                 );
+                self.reached(message.lsn);
             }
             Step::Reached(lsn) => self.reached(lsn),
         }
@@ -222,21 +226,31 @@ impl Applier {
         }
     }
 
-    /// Hands what was applied to the readers.
+    /// Hands what was applied to the readers. Cancel-safe: what waits for room is handed over the next time.
     pub(super) async fn flush(&mut self, history: &mut Writer) {
-        if !self.block.is_empty() {
+        if self.finished.is_none() && !self.block.is_empty() {
             self.block.reached(self.ledger.position());
-            let block = if self.applying { self.block.finish_open() } else { self.block.finish() };
-            history.make_room(&block).await;
-            history.append(block);
+            self.finished = Some(if self.applying { self.block.finish_open() } else { self.block.finish() });
+        }
+        if let Some(block) = &self.finished {
+            history.make_room(block).await;
+            if let Some(block) = self.finished.take() {
+                history.append(block);
+            }
             tokio::task::consume_budget().await;
         }
     }
 
-    /// The same, where only whole transactions wait for that.
-    pub(super) async fn flush_whole(&mut self, history: &mut Writer) {
+    /// The same where the stream is left, of whole transactions only: nothing can be waited for then.
+    pub(super) fn flush_whole(&mut self, history: &mut Writer) {
         if !self.applying {
-            self.flush(history).await;
+            if let Some(block) = self.finished.take() {
+                history.append(block);
+            }
+            if !self.block.is_empty() {
+                self.block.reached(self.ledger.position());
+                history.append(self.block.finish());
+            }
         }
     }
 

@@ -235,6 +235,7 @@ impl Pipeline {
             PipelineError::Replication(error) if error.is_unsendable() => Some(GapReason::Skipped),
             // What was committed meanwhile cannot be decoded by it.
             PipelineError::PublicationMissing { .. } if slot_stays && self.epoch.is_some() => Some(GapReason::Skipped),
+            PipelineError::Replication(error) if slot_stays && error.is_unpublished() => Some(GapReason::Skipped),
             PipelineError::AttachedUnnoticed { .. } if slot_stays => Some(GapReason::Skipped),
             PipelineError::OverBudget { .. } => Some(GapReason::WalBudget),
             _ => None,

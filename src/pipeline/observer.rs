@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::FxHashSet;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, sleep_until, timeout};
 use tokio_postgres::Client;
@@ -176,7 +177,8 @@ async fn look(
                     });
                     let (pulse, now) = looked.await.map_err(|_| Problem::Silent)??;
                     watch.retained.send_replace(pulse.retained);
-                    if sights.send(Sight::Pulse(pulse)).await.is_err() {
+                    // Who is held up for long needs no more than one of them, and the looks go on.
+                    if let Err(TrySendError::Closed(_)) = sights.try_send(Sight::Pulse(pulse)) {
                         return Ok(());
                     }
                     due = now != seen || surveyed.elapsed() >= watch.reconcile;

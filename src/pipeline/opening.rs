@@ -74,7 +74,8 @@ impl Pipeline {
         let fence = catalog::fence(&sql).await?;
 
         let (publication, streaming, max_value) = (config.publication.clone(), config.streaming, config.max_value);
-        let options = StartOptions { publication, streaming, max_value, ..StartOptions::default() };
+        let acknowledge_later = self.recording.is_some();
+        let options = StartOptions { publication, streaming, max_value, acknowledge_later, ..StartOptions::default() };
         let (stream, progress) = walsender.start(&slot, from, options).await?;
 
         let first_epoch = self.epoch.is_none();
@@ -205,6 +206,7 @@ impl Pipeline {
             }
             Plan::TakeUp(from) => Ok(Beginning { slot, from, epoch, goes_on: false, gap: None, durable: Some(durable) }),
             Plan::Anew { drop, reason } => {
+                let reason = left_out.or(reason);
                 if was_left {
                     tracing::warn!(slot, reason = reason.map(GapReason::as_str), "the stream cannot go on where it was left");
                 }

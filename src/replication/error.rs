@@ -109,6 +109,11 @@ impl Error {
         }
     }
 
+    /// Whether the server came upon changes from a time at which there was no such publication: it decodes them by the catalog as it was then.
+    pub fn is_unpublished(&self) -> bool {
+        matches!(self, Error::Server { doing: Doing::Stream { .. }, error } if error.code == SqlState::UNDEFINED_OBJECT)
+    }
+
     /// Gives an error of the connection its place: what the server reports is told apart from a connection that broke.
     pub(super) fn while_doing(doing: impl FnOnce() -> Doing) -> impl FnOnce(ChannelError) -> Error {
         move |error| match error {

@@ -44,6 +44,8 @@ pub struct StartOptions {
     pub binary: bool,
     /// Values longer than this are cut as they come.
     pub max_value: ValueLimit,
+    /// What lies before the position that is asked for may not be durable yet: it is acknowledged only once that is said.
+    pub acknowledge_later: bool,
 }
 
 impl StartOptions {

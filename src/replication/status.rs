@@ -38,10 +38,10 @@ struct Shared {
 }
 
 impl Progress {
-    pub(super) fn at(start: Lsn) -> Progress {
+    pub(super) fn at(start: Lsn, acknowledged: Lsn) -> Progress {
         Progress(Arc::new(Shared {
             received: AtomicU64::new(start.0),
-            flushed: AtomicU64::new(start.0),
+            flushed: AtomicU64::new(acknowledged.0),
             ask: AtomicBool::new(false),
             wake: Notify::new(),
         }))

@@ -113,7 +113,9 @@ impl Stream {
     pub(super) fn begin(transport: Transport, unread: BytesMut, from: Lsn, options: StartOptions) -> (Stream, Progress) {
         let pacing = if transport.local { Pacing::blocking() } else { Pacing::catching_up() };
         let (half, writing_half) = tokio::io::split(transport);
-        let progress = Progress::at(from);
+        // The server takes no notice of the position 0/0.
+        let acknowledged = if options.acknowledge_later { Lsn::ZERO } else { from };
+        let progress = Progress::at(from, acknowledged);
         let (finish, finished) = oneshot::channel();
         let task = tokio::spawn(status::run(writing_half, progress.clone(), finished));
         let StartOptions { publication, max_value, .. } = options;

@@ -121,7 +121,7 @@ impl Lines {
                 return Some((Ok(lines.into()), self));
             }
             // Whoever looks through much without finding anything lets others run.
-            tokio::task::yield_now().await;
+            self.reader.ready().await;
         }
     }
 

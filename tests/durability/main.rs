@@ -109,6 +109,8 @@ async fn nothing_is_lost_and_nothing_comes_twice(major: u32) -> Result<()> {
     let mut socket = pgvigil.websocket(&again.query()).await?;
     again.read_up_to(&mut socket, last).await.context("not all is on disk")?;
     ensure!(again == log, "the disk tells something else");
+    let report = pgvigil::history::journal::verify(dir.path())?;
+    ensure!(report.faults.iter().all(|fault| fault.is_tail), "{:?}", report.faults);
     pgvigil.wait_for_count("public.item", Database::connect(&url).await?.count("item").await?).await
 }
 
@@ -121,7 +123,9 @@ async fn write(url: &str, next: &mut i64, size: i64, until: Instant) -> Result<(
         // Whether it is committed when all this is dropped, the table will tell.
         *next += size;
         let to = *next - 1;
-        database.run(&format!("INSERT INTO item SELECT i, 1, repeat('x', 100) FROM generate_series({from}, {to}) i")).await?;
+        let rows = format!("INSERT INTO item SELECT i, 1, repeat('x', 100) FROM generate_series({from}, {to}) i");
+        // A message outside of the transaction ends just where its commit begins.
+        database.run(&format!("{rows}; SELECT pg_logical_emit_message(false, 'note', 'x')")).await?;
         if Instant::now() >= until {
             return Ok(());
         }

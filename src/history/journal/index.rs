@@ -4,13 +4,12 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::error::JournalError;
 use super::record::{Index, Summary};
 use super::segment;
 use crate::lsn::{Epoch, EventId, Lsn};
 use crate::pgoutput::Timestamp;
 
-/// So many indexes of complete files are held at a time, some hundred kilobytes each. The others are read again.
+/// So many indexes of complete files are held at a time, those read last. The others are read again.
 const HELD: usize = 4;
 
 /// One file.
@@ -21,6 +20,8 @@ pub(super) struct Segment {
     pub(super) bytes: u64,
     /// The last event before it.
     pub(super) before: Option<EventId>,
+    /// The first event in it, if it has any, and when that was committed.
+    pub(super) first: Option<(EventId, Timestamp)>,
     /// The last event in it, or before it if it has none.
     pub(super) last: Option<EventId>,
     /// When its first and last transactions were committed, if it has any.
@@ -36,20 +37,22 @@ pub(super) struct Segments {
     pub(super) all: VecDeque<Arc<Segment>>,
     /// Of the last file, which is written.
     current: Arc<Index>,
-    /// Of complete files, that asked for longest ago first.
+    /// Of complete files, that read longest ago first.
     held: Mutex<VecDeque<(u64, Arc<Index>)>>,
 }
 
 impl Segment {
     pub(super) fn new(dir: &Path, number: u64, bytes: u64, before: Option<EventId>, blocks: &[(u64, u32, Summary)]) -> Self {
         let path = segment::path(dir, number);
-        let mut segment = Self { number, path, bytes, last: before.clone(), before, times: None, events: 0, epochs: Vec::new() };
+        let mut segment =
+            Self { number, path, bytes, first: None, last: before.clone(), before, times: None, events: 0, epochs: Vec::new() };
         segment.add(blocks);
         segment
     }
 
     fn add(&mut self, blocks: &[(u64, u32, Summary)]) {
         for (_, _, summary) in blocks {
+            self.first.get_or_insert_with(|| (summary.id(summary.first), summary.times.0));
             self.last = Some(summary.id(summary.last));
             self.events += u64::from(summary.events);
             if self.epochs.last() != Some(&summary.epoch) {
@@ -84,25 +87,21 @@ impl Segments {
         &self.current
     }
 
-    /// The index of a file, from memory or from its end.
-    pub(super) fn index(&self, segment: &Segment) -> Result<Arc<Index>, JournalError> {
-        if self.all.back().is_some_and(|last| last.number == segment.number) {
-            return Ok(Arc::clone(&self.current));
+    /// The index of a file, if it is in memory.
+    pub(super) fn held(&self, number: u64) -> Option<Arc<Index>> {
+        if self.all.back().is_some_and(|last| last.number == number) {
+            return Some(Arc::clone(&self.current));
         }
-        let held = || self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = held().iter().find(|(number, _)| *number == segment.number).map(|(_, index)| Arc::clone(index));
-        if let Some(index) = known {
-            return Ok(index);
-        }
-        let index = Arc::new(match segment::glance(&segment.path)? {
-            Some((_, index, _)) => index,
-            None => segment::scan(&segment.path, |_, _| Ok(()))?.index,
-        });
-        let mut held = held();
-        held.push_back((segment.number, Arc::clone(&index)));
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.iter().find(|(of, _)| *of == number).map(|(_, index)| Arc::clone(index))
+    }
+
+    /// Holds the index of a complete file for a while.
+    pub(super) fn hold(&self, number: u64, index: Arc<Index>) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.push_back((number, index));
         if held.len() > HELD {
             held.pop_front();
         }
-        Ok(index)
     }
 }

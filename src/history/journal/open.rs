@@ -95,6 +95,8 @@ impl Opened {
                 let file = fs::OpenOptions::new().write(true).open(&path).map_err(JournalError::io("open", &path))?;
                 file.set_len(end).and_then(|()| file.sync_all()).map_err(JournalError::io("cut", &path))?;
             }
+            // What is read here may be in the memory of the system only.
+            File::open(&path).and_then(|file| file.sync_all()).map_err(JournalError::io("sync", &path))?;
             cut = fault.map(|(at, reason, is_tail)| {
                 let (path, bytes) = (path.clone(), contents.length - contents.committed);
                 if is_tail { Cut::Tail { path, at: contents.committed, bytes } } else { Cut::Damaged { path, at, reason } }

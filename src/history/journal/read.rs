@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use super::error::JournalError;
 use super::index::{Segment, Segments};
-use super::record::Summary;
+use super::record::{Index, Summary};
 use super::segment;
 use crate::event::filter::Filter;
 use crate::event::{Block, Kind};
@@ -137,11 +137,21 @@ impl Archive {
     }
 
     fn beginning(&self) -> Option<(EventId, Timestamp)> {
-        let segments = self.segments();
-        let first = segments.all.iter().find(|segment| segment.events > 0)?;
-        let index = segments.index(first).ok()?;
-        let (_, _, summary) = index.blocks.first()?;
-        Some((summary.id(summary.first), summary.times.0))
+        self.segments().all.iter().find_map(|segment| segment.first.clone())
+    }
+
+    /// The index of a file, from memory or from its end. The disk is read while nobody else waits for that.
+    fn index(&self, segment: &Segment) -> Result<Arc<Index>, JournalError> {
+        let held = self.segments().held(segment.number);
+        if let Some(index) = held {
+            return Ok(index);
+        }
+        let index = Arc::new(match segment::glance(&segment.path)? {
+            Some((_, index, _)) => index,
+            None => segment::scan(&segment.path, |_, _| Ok(()))?.index,
+        });
+        self.segments().hold(segment.number, Arc::clone(&index));
+        Ok(index)
     }
 
     /// Shows `visit` the blocks that hold events after `after` and before `before`, in the given order, until it has seen enough (and says
@@ -191,7 +201,7 @@ impl Archive {
         wants: &mut impl FnMut(Glimpse<'_>) -> bool,
         visit: &mut impl FnMut(Block) -> bool,
     ) -> Result<bool, JournalError> {
-        let index = self.segments().index(segment)?;
+        let index = self.index(segment)?;
         let from = after.map_or(0, |after| index.blocks.partition_point(|(_, _, block)| block.id(block.last) <= *after));
         let blocks = index.blocks.get(from..).unwrap_or_default();
         let until = before.map_or(blocks.len(), |before| blocks.partition_point(|(_, _, block)| block.id(block.first) < *before));

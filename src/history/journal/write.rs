@@ -163,28 +163,44 @@ impl Journal {
         self.drop_old(time)
     }
 
-    /// Writes the index, and goes on in the next file.
+    /// Goes on in the next file, and completes this one. Where there is no room for that, it is left for the next commit.
     fn complete(&mut self) -> Result<(), JournalError> {
+        let next = match self.next() {
+            Err(error) if error.is_full() => return Ok(()),
+            next => next?,
+        };
         let current = &mut self.current;
         let index = Arc::clone(self.segments.read().unwrap_or_else(PoisonError::into_inner).current());
         let mut end = Vec::new();
         frame::append(&mut end, Kind::Index, &[&encoded(&*index, &current.path)?]);
         end.extend_from_slice(&segment::trailer(current.written));
-        current.seal(&end)?;
-        self.begin_segment()
+        if let Err(error) = current.seal(&end) {
+            drop(fs::remove_file(&next.path));
+            return if error.is_full() { Ok(()) } else { Err(error) };
+        }
+        self.go_on_in(next);
+        Ok(())
     }
 
     /// Goes on in the next file.
     pub(super) fn begin_segment(&mut self) -> Result<(), JournalError> {
+        let next = self.next()?;
+        self.go_on_in(next);
+        Ok(())
+    }
+
+    fn next(&self) -> Result<Current, JournalError> {
         let mut tables: Vec<_> = self.tables.values().cloned().collect();
         tables.sort_unstable_by_key(|table| table.oid);
         let state = State { tables, ..self.state.clone() };
         let start = Start { watched: self.watched.clone(), before: self.last.clone(), state };
-        let next = Current::begin(&self.dir, self.current.number + 1, &start)?;
+        Current::begin(&self.dir, self.current.number + 1, &start)
+    }
+
+    fn go_on_in(&mut self, next: Current) {
         let segment = Segment::new(&self.dir, next.number, next.committed, self.last.clone(), &[]);
         write(&self.segments).push(segment, Index::default());
         self.current = next;
-        Ok(())
     }
 
     /// Removes the oldest files, as many as there are too many. `now` in microseconds since 1970.
@@ -206,7 +222,11 @@ impl Journal {
                 segments.all.pop_front()
             };
             if let Some(oldest) = oldest {
-                fs::remove_file(&oldest.path).map_err(JournalError::io("remove", &oldest.path))?;
+                match fs::remove_file(&oldest.path) {
+                    // Somebody was quicker.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    removed => removed.map_err(JournalError::io("remove", &oldest.path))?,
+                }
             }
         }
     }
@@ -264,6 +284,7 @@ impl Current {
         if let Err(source) = self.file.sync_data() {
             // What the system could not bring to the disk it may have dropped: only what is there already can be relied on.
             self.broken = true;
+            drop(self.file.set_len(self.committed));
             return Err(JournalError::Io { action: "write to", path: self.path.clone(), source });
         }
         self.committed = self.written;

@@ -128,8 +128,9 @@ impl Pipeline {
         };
         session.surveyed(catalog)?;
         session.publish();
+        session.recorded_before()?;
         let outcome = session.follow(&mut stream, &mut sights, &mut reports, cancel).await;
-        session.leave().await;
+        session.leave();
         if outcome.is_ok() {
             session.written().await;
         }

@@ -46,8 +46,8 @@ impl Marks {
 
 impl Session<'_> {
     /// Where a slot that stays can be taken up again.
-    pub(super) async fn leave(&mut self) {
-        self.applier.flush_whole(&mut self.pipeline.history).await;
+    pub(super) fn leave(&mut self) {
+        self.applier.flush_whole(&mut self.pipeline.history);
         self.mark();
         let (epoch, timeline) = (self.applier.epoch().clone(), self.pipeline.timeline);
         let position = self.applier.ledger().position();
@@ -77,6 +77,12 @@ impl Session<'_> {
         {
             drop(self.recorded(told));
         }
+    }
+
+    /// What was on disk when the stream began can be acknowledged.
+    pub(super) fn recorded_before(&mut self) -> Result<(), PipelineError> {
+        let told = self.pipeline.recording.as_ref().map(|recording| recording.borrow().clone());
+        told.map_or(Ok(()), |told| self.recorded(told))
     }
 
     /// More is on disk: the server need not keep it any more.

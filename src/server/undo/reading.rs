@@ -2,6 +2,7 @@
 //! later to the same rows. What has to go while it is read is said, like any other gap.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -12,11 +13,16 @@ use crate::event::filter::Filter;
 use crate::event::received::{Change, Event};
 use crate::history::{self, History, Read, Reader, Start};
 use crate::lsn::Oid;
-use crate::server::problem::Problem;
+use crate::server::problem::{Kind, Problem};
 use crate::undo::{Schema, Sieve};
 
 /// Bytes of events that are looked at together.
 const TOGETHER: usize = 1 << 20;
+
+/// So long is waited for what is still being written,
+const PATIENCE: Duration = Duration::from_secs(5);
+/// with such pauses.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Reads on from where the scope begins up to where the history ended then.
 pub(super) struct Reading<'s> {
@@ -25,6 +31,8 @@ pub(super) struct Reading<'s> {
     /// Something was read, if only that there is nothing.
     is_begun: bool,
     end: u64,
+    /// For what was still being written.
+    waited: Duration,
     filter: Arc<Filter>,
     /// The tables that are meant, and whatever belongs to the same trees.
     trees: Vec<Oid>,
@@ -64,6 +72,7 @@ impl<'s> Reading<'s> {
             reader,
             is_begun: false,
             end,
+            waited: Duration::ZERO,
             filter: Arc::clone(&scope.range.filter),
             trees,
             behind: None,
@@ -80,7 +89,7 @@ impl<'s> Reading<'s> {
             match read {
                 Read::Events(batch) => batch.iter().try_for_each(|event| self.sort(event, &mut undone))?,
                 Read::Gap(gap) => undone.gaps.push(gap.json()),
-                Read::Nothing => {}
+                Read::Nothing => self.wait()?,
             }
         }
         Ok(undone)
@@ -118,7 +127,7 @@ impl<'s> Reading<'s> {
                     }
                 }
                 Read::Gap(gap) => later.gaps.push(gap.json()),
-                Read::Nothing => {}
+                Read::Nothing => self.wait()?,
             }
         }
         Ok(later)
@@ -127,6 +136,21 @@ impl<'s> Reading<'s> {
     /// The tables of which columns may have been renamed, as far as that is told: once all is read.
     pub(super) fn renamed(self) -> Vec<Oid> {
         self.renamed
+    }
+
+    /// What is needed next may still be on its way to the disk.
+    fn wait(&mut self) -> Result<(), Problem> {
+        if !self.reader.is_ahead_of_disk() {
+            return Ok(());
+        }
+        if self.waited >= PATIENCE {
+            return Err(
+                Kind::NotYetThere.because("what happened is still being written to the journal; see the state, and ask again")
+            );
+        }
+        self.waited += PAUSE;
+        std::thread::sleep(PAUSE);
+        Ok(())
     }
 
     fn read(&mut self) -> Option<Read> {
