@@ -11,8 +11,9 @@
 //!               └ definite error: before the first stream the process ends with advice; later it is shown and tried again
 //! ```
 //!
-//! The slot is temporary: with the connection it is gone, and with it the certainty that nothing was missed. So every connection is an
-//! epoch of its own, with its own slot, its own ledger, and baselines taken anew; nothing is carried over but the history.
+//! A temporary slot is gone with the connection, and with it the certainty that nothing was missed: every connection is an epoch of its own.
+//! With a slot that stays the epoch goes on where it was left, if that can be proven ([`resuming`]). Either way a connection has its own
+//! ledger, and baselines taken anew; nothing is carried over but the history.
 
 mod applier;
 mod counting;

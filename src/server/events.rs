@@ -49,10 +49,10 @@ pub(super) async fn transaction(State(app): State<Arc<App>>, Path(tx): Path<Stri
         }
         TransactionLookup::Arriving => Err(Kind::NotYetThere.because("Ask again in a moment.")),
         TransactionLookup::NoLongerKept => {
-            Err(Kind::NoLongerKept.because("Give pgvigil more memory with --history-memory to reach further back."))
+            Err(Kind::NoLongerKept.because("To reach further back, give pgvigil more memory with --history-memory, or a folder with --data-dir."))
         }
         TransactionLookup::Unknown => {
-            Err(Kind::NotFound.because("There is no such transaction in the history: it changed no watched table, or is of an earlier run of pgvigil, whose history is gone."))
+            Err(Kind::NotFound.because("There is no such transaction in the history: it changed no watched table, or is of an earlier run of pgvigil whose history was not recorded."))
         }
     }
 }
