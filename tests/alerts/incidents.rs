@@ -59,7 +59,7 @@ async fn dropped_and_truncated_tables_are_told(major: u32) -> Result<()> {
     let scene = Scene::new(major, rules, DDL_MESSAGES).await?;
     scene.database.run("TRUNCATE game").await?;
     let alert = scene.fires("protected_table").await?;
-    assert_eq!((&alert["text"], &alert["undo"]["restores"]), (&json!("game was truncated"), &json!(false)));
+    assert_eq!((&alert["text"], &alert["undo"]["restores"]), (&json!("game was truncated with its 5 rows"), &json!(false)));
 
     scene.database.run(r#"DROP TABLE "User""#).await?;
     let alert = scene.fires("table_dropped").await?;
