@@ -9,7 +9,6 @@ use super::batch::Batch;
 use super::block::Kept;
 use super::courtesy::{ReaderId, Step};
 use super::journal::{Archive, Located as OnDisk};
-use super::query::Order;
 use super::ring::{Cursor, Located};
 use super::{Head, History, Shared};
 use crate::event::filter::Filter;
@@ -215,8 +214,8 @@ impl Reader {
         match (self.place, &self.last) {
             (At::Cursor(cursor), _) if cursor.sequence >= ring.first() => None,
             (At::Lost(_), _) => None,
-            // The ring holds everything there ever was.
-            (_, None) if ring.is_whole() && archive.last().is_none() => {
+            // There is nothing before the ring.
+            (_, None) if archive.first().map_or(ring.is_whole(), |first| ring.floor().is_some_and(|floor| first > *floor)) => {
                 self.place = At::Cursor(Cursor::at(ring.first()));
                 None
             }
@@ -258,14 +257,13 @@ impl Reader {
             full = taken < heads.len() || batch.bytes() >= max_bytes || looked >= LOOK_THROUGH;
             !full
         };
-        let visited = archive.visit((after.as_ref(), until.as_ref()), Order::OldestFirst, |_| true, take);
-        if let Err(error) = visited
-            && batch.is_empty()
-        {
-            // What is damaged is as lost as what is no longer kept, and so is what stands between it and the ring.
-            tracing::error!(%error, "the journal cannot be read on from there");
-            self.place = At::Lost(GapReason::Damaged);
-            return Read::Nothing;
+        match archive.follow((after.as_ref(), until.as_ref()), take) {
+            Ok(Some(to)) => {
+                self.last = Some(to.clone());
+                return Read::Gap(Gap { from: after, to, reason: GapReason::Damaged });
+            }
+            Ok(None) => {}
+            Err(error) => tracing::error!("{error}: reading on is tried again"),
         }
         if let Some(OnDisk::Lost(to)) = after.as_ref().map(|after| archive.locate(after)) {
             // It went while it was read.

@@ -198,7 +198,12 @@ impl Pipeline {
             if started.elapsed() > Duration::from_secs(60) {
                 backoff = Backoff::default();
             }
-            tracing::warn!("the stream is interrupted: {}", error.advice());
+            match (&self.left, self.config.begin.budget()) {
+                (Some(_), Some(_)) if self.leaves_out(&error).is_none() => {
+                    tracing::warn!("the stream is interrupted, and goes on from there when it can: {error}");
+                }
+                _ => tracing::warn!("the stream is interrupted: {}", error.advice()),
+            }
             if let Some(reason) = self.leaves_out(&error) {
                 self.skipped = Some((reason, error.advice().to_string()));
             }

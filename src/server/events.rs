@@ -120,8 +120,12 @@ impl Lines {
             if !lines.is_empty() {
                 return Some((Ok(lines.into()), self));
             }
-            // Whoever looks through much without finding anything lets others run.
-            self.reader.ready().await;
+            if self.reader.is_ahead_of_disk() {
+                self.reader.ready().await;
+            } else {
+                // Whoever looks through much without finding anything lets others run.
+                tokio::task::yield_now().await;
+            }
         }
     }
 

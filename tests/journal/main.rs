@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use pgvigil::history::journal::verify;
 use serde_json::Value;
 use support::{DDL_MESSAGES, Database, PATIENCE, Pgvigil, WebSocket, a_major, cluster, wait_for};
 use tempfile::TempDir;
@@ -46,8 +47,12 @@ async fn what_happened_before_a_restart_is_told_and_can_be_undone() -> Result<()
 
     let mut pgvigil = serve(&url, dir.path(), &[]).await?;
     let mut socket = pgvigil.websocket("kinds=change").await?;
+    socket.next_of("hello").await?;
     database.run("INSERT INTO item VALUES (1, 'one')").await?;
     let first = up_to(&mut socket, 1).await?;
+    // From the oldest on, while all of it is still in memory.
+    let mut oldest = pgvigil.websocket("kinds=change&from=oldest").await?;
+    ensure!(inserted(&up_to(&mut oldest, 1).await?) == [1]);
     let seen = first.last().and_then(|change| change["id"].as_str()).context("an id")?.to_owned();
     database.run("INSERT INTO item VALUES (2, 'two')").await?;
     database.run("DELETE FROM item WHERE id = 1").await?;
@@ -107,7 +112,7 @@ async fn what_was_seen_before_a_kill_is_there_after_it() -> Result<()> {
         ensure!(ids.starts_with(&recorded), "{recorded:?} was recorded, {ids:?} is told");
         // What is on disk is what the journal itself says.
         let last = wait_for("the journal", PATIENCE, async || {
-            let report = pgvigil::history::journal::verify(dir.path())?;
+            let report = verify(dir.path())?;
             Ok((report.events >= 60 + 60 * u64::try_from(round)?).then_some(report))
         })
         .await?;
@@ -126,6 +131,7 @@ async fn what_has_no_room_in_memory_is_read_from_disk() -> Result<()> {
     let (url, dir) = (cluster.url("app"), TempDir::new()?);
     let pgvigil = serve(&url, dir.path(), &["--history-memory", "1MiB"]).await?;
     let mut live = pgvigil.websocket("kinds=change").await?;
+    live.next_of("hello").await?;
     database.run("INSERT INTO item VALUES (0, 'first'); DELETE FROM item").await?;
     // Many transactions, then one that is many times larger than the memory.
     for round in 0..20 {
@@ -193,6 +199,7 @@ async fn where_there_is_no_room_nothing_is_lost_and_it_goes_on_by_itself() -> Re
     let (url, dir) = (cluster.url("app"), TempDir::new()?);
     let mut pgvigil = serve(&url, dir.path(), &["--slot", "full", "--allow-unbounded-wal"]).await?;
     let mut socket = pgvigil.websocket("kinds=change").await?;
+    socket.next_of("hello").await?;
     database.run("INSERT INTO item VALUES (0, 'x')").await?;
     up_to(&mut socket, 0).await?;
     allow_files(&pgvigil, "200000:unlimited")?;
@@ -229,5 +236,55 @@ async fn where_there_is_no_room_nothing_is_lost_and_it_goes_on_by_itself() -> Re
     database.run("INSERT INTO item SELECT i, repeat(md5(i::text), 30) FROM generate_series(30001, 31000) i").await?;
     up_to(&mut socket, 31_000).await?;
     pgvigil.stop().await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_missing_on_disk_is_told_and_read_on_behind() -> Result<()> {
+    let cluster = cluster(a_major()).await?;
+    let database = Database::create(&cluster, "app").await?;
+    database.run(SCHEMA).await?;
+    let (url, dir) = (cluster.url("app"), TempDir::new()?);
+    // Each time it is started behind a complete file it begins another; a file is complete where it is damaged.
+    for round in 0..3 {
+        let mut pgvigil = serve(&url, dir.path(), &[]).await?;
+        let mut socket = pgvigil.websocket("kinds=change").await?;
+        socket.next_of("hello").await?;
+        // Some commits, one behind the other: of a single one at the end nobody can say that it was not being written.
+        for commit in 0..4_u64 {
+            let before = verify(dir.path())?.events;
+            for number in 1..=10 {
+                database
+                    .run(&format!("INSERT INTO item VALUES ({}, 'x')", round * 100 + i64::try_from(commit)? * 10 + number))
+                    .await?;
+            }
+            wait_for("it to be recorded", PATIENCE, async || Ok((verify(dir.path())?.events >= before + 20).then_some(())))
+                .await?;
+        }
+        up_to(&mut socket, round * 100 + 40).await?;
+        pgvigil.stop().await?;
+        let mut files: Vec<_> =
+            std::fs::read_dir(dir.path())?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+        files.retain(|path| path.extension().is_some_and(|extension| extension == "journal"));
+        files.sort();
+        let newest = files.last().context("a file")?;
+        let mut bytes = std::fs::read(newest)?;
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(newest, bytes)?;
+    }
+    let pgvigil = serve(&url, dir.path(), &[]).await?;
+    ensure!(pgvigil.stderr().contains("the journal is damaged"), "{}", pgvigil.stderr());
+    let mut socket = pgvigil.websocket("kinds=change&from=oldest").await?;
+    database.run("INSERT INTO item VALUES (1000, 'x')").await?;
+    let told = up_to(&mut socket, 1000).await?;
+    let rows = inserted(&told);
+    // Of every round something is there, and something is missing, which is said.
+    for round in 0..3 {
+        let of_round = rows.iter().filter(|row| **row / 100 == round).count();
+        ensure!((1..40).contains(&of_round), "{rows:?}");
+    }
+    ensure!(rows.is_sorted() && rows.last() == Some(&1000), "{rows:?}");
+    ensure!(of_kind(&told, "gap").len() >= 3, "{:?}", of_kind(&told, "gap"));
     Ok(())
 }

@@ -92,10 +92,15 @@ async fn what_is_told_of_old_rows_is_true(major: u32) -> Result<()> {
     println!("{told}");
     told.suffices()?;
 
-    let metrics = pgvigil.get("/metrics").await?.text().await?;
-    ensure!(metrics.contains("pgvigil_row_cache_tables{row_cache=\"full\"}"), "{metrics}");
-    let bytes = metrics.lines().find_map(|line| line.strip_prefix("pgvigil_row_cache_bytes ")).context("no bytes are shown")?;
-    ensure!(bytes.parse::<u64>()? > 0);
+    // At the very end all of it may be on its way to be read again.
+    wait_for("what is kept to be shown", PATIENCE, async || {
+        let metrics = pgvigil.get("/metrics").await?.text().await?;
+        ensure!(metrics.contains("pgvigil_row_cache_tables{row_cache=\"full\"}"), "{metrics}");
+        let bytes =
+            metrics.lines().find_map(|line| line.strip_prefix("pgvigil_row_cache_bytes ")).context("no bytes are shown")?;
+        Ok((bytes.parse::<u64>()? > 0).then_some(()))
+    })
+    .await?;
     Ok(())
 }
 

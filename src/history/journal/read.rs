@@ -154,6 +154,55 @@ impl Archive {
         Ok(index)
     }
 
+    /// Shows `visit` the blocks that hold events after `after` and before `before`, oldest first, until it has seen enough, or to where
+    /// something is missing. Gives the last event that is missing, if that is what comes next.
+    ///
+    /// # Errors
+    /// A file could not be read, though it may be another time.
+    pub fn follow(
+        &self,
+        (after, before): (Option<&EventId>, Option<&EventId>),
+        mut visit: impl FnMut(Block) -> bool,
+    ) -> Result<Option<EventId>, JournalError> {
+        let segments: Vec<Arc<Segment>> = self.segments().all.iter().cloned().collect();
+        let (mut came_past, mut shown) = (after.cloned(), false);
+        for segment in segments.iter().filter(|segment| after.is_none_or(|after| segment.last.as_ref() > Some(after))) {
+            if segment.before > came_past {
+                // A file that stood between is not there any more.
+                return Ok(segment.before.clone().filter(|_| !shown));
+            }
+            let lost = |error: JournalError, to: Option<EventId>, shown: bool| match error {
+                error if !error.is_gone() && !matches!(error, JournalError::Damaged { .. }) => Err(error),
+                _ if shown => Ok(None),
+                error => {
+                    tracing::error!("{error}: what it held is missing");
+                    Ok(to)
+                }
+            };
+            let index = match self.index(segment) {
+                Ok(index) => index,
+                Err(error) => return lost(error, segment.last.clone(), shown),
+            };
+            let from = after.map_or(0, |after| index.blocks.partition_point(|(_, _, block)| block.id(block.last) <= *after));
+            for (place, length, summary) in index.blocks.get(from..).unwrap_or_default() {
+                if before.is_some_and(|before| summary.id(summary.first) >= *before) {
+                    return Ok(None);
+                }
+                match segment::block(&segment.path, *place, *length) {
+                    Ok(block) => {
+                        shown = true;
+                        if !visit(block) {
+                            return Ok(None);
+                        }
+                    }
+                    Err(error) => return lost(error, Some(summary.id(summary.last)), shown),
+                }
+            }
+            came_past.clone_from(&segment.last);
+        }
+        Ok(None)
+    }
+
     /// Shows `visit` the blocks that hold events after `after` and before `before`, in the given order, until it has seen enough (and says
     /// so by `false`). Blocks that it does not `want` are not read. An event of such a block may lie outside.
     ///

@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
@@ -285,6 +286,13 @@ impl Current {
             // What the system could not bring to the disk it may have dropped: only what is there already can be relied on.
             self.broken = true;
             drop(self.file.set_len(self.committed));
+            return Err(JournalError::Io { action: "write to", path: self.path.clone(), source });
+        }
+        let is_there = |there: fs::Metadata| Ok(there.ino() == self.file.metadata()?.ino());
+        if !fs::metadata(&self.path).and_then(is_there).unwrap_or(false) {
+            self.broken = true;
+            let source =
+                io::Error::new(io::ErrorKind::NotFound, "the file was removed, or replaced by another, while it was written");
             return Err(JournalError::Io { action: "write to", path: self.path.clone(), source });
         }
         self.committed = self.written;

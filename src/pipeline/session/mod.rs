@@ -458,7 +458,14 @@ impl Session<'_> {
 /// Waits until the server keeps more for the slot than it may.
 async fn over_budget(retained: &mut watch::Receiver<u64>, budget: Option<u64>) -> PipelineError {
     let Some(budget) = budget else { return std::future::pending().await };
-    match retained.wait_for(|retained| *retained > budget).await.map(|retained| *retained) {
+    // What had gathered while nobody read is read first.
+    let mut most = budget;
+    let mut at_first = None;
+    let mut is_over = |retained: &u64| {
+        most = most.max(*at_first.get_or_insert(*retained));
+        *retained > most
+    };
+    match retained.wait_for(|retained| *retained > 0 && is_over(retained)).await.map(|retained| *retained) {
         Ok(retained) => PipelineError::OverBudget { retained, budget },
         Err(_) => std::future::pending().await,
     }
