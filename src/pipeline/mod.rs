@@ -12,7 +12,7 @@
 //! ```
 //!
 //! A temporary slot is gone with the connection, and with it the certainty that nothing was missed: every connection is an epoch of its own.
-//! With a slot that stays the epoch goes on where it was left, if that can be proven ([`resuming`]). Either way a connection has its own
+//! With a slot that stays the epoch goes on where it was left, if that can be proven (`resuming`). Either way a connection has its own
 //! ledger, and baselines taken anew; nothing is carried over but the history.
 
 mod applier;
