@@ -17,30 +17,13 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 use super::block::Kept;
-use super::journal::{Journal, JournalError, TableState};
-use crate::lsn::{Epoch, Lsn, Oid};
+use super::journal::{Journal, JournalError, Mark};
+use crate::lsn::{Epoch, Lsn};
 
 /// What waits to be written takes about so many bytes at most.
 const BACKLOG: usize = 16 << 20;
 /// How long to wait for room on a full disk, before it is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// Behind whole transactions: where the stream stands, and what changed of the tables.
-#[derive(Clone, Debug)]
-pub struct Mark {
-    /// Everything committed before this has been appended.
-    pub position: Lsn,
-    /// In which epoch.
-    pub epoch: Epoch,
-    /// Of the server's log.
-    pub timeline: u32,
-    /// By our clock, microseconds since 1970.
-    pub time: i64,
-    /// Tables of which something is new since the mark before.
-    pub tables: Vec<TableState>,
-    /// Tables that are gone.
-    pub gone: Vec<Oid>,
-}
 
 /// How far the journal is.
 #[derive(Clone, Debug, Default)]
@@ -162,8 +145,8 @@ impl Scribe {
     }
 
     fn commit(&mut self, mark: Mark) -> Result<(), JournalError> {
-        let Mark { position, epoch, timeline, time, tables, gone } = mark;
-        let commit = |journal: &mut Journal| journal.commit((&epoch, position, timeline), time, tables.clone(), gone.clone());
+        let (epoch, position) = (mark.epoch.clone(), mark.position);
+        let commit = |journal: &mut Journal| journal.commit(mark.clone());
         let committed = commit(&mut self.journal);
         self.patiently(committed, commit)?;
         self.told.send_modify(|told| told.durable = Some((epoch, position)));

@@ -8,8 +8,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::block::Kept;
 use super::courtesy::Patience;
+use super::journal::Mark;
 use super::journal::{Archive, Journal};
-use super::recorder::{Mark, Recorder, Recording};
+use super::recorder::{Recorder, Recording};
 use super::{Head, Shared};
 use crate::event::{Block, BlockBuilder, Gap, GapReason, Kind, NewEvent};
 use crate::lsn::{Epoch, EventId, Lsn, Place};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use pgvigil::event::{BlockBuilder, Kind, NewEvent, Operation, TableName};
-use pgvigil::history::journal::{Opened, Options, Watched, verify};
+use pgvigil::history::journal::{Mark, Opened, Options, Watched, verify};
 use pgvigil::lsn::{Lsn, Oid, Place, Xid};
 use pgvigil::pgoutput::Timestamp;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -275,7 +275,9 @@ fn write_journal(dir: &Path, transactions: u32) -> Result<()> {
         builder.push(event, |out| out.extend_from_slice(json.as_bytes()));
         builder.reached(lsn);
         journal.append(&builder.finish())?;
-        journal.commit((&epoch, lsn, 1), i64::from(id), Vec::new(), Vec::new())?;
+        let (position, epoch, time) = (lsn, epoch.clone(), i64::from(id));
+        let (tables, gone) = (Vec::new(), Vec::new());
+        journal.commit(Mark { position, epoch, timeline: 1, time, late: false, tables, gone, whole: false })?;
     }
     Ok(())
 }

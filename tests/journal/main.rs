@@ -4,6 +4,8 @@
 mod support;
 
 mod history;
+mod past;
+mod questions;
 
 use std::path::Path;
 use std::process::Command;

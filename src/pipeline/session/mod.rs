@@ -127,6 +127,7 @@ impl Pipeline {
             retained,
         };
         session.surveyed(catalog)?;
+        session.mark();
         session.publish();
         session.recorded_before()?;
         let outcome = session.follow(&mut stream, &mut sights, &mut reports, cancel).await;

@@ -27,6 +27,8 @@ pub(super) struct Marks {
     last: Option<Instant>,
     position: Lsn,
     after_block: u64,
+    /// Any was set since the session began.
+    any: bool,
 }
 
 impl Marks {
@@ -63,8 +65,11 @@ impl Session<'_> {
         }
         let (position, epoch) = (self.applier.ledger().position(), self.applier.epoch().clone());
         let (tables, gone) = self.tables.take_unrecorded(self.applier.ledger());
-        self.marks = Marks { due: None, last: Some(Instant::now()), position, after_block: self.pipeline.history.position() };
-        self.pipeline.history.mark(Mark { position, epoch, timeline: self.pipeline.timeline, time: unix_micros(), tables, gone });
+        self.marks.last = Some(Instant::now());
+        (self.marks.position, self.marks.after_block) = (position, self.pipeline.history.position());
+        let (timeline, late) = (self.pipeline.timeline, !self.tables.tells_ddl());
+        let whole = !std::mem::replace(&mut self.marks.any, true);
+        self.pipeline.history.mark(Mark { position, epoch, timeline, time: unix_micros(), late, tables, gone, whole });
     }
 
     /// Waits, for a bounded time, until what was marked last is on disk, so that the server is told.

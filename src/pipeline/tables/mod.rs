@@ -66,12 +66,25 @@ pub(super) struct Known {
     pub(super) row_cache: Option<rows::Standing>,
     /// What is said of it, with the next publication or since an earlier one.
     said: Option<Arc<Table>>,
+    /// Where nothing tells of DDL: the count that was shown last, and where it was true.
+    shown: Option<(i64, Lsn)>,
 }
 
 impl Known {
     fn new(table: Arc<catalog::Table>, named_by: Option<Xid>) -> Self {
-        let (note, progress, verified_at, last_change, truncated_by, said) = (None, None, None, None, None, None);
-        Known { table, named_by, note, progress, verified_at, last_change, truncated_by, found_wrong: 0, row_cache: None, said }
+        Known {
+            table,
+            named_by,
+            note: None,
+            progress: None,
+            verified_at: None,
+            last_change: None,
+            truncated_by: None,
+            found_wrong: 0,
+            row_cache: None,
+            said: None,
+            shown: None,
+        }
     }
 
     /// It turned out that it cannot be counted.
@@ -144,6 +157,7 @@ impl Tables {
     /// Every table is published anew.
     pub(super) fn touch_all(&mut self) {
         self.dirty.extend(self.known.keys());
+        self.unrecorded.extend(self.known.keys());
     }
 
     /// Whether someone may be altering one of these of whom that was not known.

@@ -55,8 +55,8 @@ impl Tables {
         }
     }
 
-    /// What is to be recorded of the tables where the stream is now: of those of which something is new, and those that are gone. A count
-    /// only where it is certain by the stream alone.
+    /// What is to be recorded of the tables where the stream is now: of those of which something is new, and those that are gone. Where nothing
+    /// tells of DDL, a count is that which was shown last, as of where it was true.
     pub(in crate::pipeline) fn take_unrecorded(&mut self, ledger: &Ledger) -> (Vec<TableState>, Vec<Oid>) {
         let (mut states, mut gone) = (Vec::new(), Vec::new());
         for oid in std::mem::take(&mut self.unrecorded) {
@@ -64,18 +64,15 @@ impl Tables {
                 gone.push(oid);
                 continue;
             };
-            let catalog::Table { schema, name, relfilenode, published_as, coverage, .. } = &*known.table;
-            let is_certain = self.told_ddl && known.is_counted();
-            let (schema, name, relfilenode, published_as) = (schema.clone(), name.clone(), *relfilenode, *published_as);
-            let reason = match coverage {
-                Coverage::Covered => None,
-                Coverage::Uncovered(reason) => Some(reason.to_string()),
-            };
-            let count = match ledger.standing(oid) {
-                Standing::Exact(rows) if is_certain => Some(rows),
-                _ => None,
-            };
-            states.push(TableState { oid, schema, name, count, reason, relfilenode, published_as });
+            let said = self.describe(known, ledger);
+            let certain = if self.told_ddl { said.count.map(|count| (count, ledger.position())) } else { known.shown };
+            let (count, as_of) = certain.map_or((None, ledger.position()), |(count, as_of)| (Some(count), as_of));
+            let reason = said.reason.filter(|_| count.is_none());
+            let catalog::Table { schema, name, relfilenode, published_as, parent, coverage, .. } = &*known.table;
+            let covered = *coverage == Coverage::Covered;
+            let (schema, name) = (schema.clone(), name.clone());
+            let (relfilenode, published_as, parent) = (*relfilenode, *published_as, *parent);
+            states.push(TableState { oid, schema, name, count, as_of, reason, relfilenode, published_as, parent, covered });
         }
         (states, gone)
     }
@@ -106,6 +103,12 @@ impl Tables {
         let nothing_watched = watched.peek().is_none() && !tables.is_empty();
         let leaves = watched.filter(|table| table.kind != TableKind::PartitionedTable);
         let total_rows = if nothing_watched { None } else { leaves.map(|table| table.count).sum() };
+        for oid in self.changed.iter().filter(|_| !self.told_ddl) {
+            if let Some(known) = self.known.get_mut(oid) {
+                known.shown = known.said.as_ref().and_then(|said| said.count).map(|count| (count, stamp.lsn));
+                self.unrecorded.insert(*oid);
+            }
+        }
         self.version += 1;
         self.changed.clear();
         self.withdrawn.clear();

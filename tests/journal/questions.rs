@@ -1,0 +1,127 @@
+//! Questions to the history: by transaction, by who did it, by key, by text; and what is answered about what is not there any more.
+
+use anyhow::{Context, Result, ensure};
+use reqwest::StatusCode;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::serve;
+use crate::support::{DDL_MESSAGES, Database, PATIENCE, Pgvigil, a_major, attribution, cluster, wait_for};
+
+const SCHEMA: &str = "
+    CREATE TABLE person (id int PRIMARY KEY, email text, doc jsonb);
+    ALTER TABLE person REPLICA IDENTITY FULL;
+    CREATE TABLE pair (a int, b text, PRIMARY KEY (a, b));
+    CREATE PUBLICATION pgvigil FOR ALL TABLES";
+
+/// What is told, newest first.
+async fn told(pgvigil: &Pgvigil, question: &str) -> Result<Vec<Value>> {
+    let page = pgvigil.json(&format!("/api/v1/events?{question}")).await?;
+    Ok(page["events"].as_array().context("events")?.clone())
+}
+
+fn ids(events: &[Value]) -> Vec<i64> {
+    events.iter().filter_map(|event| event["key"]["id"].as_i64()).collect()
+}
+
+async fn are_answered(pgvigil: &Pgvigil, xid: i64) -> Result<()> {
+    ensure!(ids(&told(pgvigil, "key=id%3D7").await?) == [7, 7, 70_000, 7]);
+    ensure!(told(pgvigil, "key=id%3D07").await?.is_empty());
+    ensure!(told(pgvigil, "key=id%3D7&op=delete").await?.len() == 1);
+    // The update that gave it that key, and the one that took it away.
+    ensure!(told(pgvigil, "key=id%3D70000").await?.len() == 2);
+    ensure!(told(pgvigil, "key=a%3D1&key=b%3Dx%2Cy").await?.len() == 1);
+    ensure!(told(pgvigil, "key=a%3D1&key=b%3Dz").await?.is_empty());
+    // In a row, in a document in one, in a statement; never in a column's name.
+    ensure!(ids(&told(pgvigil, "text=P4711%40EXAMPLE").await?) == [4711]);
+    ensure!(ids(&told(pgvigil, "text=needle").await?) == [4712]);
+    ensure!(told(pgvigil, "text=email&kinds=change").await?.is_empty());
+    let statement = told(pgvigil, "text=where%20id%20%3D%207&kinds=commit").await?;
+    ensure!(statement.len() == 1, "{statement:?}");
+    let altered = told(pgvigil, "text=add%20age&kinds=ddl").await?;
+    ensure!(altered.len() == 1, "{altered:?}");
+    let transaction = told(pgvigil, &format!("xid={xid}")).await?;
+    ensure!(transaction.len() == 2 && transaction.iter().all(|event| event["tx"]["xid"] == xid), "{transaction:?}");
+    let by = told(pgvigil, "actor=the-importer&kinds=commit").await?;
+    ensure!(by.len() == 1, "{by:?}");
+    ensure!(told(pgvigil, "actor=nobody").await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_for_is_found_in_memory_and_on_disk() -> Result<()> {
+    let cluster = cluster(a_major()).await?;
+    let database = Database::create(&cluster, "app").await?;
+    database.run(DDL_MESSAGES).await?;
+    database.run(&attribution()).await?;
+    database.run(SCHEMA).await?;
+    let (url, dir) = (cluster.url("app"), TempDir::new()?);
+    let mut pgvigil = serve(&url, dir.path(), &["--history-memory", "64MiB"]).await?;
+    pgvigil.wait_for_count("person", 0).await?;
+    database.run("SET application_name = 'the-importer'; INSERT INTO person SELECT i, 'p' || i || '@example.org' FROM generate_series(1, 9000) i; SET application_name = 'psql'").await?;
+    database.run("UPDATE person SET doc = '{\"in\":[\"a Needle\"]}' WHERE id = 4712").await?;
+    database.run("INSERT INTO pair VALUES (1, 'x,y'), (1, 'z2')").await?;
+    database.run("ALTER TABLE person ADD age int").await?;
+    database.run("UPDATE person SET id = 70000 WHERE id = 7").await?;
+    database.run("UPDATE person SET id = 7 WHERE email = 'p7@example.org'").await?;
+    database.run("DELETE FROM person WHERE id = 7").await?;
+    let deleted = wait_for("the delete", PATIENCE, async || Ok(told(&pgvigil, "op=delete&kinds=change").await?.pop())).await?;
+    let xid = deleted["tx"]["xid"].as_i64().context("an xid")?;
+    are_answered(&pgvigil, xid).await?;
+    ensure!(pgvigil.stop().await?.success());
+    // Nothing is in memory now.
+    are_answered(&serve(&url, dir.path(), &["--history-memory", "1MiB"]).await?, xid).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_longer_kept_is_no_empty_list() -> Result<()> {
+    let cluster = cluster(a_major()).await?;
+    let database = Database::create(&cluster, "app").await?;
+    database.run(SCHEMA).await?;
+    let before: String =
+        database.value("SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')").await?;
+    for recorded in [false, true] {
+        let (url, dir) = (cluster.url("app"), TempDir::new()?);
+        let limits: &[&str] =
+            if recorded { &["--history-memory", "1MiB", "--keep", "1MiB"] } else { &["--history-memory", "1MiB"] };
+        let pgvigil = if recorded { serve(&url, dir.path(), limits).await? } else { Pgvigil::serve(&url, limits).await? };
+        database.run("DELETE FROM person").await?;
+        database.run("INSERT INTO person VALUES (1, 'first')").await?;
+        let first = wait_for("the row", PATIENCE, async || Ok(told(&pgvigil, "op=insert&kinds=change").await?.pop())).await?;
+        // All of it is here: what was before pgvigil came it says it does not know.
+        let page = pgvigil.json("/api/v1/events?op=insert&kinds=change").await?;
+        ensure!(page["begins"]["cut"] == false && page["begins"]["time"].is_string() && page["next"].is_null(), "{page}");
+        let answer = pgvigil.get(&format!("/api/v1/events?until={before}")).await?;
+        ensure!(answer.status() == StatusCode::GONE, "{}", answer.text().await?);
+        let time = first["tx"]["time"].as_str().context("a time")?;
+        let page = pgvigil.json(&format!("/api/v1/events?since={time}&op=insert&kinds=change")).await?;
+        ensure!(page["begins"].is_null() && page["events"].as_array().is_some_and(|events| events.len() == 1), "{page}");
+        // More comes than is kept.
+        wait_for("the first to go", PATIENCE, async || {
+            let noise = "INSERT INTO person SELECT g, repeat(md5(g::text || random()), 100) FROM generate_series(1000, 2500) g; DELETE FROM person WHERE id >= 1000";
+            database.run(noise).await?;
+            let id = first["tx"]["id"].as_str().context("an id")?;
+            Ok((pgvigil.get(&format!("/api/v1/transactions/{id}")).await?.status() == StatusCode::GONE).then_some(()))
+        })
+        .await?;
+        let page = pgvigil.json("/api/v1/events?table=public.nothing").await?;
+        ensure!(page["begins"]["cut"] == true && page["begins"]["id"].is_string(), "{page}");
+        for question in [
+            format!("until={time}"),
+            format!("until={}", first["tx"]["lsn"].as_str().context("an lsn")?),
+            format!("before={}", first["id"].as_str().context("an id")?),
+        ] {
+            let answer = pgvigil.get(&format!("/api/v1/events?{question}")).await?;
+            let (status, text) = (answer.status(), answer.text().await?);
+            ensure!(status == StatusCode::GONE && text.contains("--keep"), "{question}: {text}");
+        }
+        let lines = reqwest::Client::new()
+            .get(format!("{}/api/v1/events?limit=1", pgvigil.origin()))
+            .header("accept", "application/x-ndjson");
+        let lines = lines.send().await?.text().await?;
+        let gap: Value = serde_json::from_str(lines.lines().next().context("a line")?)?;
+        ensure!(gap["type"] == "gap" && gap["reason"] == "evicted" && gap["from"].is_null(), "{gap}");
+        database.run("DELETE FROM person").await?;
+    }
+    Ok(())
+}
