@@ -188,6 +188,9 @@ fn told(tables: &mut FxHashMap<Oid, TableState>, said: Said, lsn: Lsn) {
     });
     let change = count.zip(table.count).map(|(now, before)| now - before);
     (table.count, table.as_of) = (count, lsn);
+    if count.is_some() {
+        table.reason = None;
+    }
     let mut next = table.parent;
     // Parents do not go round in circles, but what is read from a file may say so.
     for _ in 0..64 {

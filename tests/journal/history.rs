@@ -237,7 +237,7 @@ async fn what_is_no_journal_is_told() -> Result<()> {
     ensure!(contents(dir.path())?.is_empty(), "something was made");
     let file = dir.path().join("00000000000000000001.journal");
     fs::write(&file, [&b"PGVIGIL\n"[..], &9_u32.to_le_bytes()].concat())?;
-    said(dir.path(), "has format 9, and this pgvigil knows formats up to 1").await?;
+    said(dir.path(), "has format 9, and this pgvigil knows formats up to 2").await?;
     fs::write(&file, "something else entirely")?;
     said(dir.path(), "is no journal of pgvigil").await?;
     said(&file, "Not a directory").await?;
@@ -259,10 +259,9 @@ async fn what_is_no_journal_is_told() -> Result<()> {
 }
 
 /// A journal of small files, of which only the newest are kept: transaction n inserts row n.
-fn write_journal(dir: &Path, transactions: u32) -> Result<()> {
+pub(crate) fn write_journal(dir: &Path, watched: &Watched, transactions: u32) -> Result<()> {
     let options = Options { keep: 6_000, keep_for: None, segment: 1_000 };
-    let watched = Watched { system_identifier: "7300000000000000001".into(), database: Oid(16384), name: "app".into() };
-    let mut journal = Opened::open(dir, options)?.0.begin(&watched)?;
+    let mut journal = Opened::open(dir, options)?.0.begin(watched)?;
     let table = Arc::new(TableName { oid: Oid(16385), schema: "public".into(), name: "item".into() });
     let epoch: pgvigil::lsn::Epoch = "k3".parse()?;
     for id in 1..=transactions {
@@ -285,7 +284,8 @@ fn write_journal(dir: &Path, transactions: u32) -> Result<()> {
 #[tokio::test]
 async fn what_is_no_longer_there_is_told() -> Result<()> {
     let dir = TempDir::new()?;
-    write_journal(dir.path(), 60)?;
+    let watched = Watched { system_identifier: "7300000000000000001".into(), database: Oid(16384), name: "app".into() };
+    write_journal(dir.path(), &watched, 60)?;
     let all = history(&["export"], dir.path()).await?.good()?;
     let ids = inserted(&all.events()?);
     let first = *ids.first().context("an event")?;

@@ -94,8 +94,8 @@ async fn act(database: &Database) -> Result<Vec<Moment>> {
 }
 
 async fn counted(pgvigil: &Pgvigil, database: &Database) -> Result<()> {
-    pgvigil.wait_for_count("item", database.count("item").await?).await?;
-    pgvigil.wait_for_count("part", database.count("part").await?).await
+    pgvigil.wait_for_count("public.item", database.count("item").await?).await?;
+    pgvigil.wait_for_count("public.part", database.count("part").await?).await
 }
 
 async fn recorded(url: &str, dir: &Path) -> Result<Pgvigil> {
@@ -230,7 +230,7 @@ async fn counts_are_told_minute_by_minute_and_hour_by_hour() -> Result<()> {
     ensure!(hours.len() == 31 * 24, "{} points", hours.len());
     // A table that is gone keeps its past.
     database.run("DROP TABLE item").await?;
-    wait_for("the drop", PATIENCE, async || Ok(pgvigil.table("item").await.is_err().then_some(()))).await?;
+    wait_for("the drop", PATIENCE, async || Ok(pgvigil.table("public.item").await.is_err().then_some(()))).await?;
     ensure!(pgvigil.stop().await?.success());
     let pgvigil = recorded(&url, dir.path()).await?;
     let told = pgvigil.json("/api/v1/tables/public/item/history").await?;
