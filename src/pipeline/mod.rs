@@ -25,6 +25,7 @@ mod resuming;
 mod running;
 mod session;
 mod sessions;
+mod slot;
 mod standing;
 mod state;
 mod tables;

@@ -8,16 +8,16 @@ use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::support::{Database, PATIENCE, Pgvigil, WebSocket, a_major, cluster, wait_for};
+use crate::support::{Database, PATIENCE, Pgvigil, WebSocket, a_major, cluster, majors, wait_for};
 use crate::{SCHEMA, bounded, serve};
 
-async fn up_to(socket: &mut WebSocket, row: i64) -> Result<Vec<Value>> {
+pub(crate) async fn up_to(socket: &mut WebSocket, row: i64) -> Result<Vec<Value>> {
     let is_it = |event: &Value| event["type"] == "change" && event["new"]["id"] == row;
     timeout(PATIENCE, socket.until("the row", is_it)).await.with_context(|| format!("row {row} did not come"))?
 }
 
 /// Rows that were told, with the reasons of gaps between them.
-fn told(events: &[Value]) -> Vec<String> {
+pub(crate) fn told(events: &[Value]) -> Vec<String> {
     let tell = |event: &Value| match event["type"].as_str() {
         Some("change") => Some(event["new"]["id"].to_string()),
         Some("gap") => event["reason"].as_str().map(str::to_owned),
@@ -92,7 +92,9 @@ async fn a_slot_that_the_server_let_go_of_is_a_gap() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slot_that_nothing_bounds_and_one_of_somebody_else_are_refused() -> Result<()> {
-    let cluster = cluster(a_major()).await?;
+    // Before 17 no slot is kept by standbys.
+    let major = majors().into_iter().find(|major| *major < 17).context("none of the versions to be tested is older than 17")?;
+    let cluster = cluster(major).await?;
     let database = Database::create(&cluster, "app").await?;
     database.run(SCHEMA).await?;
     let (url, dir) = (cluster.url("app"), TempDir::new()?);
@@ -111,8 +113,13 @@ async fn a_slot_that_nothing_bounds_and_one_of_somebody_else_are_refused() -> Re
     refused(&[], 4, "ALTER SYSTEM SET max_slot_wal_keep_size").await?;
     let slots: i64 = database.value("SELECT count(*) FROM pg_replication_slots").await?;
     ensure!(slots == 0, "nothing is made");
+    database.run("SELECT pg_create_logical_replication_slot('durable', 'pgoutput')").await?;
+    refused(&[], 4, "pgvigil slots --drop durable").await?;
+    database.run("SELECT pg_drop_replication_slot('durable')").await?;
     database.run("SELECT pg_create_physical_replication_slot('durable')").await?;
-    refused(&["--allow-unbounded-wal"], 4, "Name another with --slot").await
+    refused(&["--allow-unbounded-wal"], 4, "Name another with --slot").await?;
+    database.run("SELECT pg_drop_replication_slot('durable')").await?;
+    refused(&["--allow-unbounded-wal", "--failover"], 4, "keeps no replication slots on standbys").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
