@@ -9,6 +9,7 @@
 mod support;
 
 mod failover;
+mod full_disk;
 mod log;
 mod slots;
 
