@@ -8,7 +8,8 @@ use tempfile::TempDir;
 use tokio::time::{Instant, timeout};
 
 use crate::log::Log;
-use crate::support::{Database, PATIENCE, Pgvigil, on_every_major, wait_for};
+use crate::slots::up_to;
+use crate::support::{Database, PATIENCE, Pgvigil, a_major, on_every_major, wait_for};
 use crate::{SCHEMA, bounded, serve};
 
 on_every_major!(a_server_that_is_stopped_does_not_wait_for_room, one_that_waits_for_the_last_bytes_only_does_not_either);
@@ -36,6 +37,14 @@ async fn waits_for_room(pgvigil: &Pgvigil) -> Result<()> {
     })
 }
 
+/// Inserts rows of about a thousand bytes that do not become less when they are packed.
+fn fill(from: i64, to: i64) -> String {
+    format!(
+        "INSERT INTO item SELECT i, 1, (SELECT string_agg(md5((i * 100 + j)::text), '') FROM generate_series(1, 30) j) \
+           FROM generate_series({from}, {to}) i"
+    )
+}
+
 /// The disk is full, that much is written, and the server is stopped, and started again: then there is room.
 async fn stopped_while_the_disk_is_full(major: u32, rows: i64) -> Result<()> {
     let mut cluster = bounded(major).await?;
@@ -49,11 +58,6 @@ async fn stopped_while_the_disk_is_full(major: u32, rows: i64) -> Result<()> {
     log.read_up_to(&mut socket, 1).await?;
     let sizes = std::fs::read_dir(dir.path())?.map(|file| Ok(file?.metadata()?.len())).collect::<Result<Vec<u64>>>()?;
     pgvigil.allow_files(sizes.into_iter().max()).await?;
-    let fill = |from: i64, to: i64| {
-        format!(
-            "INSERT INTO item SELECT i, 1, (SELECT string_agg(md5((i * 100 + j)::text), '') FROM generate_series(1, 30) j) FROM generate_series({from}, {to}) i"
-        )
-    };
     database.run(&fill(2, rows)).await?;
     waits_for_room(&pgvigil).await?;
 
@@ -78,6 +82,44 @@ async fn stopped_while_the_disk_is_full(major: u32, rows: i64) -> Result<()> {
         Ok((database.value::<i64>(unconfirmed).await? < 100_000).then_some(()))
     })
     .await
+}
+
+/// Nor does the server keep more for us than it may.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_recorded_costs_no_more_than_the_budget() -> Result<()> {
+    let cluster = bounded(a_major()).await?;
+    let database = Database::create(&cluster, "app").await?;
+    database.run(SCHEMA).await?;
+    let (url, dir) = (cluster.url("app"), TempDir::new()?);
+    let pgvigil = serve(&url, &dir, &["--wal-budget", "32MiB"]).await?;
+    let mut socket = pgvigil.websocket("kinds=change").await?;
+    database.run("INSERT INTO item VALUES (0)").await?;
+    up_to(&mut socket, 0).await?;
+    pgvigil.allow_files(Some(200_000)).await?;
+    let mut next = 1;
+    wait_for("the budget to be over", 2 * PATIENCE, async || {
+        // No more than the server may keep in any case.
+        if next < 100_000 {
+            database.run(&fill(next, next + 999)).await?;
+            next += 1000;
+        }
+        Ok(pgvigil.stderr().contains("log for the replication slot, of a budget of 32.0 MiB").then_some(()))
+    })
+    .await
+    .with_context(|| pgvigil.stderr())?;
+    // The log is given back though there is no room yet.
+    let end: String = database.value("SELECT pg_current_wal_lsn()::text").await?;
+    wait_for("the slot to be given up", PATIENCE, async || {
+        let kept = format!("SELECT count(*) = 0 FROM pg_replication_slots WHERE restart_lsn < '{end}'");
+        Ok(database.value::<bool>(&kept).await?.then_some(()))
+    })
+    .await?;
+    pgvigil.allow_files(None).await?;
+    let gap = timeout(PATIENCE, socket.until("a gap", |event| event["type"] == "gap")).await??;
+    ensure!(gap.last().is_some_and(|gap| gap["reason"] == "wal_budget"), "{:?}", gap.last());
+    database.run("INSERT INTO item VALUES (-1)").await?;
+    up_to(&mut socket, -1).await?;
+    pgvigil.wait_for_count("public.item", next + 1).await
 }
 
 /// More than waits in memory: nothing is read any more.

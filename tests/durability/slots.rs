@@ -129,19 +129,28 @@ async fn what_costs_the_server_too_much_is_let_go_of() -> Result<()> {
     database.run(SCHEMA).await?;
     let (url, dir) = (cluster.url("app"), TempDir::new()?);
     let pgvigil = serve(&url, &dir, &["--wal-budget", "16MiB"]).await?;
-    let mut socket = pgvigil.websocket("kinds=change,status").await?;
+    let mut socket = pgvigil.websocket("table=public.item").await?;
     // Someone holds back the log: a transaction that began before all of it.
     let other = Database::connect(&url).await?;
     let open = database.client().transaction().await?;
     open.batch_execute("INSERT INTO item VALUES (1)").await?;
-    // What there was when it was first looked at is not held against it, so the log grows until it is too much.
-    let said = wait_for("the budget to be over", PATIENCE, async || {
-        other.run("SELECT pg_switch_wal()").await?;
-        other.run("CREATE TABLE IF NOT EXISTS filler (t text)").await?;
-        other.run("INSERT INTO filler SELECT repeat('x', 1000) FROM generate_series(1, 2000)").await?;
-        Ok(pgvigil.stderr().contains("of a budget of 16.0 MiB").then_some(()))
+    let half = wait_for("more than half of the budget", PATIENCE, async || {
+        write_much(&other).await?;
+        let status = pgvigil.json("/api/v1/status").await?;
+        let reason = status["reason"].as_str().unwrap_or_default();
+        Ok((status["state"] == "live" && reason.contains("of a budget of 16.0 MiB")).then_some(()))
+    });
+    half.await.with_context(|| pgvigil.stderr())?;
+    // It has to stand still for a while, since a slot that moves comes back by itself.
+    let said = wait_for("the budget to be over", 2 * PATIENCE, async || {
+        // Once it is over there is no slot.
+        if held(&pgvigil).await.is_ok_and(|bytes| bytes < 24 << 20) {
+            write_much(&other).await?;
+        }
+        Ok(pgvigil.stderr().contains("log for the replication slot, of a budget of 16.0 MiB").then_some(()))
     });
     said.await.with_context(|| pgvigil.stderr())?;
+    ensure!(pgvigil.stderr().contains("at 16.0 MiB pgvigil lets go of it"), "nobody was warned: {}", pgvigil.stderr());
     open.rollback().await?;
     let is_gap = |event: &Value| event["type"] == "gap";
     let events = timeout(Duration::from_secs(60), socket.until("a gap", is_gap)).await??;
@@ -149,6 +158,50 @@ async fn what_costs_the_server_too_much_is_let_go_of() -> Result<()> {
     ensure!(gap["reason"] == "wal_budget", "{gap}");
     other.run("INSERT INTO item VALUES (2)").await?;
     up_to(&mut socket, 2).await?;
+    Ok(())
+}
+
+/// What the status says that the slot makes the server keep.
+async fn held(pgvigil: &Pgvigil) -> Result<u64> {
+    let status = pgvigil.json("/api/v1/status").await?;
+    status["slot"]["retained_bytes"].as_u64().with_context(|| format!("no slot: {status}"))
+}
+
+/// Some more of the server's log.
+async fn write_much(database: &Database) -> Result<()> {
+    database.run("CREATE TABLE IF NOT EXISTS filler (t text)").await?;
+    database.run("INSERT INTO filler SELECT repeat('x', 1000) FROM generate_series(1, 2000)").await
+}
+
+/// More than the budget is written within the time in which a slot that keeps up moves, and by others.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_database_with_busy_neighbours_holds_nothing() -> Result<()> {
+    let cluster = bounded(a_major()).await?;
+    let database = Database::create(&cluster, "app").await?;
+    database.run(SCHEMA).await?;
+    let neighbour = Database::create(&cluster, "neighbour").await?;
+    let (url, dir) = (cluster.url("app"), TempDir::new()?);
+    let pgvigil = serve(&url, &dir, &["--wal-budget", "16MiB"]).await?;
+    let mut socket = pgvigil.websocket("kinds=change").await?;
+    let before = pgvigil.wait_for_state("live").await?["epoch"].clone();
+    wait_for("it to be more than the budget", PATIENCE, async || {
+        write_much(&neighbour).await?;
+        Ok((held(&pgvigil).await? > 40 << 20).then_some(()))
+    })
+    .await?;
+    let end: String = database.value("SELECT pg_current_wal_lsn()::text").await?;
+    wait_for("the slot to move on", 2 * PATIENCE, async || {
+        neighbour.run("INSERT INTO filler VALUES ('x')").await?;
+        let moved = format!("SELECT restart_lsn > '{end}' AND confirmed_flush_lsn > '{end}' FROM pg_replication_slots");
+        Ok(database.value::<bool>(&moved).await?.then_some(()))
+    })
+    .await?;
+    wait_for("the status to say so", PATIENCE, async || Ok((held(&pgvigil).await? < 16 << 20).then_some(()))).await?;
+    database.run("INSERT INTO item VALUES (1)").await?;
+    let events = told(&up_to(&mut socket, 1).await?);
+    ensure!(events == ["1"], "{events:?}: {}", pgvigil.stderr());
+    ensure!(pgvigil.wait_for_state("live").await?["epoch"] == before, "{}", pgvigil.stderr());
+    ensure!(!pgvigil.stderr().contains("lets go of it"), "{}", pgvigil.stderr());
     Ok(())
 }
 
