@@ -104,6 +104,18 @@ impl Writer {
         }
     }
 
+    /// Whether a mark that is set now is written soon. Where it is not, what it would say is better said by a later one.
+    pub fn takes_marks(&self) -> bool {
+        self.recorder.as_ref().is_none_or(Recorder::takes_marks)
+    }
+
+    /// Waits until all that was appended is on disk, if it is written there at all and there is room for it.
+    pub async fn finish(self) {
+        if let Some(recorder) = self.recorder {
+            recorder.finish().await;
+        }
+    }
+
     /// Blocks ever appended.
     pub fn position(&self) -> u64 {
         self.shared.head.borrow().blocks

@@ -1,5 +1,6 @@
 //! One epoch: from the connection to its loss.
 
+mod costs;
 mod recording;
 mod rows;
 mod showing;
@@ -12,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::costs::Costs;
 use self::recording::{Marks, recorded};
 use self::showing::Unconfirmed;
 use super::applier::Applier;
@@ -70,8 +72,6 @@ struct Session<'a> {
     shown_after: u64,
     /// What is recorded.
     marks: Marks,
-    /// Bytes of log that the server keeps for the slot.
-    retained: watch::Sender<u64>,
 }
 
 impl Pipeline {
@@ -84,13 +84,16 @@ impl Pipeline {
         let observing = cancel.child_token();
         let _stop_observing = observing.clone().drop_guard();
         let survey = Survey::default();
-        let retained = watch::Sender::default();
+        let held = watch::Sender::default();
         let sessions = Sessions { target: self.config.target.clone(), watched: database };
         let watch = Watch {
             sessions: sessions.clone(),
             publication: self.config.publication.clone(),
             slot,
-            retained: retained.clone(),
+            held: held.clone(),
+            standing: self.standing.clone(),
+            stream: progress.clone(),
+            recording: self.recording.clone(),
             reconcile: self.config.reconcile,
         };
         let question = Question::default();
@@ -124,13 +127,14 @@ impl Pipeline {
             unknown,
             shown_after: 0,
             marks: Marks::default(),
-            retained,
         };
         session.surveyed(catalog)?;
         session.mark();
         session.publish();
         session.recorded_before()?;
-        let outcome = session.follow(&mut stream, &mut sights, &mut reports, cancel).await;
+        let mut costs = Costs::new(held.subscribe(), session.pipeline.budget.take(), session.applier.ledger().position());
+        let outcome = session.follow(&mut stream, &mut sights, &mut reports, &mut costs, cancel).await;
+        session.pipeline.budget = costs.into_budget();
         session.leave();
         if outcome.is_ok() {
             session.written().await;
@@ -157,10 +161,9 @@ impl Session<'_> {
         stream: &mut Stream,
         sights: &mut mpsc::Receiver<Sight>,
         reports: &mut mpsc::UnboundedReceiver<Report>,
+        costs: &mut Costs,
         cancel: &CancellationToken,
     ) -> Result<(), PipelineError> {
-        let budget = self.pipeline.config.begin.budget();
-        let mut retained = self.retained.subscribe();
         loop {
             let applier = &mut self.applier;
             self.counting.start(|job| applier.ask(job));
@@ -177,11 +180,11 @@ impl Session<'_> {
                     tokio::select! {
                         biased;
                         () = cancel.cancelled() => return Ok(()),
-                        over = over_budget(&mut retained, budget) => return Err(over),
+                        over = costs.exceed() => return Err(over),
                         drained = self.drain(stream) => drained?,
                     }
                 }
-                over = over_budget(&mut retained, budget) => return Err(over),
+                over = costs.exceed() => return Err(over),
                 sight = sights.recv() => match sight {
                     Some(sight) => self.sight(sight)?,
                     // The observer ends when all does, or when it fails in a way that it should not.
@@ -190,7 +193,7 @@ impl Session<'_> {
                 },
                 Some(report) = reports.recv() => self.report(report),
                 () = sleep_until(publish_at) => self.publish(),
-                () = sleep_until(mark_at) => self.mark(),
+                () = sleep_until(mark_at) => self.mark_in_turn(),
                 recorded = recorded(self.pipeline.recording.as_mut()) => self.recorded(recorded)?,
                 () = sleep_until(announce_at) => self.announce(),
                 () = sleep_until(self.counting.next_due()) => {}
@@ -302,10 +305,7 @@ impl Session<'_> {
             self.looked = Instant::now();
         }
         match sight {
-            Sight::Pulse(pulse) => {
-                self.pipeline.standing.looked(pulse.at.into(), pulse.server_lsn, pulse.retained);
-                self.applier.prune(&pulse.snapshot);
-            }
+            Sight::Pulse(snapshot) => self.applier.prune(&snapshot),
             Sight::Survey(catalog) => self.surveyed(catalog)?,
             Sight::Answer { question, altering } => self.answered(question, altering),
             Sight::Running(_) => {}
@@ -453,22 +453,6 @@ impl Session<'_> {
     fn publication_missing(&self) -> PipelineError {
         let database = self.pipeline.pinned.as_ref().map_or_else(String::new, |database| database.name.clone());
         PipelineError::PublicationMissing { name: self.pipeline.config.publication.clone(), database }
-    }
-}
-
-/// Waits until the server keeps more for the slot than it may.
-async fn over_budget(retained: &mut watch::Receiver<u64>, budget: Option<u64>) -> PipelineError {
-    let Some(budget) = budget else { return std::future::pending().await };
-    // What had gathered while nobody read is read first.
-    let mut most = budget;
-    let mut at_first = None;
-    let mut is_over = |retained: &u64| {
-        most = most.max(*at_first.get_or_insert(*retained));
-        *retained > most
-    };
-    match retained.wait_for(|retained| *retained > 0 && is_over(retained)).await.map(|retained| *retained) {
-        Ok(retained) => PipelineError::OverBudget { retained, budget },
-        Err(_) => std::future::pending().await,
     }
 }
 

@@ -57,6 +57,15 @@ impl Session<'_> {
         self.pipeline.left = self.applier.is_flushed().then_some(Left { epoch, position, timeline });
     }
 
+    /// A mark is due, unless those before it still wait to be written.
+    pub(super) fn mark_in_turn(&mut self) {
+        if self.pipeline.history.takes_marks() {
+            self.mark();
+        } else {
+            self.marks.due = Some(Instant::now() + APART);
+        }
+    }
+
     /// What was applied so far are whole transactions, and can be made durable.
     pub(super) fn mark(&mut self) {
         self.marks.due = None;
