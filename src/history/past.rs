@@ -181,10 +181,10 @@ fn told(tables: &mut FxHashMap<Oid, TableState>, said: Said, lsn: Lsn) {
         count: None,
         as_of: lsn,
         reason: None,
-        relfilenode: Oid(0),
         published_as: 0,
         parent: None,
         covered: true,
+        verified_at: None,
     });
     let change = count.zip(table.count).map(|(now, before)| now - before);
     (table.count, table.as_of) = (count, lsn);

@@ -47,7 +47,7 @@ use self::budget::Budget;
 use self::resuming::Left;
 use self::standing::Standing;
 use self::state::Phase;
-use self::tables::Stamp;
+use self::tables::{Recorded, Stamp};
 use crate::connection::Target;
 use crate::event::GapReason;
 use crate::history::{Recording, Writer, journal};
@@ -135,6 +135,8 @@ pub struct Pipeline {
     recorded: Option<Epoch>,
     /// Where the last epoch was left, to go on there with a slot that stays.
     left: Option<Left>,
+    /// What was recorded of the tables there.
+    recorded_tables: Recorded,
     /// What the slot may cost the server, if it stays.
     budget: Option<Budget>,
     /// Of the server's log.
@@ -179,6 +181,7 @@ impl Pipeline {
             }),
             budget: config.begin.budget().map(Budget::new),
             timeline: 0,
+            recorded_tables: journal.as_ref().map(Recorded::of).unwrap_or_default(),
             journal,
             recording: None,
             skipped: None,

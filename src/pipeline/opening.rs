@@ -33,6 +33,8 @@ pub(super) struct Opened {
     pub(super) slot: String,
     pub(super) database: Arc<Database>,
     pub(super) first_epoch: bool,
+    /// The epoch is one that was left, and is taken up where that was.
+    pub(super) goes_on: bool,
 }
 
 impl Pipeline {
@@ -91,7 +93,7 @@ impl Pipeline {
         let assembler = Assembler::new(config.max_transaction_memory, create_file).noting(actor::PREFIXES);
         let cache = config.row_cache.map(Cache::new);
         let applier = Applier::new(epoch, from, assembler, encoding, cache);
-        Ok(Opened { stream, progress, applier, catalog, fence, slot, database, first_epoch })
+        Ok(Opened { stream, progress, applier, catalog, fence, slot, database, first_epoch, goes_on })
     }
 
     /// From here on what happens is written down, if it is to be.

@@ -276,7 +276,7 @@ pub(crate) fn write_journal(dir: &Path, watched: &Watched, transactions: u32) ->
         journal.append(&builder.finish())?;
         let (position, epoch, time) = (lsn, epoch.clone(), i64::from(id));
         let (tables, gone) = (Vec::new(), Vec::new());
-        journal.commit(Mark { position, epoch, timeline: 1, time, late: false, tables, gone, whole: false })?;
+        journal.commit(Mark { position, epoch, timeline: 1, time, told_by: Some(1), tables, gone, whole: false })?;
     }
     Ok(())
 }

@@ -20,7 +20,9 @@ const SCHEMA: &str = "
 /// What is told, newest first.
 async fn told(pgvigil: &Pgvigil, question: &str) -> Result<Vec<Value>> {
     let page = pgvigil.json(&format!("/api/v1/events?{question}")).await?;
-    Ok(page["events"].as_array().context("events")?.clone())
+    let events = page["events"].as_array().context("events")?;
+    // A gap is told to everybody.
+    Ok(events.iter().filter(|event| event["type"] != "gap").cloned().collect())
 }
 
 fn ids(events: &[Value]) -> Vec<i64> {

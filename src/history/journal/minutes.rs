@@ -74,7 +74,7 @@ impl Minutes {
         gone: &[Oid],
     ) {
         for (oid, minute, count) in blocks.into_iter().flat_map(|block| &block.counts) {
-            if count.is_some() || !now.late {
+            if count.is_some() || now.told_by.is_some() {
                 self.told(*oid, *minute, *count);
             }
         }
@@ -112,14 +112,14 @@ mod tests {
             count: *count,
             as_of: Lsn(1),
             reason: None,
-            relfilenode: Oid(0),
             published_as: 0,
             parent: None,
             covered: true,
+            verified_at: None,
         };
         let time = (minute * MICROS) + 946_684_800_000_000;
         let tables = tables.iter().map(table).collect();
-        State { epoch: Some(Epoch::at_millis(epoch)), position: Lsn(1), timeline: 1, time, late: false, tables }
+        State { epoch: Some(Epoch::at_millis(epoch)), position: Lsn(1), timeline: 1, time, told_by: Some(1), tables }
     }
 
     fn of(minutes: &Minutes, oid: u32) -> Vec<(i64, Option<i64>)> {

@@ -9,7 +9,7 @@ use super::error::JournalError;
 use super::index::{Segment, Segments};
 use super::minutes::Minutes;
 use super::read::Archive;
-use super::record::{FORMAT, Start, State, Watched};
+use super::record::{FORMAT, Start, State, TableState, Watched};
 use super::write::{Current, Journal, LEVEL, Options, write};
 use super::{lock, segment, tail};
 use crate::lsn::{Epoch, EventId, Lsn};
@@ -152,6 +152,11 @@ impl Opened {
     /// The epoch that was written last, if any was, how far, and on which timeline of the server.
     pub fn left(&self) -> Option<(&Epoch, Lsn, u32)> {
         self.state.epoch.as_ref().map(|epoch| (epoch, self.state.position, self.state.timeline))
+    }
+
+    /// What tells of DDL where it was left, and all tables there.
+    pub fn tables(&self) -> (Option<i64>, &[TableState]) {
+        (self.state.told_by, &self.state.tables)
     }
 
     /// The database that it is about, if it is about any yet.

@@ -76,7 +76,7 @@ impl Archive {
         };
         let is_last = next.is_none();
         let ended_before = next.filter(|next| next.epoch.as_ref() != Some(&epoch)).map(|next| (next.position, next.time));
-        let (position, time, late) = (state.position, state.time, state.late);
+        let (position, time, late) = (state.position, state.time, state.told_by.is_none());
         Ok(Some(Marked { epoch, position, time, late, tables, ended_before, is_last }))
     }
 

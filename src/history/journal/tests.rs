@@ -34,12 +34,12 @@ fn open_with(dir: &Path, watched: &Watched, options: Options) -> Result<(Journal
 fn count(oid: u32, count: Option<i64>) -> TableState {
     let (schema, name) = ("public".to_owned(), format!("t{oid}"));
     let (oid, as_of) = (Oid(oid), Lsn(0));
-    TableState { oid, schema, name, count, as_of, reason: None, relfilenode: oid, published_as: 0, parent: None, covered: true }
+    TableState { oid, schema, name, count, as_of, reason: None, published_as: 0, parent: None, covered: true, verified_at: None }
 }
 
 fn mark(lsn: u64, time: i64, tables: Vec<TableState>) -> Mark {
     let (epoch, position) = (epoch(1), Lsn(lsn));
-    Mark { position, epoch, timeline: 1, time, late: false, tables, gone: Vec::new(), whole: false }
+    Mark { position, epoch, timeline: 1, time, told_by: Some(1), tables, gone: Vec::new(), whole: false }
 }
 
 fn commit(journal: &mut Journal, lsn: u64) {

@@ -40,8 +40,8 @@ pub struct Mark {
     pub timeline: u32,
     /// By our clock, microseconds since 1970.
     pub time: i64,
-    /// Counts wait for a look at the catalog: commits tell none.
-    pub late: bool,
+    /// What tells of DDL in the stream; where nothing does, counts wait for a look at the catalog, and commits tell none.
+    pub told_by: Option<i64>,
     /// Tables of which something is new since the commit before.
     pub tables: Vec<TableState>,
     /// Tables that are gone.
@@ -160,12 +160,12 @@ impl Journal {
     /// # Errors
     /// It could not be written, and nothing was acknowledged. All of it is kept, for the next time.
     pub fn commit(&mut self, mark: Mark) -> Result<(), JournalError> {
-        let Mark { position, epoch, timeline, time, late, tables, mut gone, whole } = mark;
+        let Mark { position, epoch, timeline, time, told_by, tables, mut gone, whole } = mark;
         if whole {
             let others = self.tables.keys().filter(|oid| !tables.iter().any(|table| table.oid == **oid));
             gone.extend(others.copied());
         }
-        let commit = Commit { state: State { epoch: Some(epoch), position, timeline, time, late, tables }, gone };
+        let commit = Commit { state: State { epoch: Some(epoch), position, timeline, time, told_by, tables }, gone };
         let Self { current, segments, .. } = self;
         let mut frame = Vec::new();
         let place = frame::append(&mut frame, Kind::Commit, &[&encoded(&commit, &current.path)?]);

@@ -23,7 +23,7 @@ use super::observer::{self, Question, Sight, Survey, Watch};
 use super::opening::Opened;
 use super::running::Announcements;
 use super::sessions::Sessions;
-use super::tables::{Change, Tables};
+use super::tables::{Change, Recorded, Tables};
 use super::{Pipeline, unix_micros};
 use crate::catalog::{self, Catalog, CountError};
 use crate::counts::{FullXid, Snapshot};
@@ -78,7 +78,7 @@ impl Pipeline {
     /// Connects, follows the stream until it ends. `Ok` only when cancelled.
     pub(super) async fn session(&mut self, cancel: &CancellationToken) -> Result<(), PipelineError> {
         let Some(opened) = cancel.run_until_cancelled(self.open()).await else { return Ok(()) };
-        let Opened { mut stream, progress, applier, catalog, fence, slot, database, first_epoch } = opened?;
+        let Opened { mut stream, progress, applier, catalog, fence, slot, database, first_epoch, goes_on } = opened?;
 
         let (sight_sender, mut sights) = mpsc::channel(16);
         let observing = cancel.child_token();
@@ -128,7 +128,9 @@ impl Pipeline {
             shown_after: 0,
             marks: Marks::default(),
         };
-        session.surveyed(catalog)?;
+        // What was recorded is true where the stream goes on, and nowhere else.
+        let recorded = std::mem::take(&mut session.pipeline.recorded_tables);
+        session.surveyed(catalog, goes_on.then_some(&recorded))?;
         session.mark();
         session.publish();
         session.recorded_before()?;
@@ -306,7 +308,7 @@ impl Session<'_> {
         }
         match sight {
             Sight::Pulse(snapshot) => self.applier.prune(&snapshot),
-            Sight::Survey(catalog) => self.surveyed(catalog)?,
+            Sight::Survey(catalog) => self.surveyed(catalog, None)?,
             Sight::Answer { question, altering } => self.answered(question, altering),
             Sight::Running(_) => {}
             Sight::Lost(problem) if sees => tracing::warn!(%problem, "the observer's connection is lost; trying again"),
@@ -315,7 +317,8 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn surveyed(&mut self, catalog: Catalog) -> Result<(), PipelineError> {
+    /// Takes up a look at the catalog. Counts that were `recorded` where the stream is now need not be taken.
+    fn surveyed(&mut self, catalog: Catalog, recorded: Option<&Recorded>) -> Result<(), PipelineError> {
         tracing::debug!(tables = catalog.tables.len(), at = %catalog.read_at_lsn, "the catalog was read");
         let Some(publication) = &catalog.publication else { return Err(self.publication_missing()) };
         if let Some(table) = catalog.attached_unnoticed(&self.before) {
@@ -334,11 +337,17 @@ impl Session<'_> {
         // Transactions that were running when a table came under the publication may have changed it unseen by the stream.
         let fence = self.fence.max(catalog.fence);
         let resolved: Vec<Oid> = self.doubtful.extract_if(|_, xid| catalog.snapshot.sees(*xid)).map(|(oid, _)| oid).collect();
-        for change in self.tables.survey(catalog) {
+        let changes = self.tables.survey(catalog);
+        recorded.into_iter().for_each(|recorded| self.tables.resume(recorded));
+        for change in changes {
             match change {
-                Change::Count { oid, fenced } => {
-                    self.recount(oid, if fenced { fence } else { self.fence }, "waiting to be counted")
-                }
+                Change::Count { oid, fenced } => match recorded.and_then(|recorded| self.tables.resumed(oid, recorded)) {
+                    Some(count) => {
+                        self.applier.ledger().resume(oid, count);
+                        self.want_rows(oid);
+                    }
+                    None => self.recount(oid, if fenced { fence } else { self.fence }, "waiting to be counted"),
+                },
                 Change::Uncovered(oid) => {
                     self.counting.forget(oid);
                     self.applier.ledger().doubt(oid);
@@ -421,7 +430,7 @@ impl Session<'_> {
         known.note = None;
         match outcome {
             Ok(baseline) => {
-                known.verified_at = Some(crate::event::time::rfc3339_unix(unix_micros()));
+                known.verified_at = Some(unix_micros());
                 if self.applier.ledger().counted(oid, baseline.count) {
                     // Exact once the stream has passed it: ask where the stream stands, rather than wait for the next second.
                     self.progress.request_reply();

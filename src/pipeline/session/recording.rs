@@ -41,6 +41,12 @@ impl Marks {
         }
     }
 
+    /// Something is known of the tables that was not when the last was set.
+    pub(super) fn news(&mut self) {
+        let due = self.last.map_or_else(Instant::now, |last| last + APART);
+        self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
+    }
+
     pub(super) fn due(&self) -> Option<Instant> {
         self.due
     }
@@ -76,9 +82,11 @@ impl Session<'_> {
         let (tables, gone) = self.tables.take_unrecorded(self.applier.ledger());
         self.marks.last = Some(Instant::now());
         (self.marks.position, self.marks.after_block) = (position, self.pipeline.history.position());
-        let (timeline, late) = (self.pipeline.timeline, !self.tables.tells_ddl());
+        let (timeline, told_by) = (self.pipeline.timeline, self.tables.told_by());
         let whole = !std::mem::replace(&mut self.marks.any, true);
-        self.pipeline.history.mark(Mark { position, epoch, timeline, time: unix_micros(), late, tables, gone, whole });
+        let mark = Mark { position, epoch, timeline, time: unix_micros(), told_by, tables, gone, whole };
+        self.pipeline.recorded_tables.note(&mark);
+        self.pipeline.history.mark(mark);
     }
 
     /// Waits, for a bounded time, until what was marked last is on disk, so that the server is told.

@@ -59,14 +59,14 @@ pub struct TableState {
     pub as_of: Lsn,
     /// Why it is not.
     pub reason: Option<String>,
-    /// The file that holds its rows: of another, the count says nothing.
-    pub relfilenode: Oid,
     /// How the publication came to carry it: covered otherwise, the count says nothing.
     pub published_as: u64,
     /// Of which table it is a partition.
     pub parent: Option<Oid>,
     /// Whether the stream brings its changes.
     pub covered: bool,
+    /// When it was counted last, by our clock, in microseconds since 1970.
+    pub verified_at: Option<i64>,
 }
 
 /// The first record of a file.
@@ -88,8 +88,8 @@ pub(super) struct State {
     pub(super) timeline: u32,
     /// Microseconds since 1970.
     pub(super) time: i64,
-    /// Counts wait for a look at the catalog: commits tell none.
-    pub(super) late: bool,
+    /// What tells of DDL in the stream; where nothing does, counts wait for a look at the catalog, and commits tell none.
+    pub(super) told_by: Option<i64>,
     pub(super) tables: Vec<TableState>,
 }
 

@@ -61,18 +61,19 @@ pub(in crate::history::journal) struct Index {
 }
 
 impl TableState {
-    /// Which counts were late was not written, nor of what a table is a partition.
+    /// What told of DDL was not written, nor of what a table is a partition.
     fn now(self, as_of: Lsn) -> super::TableState {
-        let Self { oid, schema, name, count, reason, relfilenode, published_as } = self;
+        let Self { oid, schema, name, count, reason, published_as, .. } = self;
         let covered = reason.is_none();
-        super::TableState { oid, schema, name, count, as_of, reason, relfilenode, published_as, parent: None, covered }
+        let (parent, verified_at) = (None, None);
+        super::TableState { oid, schema, name, count, as_of, reason, published_as, parent, covered, verified_at }
     }
 }
 
 impl From<State> for super::State {
     fn from(State { epoch, position, timeline, time, tables }: State) -> Self {
         let tables = tables.into_iter().map(|table| table.now(position)).collect();
-        Self { epoch, position, timeline, time, late: false, tables }
+        Self { epoch, position, timeline, time, told_by: None, tables }
     }
 }
 
