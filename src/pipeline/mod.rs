@@ -56,6 +56,9 @@ use crate::pgoutput::ValueLimit;
 use crate::replication::Backoff;
 use crate::rows;
 
+/// How long the disk may take at the end.
+const FAREWELL: Duration = Duration::from_secs(10);
+
 /// What to watch, and within which bounds.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -195,7 +198,9 @@ impl Pipeline {
     /// Watches until cancelled. An error is one that no retry can mend, before anything was ever streamed.
     pub async fn run(mut self, cancel: CancellationToken) -> Result<(), PipelineError> {
         let outcome = self.watch(&cancel).await;
-        self.history.finish().await;
+        if tokio::time::timeout(FAREWELL, self.history.finish()).await.is_err() {
+            tracing::warn!("the disk of --data-dir does not answer; what is not recorded was not acknowledged either");
+        }
         outcome
     }
 

@@ -28,7 +28,7 @@ pub enum State {
     Connecting,
     /// Proof from upstream less than 5 s old, and less than 5 s behind.
     Live,
-    /// 5 s or 16 MiB behind, or more.
+    /// 5 s or 16 MiB behind, or more; or what happens cannot be recorded.
     Lagging,
     /// Connected, but no proof for 15 s.
     Stale,
@@ -60,7 +60,7 @@ impl State {
 pub struct Status {
     /// How far what is shown can be trusted.
     pub state: State,
-    /// Why, for a person, when it is not live: what happened, what it means, what to do.
+    /// Why, for a person, when it is not live, or may not stay so: what happened, what it means, what to do.
     pub reason: Option<String>,
     /// Since when (Unix time, microseconds).
     pub since: i64,

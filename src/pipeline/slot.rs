@@ -86,12 +86,16 @@ impl Pipeline {
                 let reason = left_out.or(reason);
                 if drop {
                     walsender.drop_slot(&slot).await?;
+                    // It may take several tries to make another, and what was wrong with this one is known now only.
+                    if let Some(reason) = reason {
+                        self.skipped.get_or_insert_with(|| (reason, format!("the stream could not go on: {}", why(reason).0)));
+                    }
                 }
                 let options = SlotOptions { failover: durable.failover, ..SlotOptions::default() };
                 let from = self.create_slot(walsender, sql, &slot, options).await?;
-                if let (Some(left), Some(reason)) = (&self.left, reason) {
-                    let Left { epoch, position, .. } = left;
-                    tracing::warn!(slot, %epoch, from = %position, to = %from, "{}", cannot_go_on(reason, *position, from));
+                if let Some(reason) = reason {
+                    let left = self.left.as_ref().map(|left| left.position);
+                    tracing::warn!(slot, reason = reason.as_str(), "{}", cannot_go_on(reason, left, from));
                 }
                 Ok(Beginning { slot, from, epoch, goes_on: false, gap: reason, durable: Some(durable) })
             }
@@ -149,8 +153,18 @@ async fn keep_on_standbys(
 }
 
 /// For a person: what was committed between these positions is missing, and why.
-fn cannot_go_on(reason: GapReason, from: Lsn, to: Lsn) -> Advice {
-    let (why, action) = match reason {
+fn cannot_go_on(reason: GapReason, from: Option<Lsn>, to: Lsn) -> Advice {
+    let (why, action) = why(reason);
+    let from = from.map_or_else(String::new, |from| format!(" after {from},"));
+    let meaning = format!(
+        "What was committed{from} up to {to} is missing from the history, where a gap says so; all tables are counted again"
+    );
+    Advice::new(format!("the stream cannot go on where it was left: {why}"), meaning, action)
+}
+
+/// What it was, and what to do about it.
+fn why(reason: GapReason) -> (&'static str, &'static str) {
+    match reason {
         GapReason::SlotInvalidated => (
             "the server has let go of the replication slot",
             "See max_slot_wal_keep_size and, on 18, idle_replication_slot_timeout: they bound for how long pgvigil may be gone",
@@ -173,9 +187,5 @@ fn cannot_go_on(reason: GapReason, from: Lsn, to: Lsn) -> Advice {
             "the replication slot is gone, or a transaction was read in part only",
             "See who drops slots; after a failover, --failover (PostgreSQL 17 on) has standbys keep it",
         ),
-    };
-    let meaning = format!(
-        "What was committed after {from}, up to {to}, is missing from the history, where a gap says so; all tables are counted again"
-    );
-    Advice::new(format!("the stream cannot go on where it was left: {why}"), meaning, action)
+    }
 }
