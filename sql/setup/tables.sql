@@ -3,6 +3,7 @@ SELECT c.oid,
        n.nspname::text AS schema,
        c.relname::text AS name,
        c.relkind = 'p' AS partitioned,
+       c.relpersistence = 'u' AS unlogged,
        (SELECT i.inhparent FROM pg_inherits i WHERE c.relispartition AND i.inhrelid = c.oid) AS parent,
        c.relreplident AS replica_identity,
        pg_has_role(c.relowner, 'USAGE') AS owned,
@@ -36,6 +37,7 @@ SELECT c.oid,
   LEFT JOIN pg_index k ON k.indrelid = c.oid AND k.indisprimary
   LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisreplident
  WHERE c.relkind IN ('r', 'p')
-   AND c.relpersistence = 'p'
+   -- A partitioned table has no rows: up to 17 it may be called unlogged, and its partitions be none the less permanent.
+   AND (c.relpersistence = 'p' OR c.relpersistence = 'u' AND c.relkind = 'p')
    AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'pgvigil')
  ORDER BY n.nspname, c.relname

@@ -10,7 +10,8 @@ use std::str::FromStr;
 use tokio_postgres::Client;
 
 use super::SetupOptions;
-use super::candidates::{Candidate, Selection};
+use super::candidates::Candidate;
+use super::selection::Selection;
 use crate::commands::script::{Script, fill};
 
 /// The function that the triggers call.

@@ -1,6 +1,8 @@
 //! `setup` and `cleanup` against real servers: no statement of the application ever fails by them, and nothing of them is left.
 
+#[path = "../support/mod.rs"]
 mod support;
+mod trees;
 
 use anyhow::{Context, Result};
 use pgvigil::catalog;
@@ -114,7 +116,7 @@ async fn every_table_can_be_changed(database: &Database) -> Result<()> {
 }
 
 /// Everything in the catalogs that setup could touch, in a form in which equal means equal.
-async fn dump(database: &Database) -> Result<Vec<String>> {
+pub(crate) async fn dump(database: &Database) -> Result<Vec<String>> {
     let acl = |column: &str, default: &str, owner: &str| {
         // Granting and revoking leaves the default written out where it was left open before.
         format!(
@@ -151,7 +153,7 @@ async fn dump(database: &Database) -> Result<Vec<String>> {
 }
 
 /// The database is as it was, but for what is expected.
-async fn assert_unchanged(before: &[String], database: &Database, context: &str) -> Result<()> {
+pub(crate) async fn assert_unchanged(before: &[String], database: &Database, context: &str) -> Result<()> {
     let after = dump(database).await?;
     let missing = |from: &[String], of: &[String]| from.iter().filter(|line| !of.contains(line)).cloned().collect::<Vec<_>>();
     assert_eq!(missing(before, &after), missing(&after, before), "{context}");
