@@ -1,5 +1,6 @@
 //! The file of rules: TOML, read strictly. A name that means nothing is refused, with its line and with what is accepted.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -120,10 +121,10 @@ struct RawRule {
     partitions: Option<bool>,
     actors: Option<List>,
     except_actors: Option<List>,
-    from_rows: Option<u32>,
-    min: Option<u32>,
-    rows: Option<u64>,
-    percent: Option<u8>,
+    from_rows: Option<Number>,
+    min: Option<Number>,
+    rows: Option<Number>,
+    percent: Option<Number>,
     bytes: Option<String>,
     within: Option<Time>,
     r#for: Option<Time>,
@@ -155,6 +156,13 @@ struct RawWebhook {
 #[serde(untagged, expecting = "expected a list of texts, such as [\"public.User\", \"Order\"]")]
 enum List {
     Of(Vec<String>),
+}
+
+/// How many, whatever is accepted.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(untagged, expecting = "expected a whole number without quotes, such as 20")]
+enum Number {
+    Of(i64),
 }
 
 /// How long.
@@ -285,35 +293,35 @@ impl RawRule {
     }
 
     fn condition(&self) -> Result<Condition, Problem> {
-        let from_rows = |usual: u32| i64::from(self.from_rows.unwrap_or(usual));
-        let percent = |usual| percent(self.percent.unwrap_or(usual));
+        let from_rows = |usual| number("from_rows", self.from_rows, usual, ROWS);
+        let percent = |usual| number("percent", self.percent, usual, PERCENT);
         let within = |usual| duration("within", self.within.as_ref(), usual);
         let lasting = |usual| duration("for", self.r#for.as_ref(), usual);
         let resolve_after = |usual| duration("resolve_after", self.resolve_after.as_ref(), usual);
         Ok(match self.kind {
             Kind::CountZero => {
                 let (within, resolve_after) = (within(HOUR)?, resolve_after(HOUR)?);
-                Condition::CountZero { from_rows: from_rows(10).max(1), within, resolve_after }
+                Condition::CountZero { from_rows: from_rows(10)?.max(1), within, resolve_after }
             }
             Kind::CountDrop => {
                 let (within, resolve_after) = (within(MINUTE)?, resolve_after(HOUR)?);
-                Condition::CountDrop { percent: percent(10)?, within, from_rows: from_rows(100), resolve_after }
+                Condition::CountDrop { percent: percent(10)?, within, from_rows: from_rows(100)?, resolve_after }
             }
             Kind::CountFloor => {
-                let min = self.min.filter(|min| *min > 0);
-                Condition::CountFloor { min: min.ok_or(Problem::Missing { option: "min", example: "min = 20" })?.into() }
+                let given = self.min.ok_or(Problem::Missing { option: "min", example: "min = 20" })?;
+                Condition::CountFloor { min: number("min", Some(given), 1, FLOOR)? }
             }
             Kind::MassDelete => {
-                Condition::MassDelete { rows: self.rows.unwrap_or(1000), resolve_after: resolve_after(10 * MINUTE)? }
+                Condition::MassDelete { rows: number("rows", self.rows, 1000, ROWS)?, resolve_after: resolve_after(10 * MINUTE)? }
             }
             Kind::ProtectedTable if self.tables.as_deref().is_none_or(<[_]>::is_empty) => {
                 return Err(Problem::Missing { option: "tables", example: "tables = [\"public.Plan\"]" });
             }
             Kind::ProtectedTable => Condition::ProtectedTable { resolve_after: resolve_after(10 * MINUTE)? },
-            Kind::TableDropped => Condition::TableDropped { from_rows: from_rows(1), resolve_after: resolve_after(HOUR)? },
+            Kind::TableDropped => Condition::TableDropped { from_rows: from_rows(1)?, resolve_after: resolve_after(HOUR)? },
             Kind::ChangedUnwatched => {
                 let resolve_after = resolve_after(HOUR)?;
-                Condition::ChangedUnwatched { percent: percent(50)?, from_rows: from_rows(10), resolve_after }
+                Condition::ChangedUnwatched { percent: percent(50)?, from_rows: from_rows(10)?, resolve_after }
             }
             Kind::RecountDiffers => Condition::RecountDiffers { resolve_after: resolve_after(HOUR)? },
             Kind::NotLive => Condition::NotLive { lasting: lasting(Duration::from_secs(15))? },
@@ -365,9 +373,20 @@ fn duration(option: &'static str, given: Option<&Time>, usual: Duration) -> Resu
     time.ok_or_else(|| Problem::Value { option, given: text.clone(), expected: "a time from 1s on, such as 15s, 10m or 1h" })
 }
 
-fn percent(given: u8) -> Result<u8, Problem> {
-    let refused = || Problem::Value { option: "percent", given: given.to_string(), expected: "a number from 1 to 99" };
-    if (1..=99).contains(&given) { Ok(given) } else { Err(refused()) }
+/// Numbers that are accepted, and how that is said.
+type Accepted = (RangeInclusive<i64>, &'static str);
+
+/// More rows than any table can have, with which one can still calculate.
+const MANY: i64 = 1 << 53;
+const ROWS: Accepted = (0..=MANY, "a number of rows from 0 on");
+const FLOOR: Accepted = (1..=MANY, "a number of rows from 1 on");
+const PERCENT: Accepted = (1..=99, "a number from 1 to 99");
+
+fn number<T: TryFrom<i64>>(option: &'static str, given: Option<Number>, usual: T, accepted: Accepted) -> Result<T, Problem> {
+    let Some(Number::Of(given)) = given else { return Ok(usual) };
+    let (range, expected) = accepted;
+    let fitting = Some(given).filter(|given| range.contains(given)).and_then(|given| T::try_from(given).ok());
+    fitting.ok_or_else(|| Problem::Value { option, given: given.to_string(), expected })
 }
 
 fn size(given: Option<&str>, usual: ByteSize) -> Result<u64, Problem> {

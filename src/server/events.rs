@@ -9,16 +9,26 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
+use serde::Serialize;
 
-use super::App;
 use super::parameters::{self, Events};
 use super::problem::{Kind, Problem};
+use super::{App, tables};
 use crate::event::filter::Filter;
 use crate::history::{self, Query, Read, Reader, Start, TransactionLookup};
 use crate::lsn::TransactionId;
 
 /// Events on a page, if nothing is said.
 const PAGE: usize = 100;
+
+/// What a page of events says besides these.
+#[derive(Serialize)]
+struct Rest {
+    next: Option<String>,
+    /// Tables that were asked for and are not there now: misspelt, or gone since.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    no_such_table: Vec<String>,
+}
 
 /// `GET /api/v1/events`
 pub(super) async fn events(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
@@ -32,8 +42,11 @@ pub(super) async fn events(State(app): State<Arc<App>>, request: Request) -> Res
     }
     let query = query(limit.unwrap_or(PAGE).min(app.limits.page_events));
     let page = look(&app, move |history| history.query(&query)).await?;
-    let next = page.next.map_or_else(|| "null".to_owned(), |id| format!("\"{id}\""));
-    Ok(list("{", page.events, format!(r#","next":{next}}}"#)))
+    // What a table that is gone has left behind is told all the same.
+    let no_such_table = tables::missing(&filter, &app.sources.counts.borrow());
+    let rest = Rest { next: page.next.map(|id| id.to_string()), no_such_table };
+    let rest = serde_json::to_string(&rest).unwrap_or_default().replacen('{', ",", 1);
+    Ok(list("{", page.events, rest))
 }
 
 /// `GET /api/v1/transactions/{tx}`
