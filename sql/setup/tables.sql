@@ -5,6 +5,8 @@ SELECT c.oid,
        c.relkind = 'p' AS partitioned,
        c.relpersistence = 'u' AS unlogged,
        (SELECT i.inhparent FROM pg_inherits i WHERE c.relispartition AND i.inhrelid = c.oid) AS parent,
+       -- Whose DELETE reaches its rows: those that it is a partition of, or inherits from.
+       ARRAY(SELECT i.inhparent FROM pg_inherits i WHERE i.inhrelid = c.oid) AS above,
        c.relreplident AS replica_identity,
        pg_has_role(c.relowner, 'USAGE') AS owned,
        -- An index identifies rows only if it is valid and holds at every moment, not just at the end of a transaction.

@@ -160,7 +160,7 @@ pub(crate) async fn assert_unchanged(before: &[String], database: &Database, con
     Ok(())
 }
 
-support::on_every_major!(nothing_is_left_after_cleanup, no_statement_fails_by_it);
+support::on_every_major!(nothing_is_left_after_cleanup, no_statement_fails_by_it, cleanup_makes_no_statement_fail);
 
 async fn nothing_is_left_after_cleanup(major: u32) -> Result<()> {
     let cluster = cluster(major).await?;
@@ -249,6 +249,32 @@ async fn no_statement_fails_by_it(major: u32) -> Result<()> {
         assert!(matches!(outcome, Err(SetupError::OtherForm { all_tables: true, .. })), "{outcome:?}");
     }
     Ok(())
+}
+
+/// What setup gave a table, somebody else may have come to rely on.
+async fn cleanup_makes_no_statement_fail(major: u32) -> Result<()> {
+    let cluster = cluster(major).await?;
+    let mut database = app(&cluster).await?;
+    set_up(&mut database, "--apply --full-identity").await.1?;
+    database
+        .run(
+            "CREATE PUBLICATION theirs FOR TABLE keyless, ONLY keyed; CREATE PUBLICATION rooted FOR TABLE \"Shop\".keyless_tree \
+               WITH (publish_via_partition_root = true); \
+             CREATE PUBLICATION harmless FOR TABLE deferred WITH (publish = 'insert'); \
+             CREATE PUBLICATION keyed FOR TABLE keyless_child; ALTER TABLE keyless_child ADD PRIMARY KEY (keyed)",
+        )
+        .await?;
+    let text = clean_up(&mut database, "--apply").await?;
+    for said in [
+        r#"Table "public"."keyless" keeps REPLICA IDENTITY FULL, since publication "theirs" carries it"#,
+        r#"Table "Shop"."keyless_leaf" keeps REPLICA IDENTITY FULL, since publication "rooted" carries it"#,
+        r#"--   ALTER TABLE "public"."keyless" REPLICA IDENTITY DEFAULT;"#,
+    ] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    let full = "SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relreplident = 'f'";
+    assert!(database.value::<String>(full).await?.starts_with("full_already generated_full keyless keyless_leaf"));
+    every_table_can_be_changed(&database).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

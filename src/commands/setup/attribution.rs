@@ -1,7 +1,7 @@
 //! Who changed rows, and by which statement: what of the triggers that tell it is there, and what is missing.
 //!
-//! The triggers are put on every table that is published and on the partitioned tables above it, since a statement fires those of the
-//! table that it names. What is asked for is what there will be: the triggers of a table that is left out now are removed, and what is
+//! The triggers are put on every table that is published and on those above it, partitioned or inherited from, since a statement fires
+//! those of the table that it names. What is asked for is what there will be: the triggers of a table that is left out now are removed, and what is
 //! not asked for stays as it was set up before.
 
 use std::collections::{BTreeSet, HashMap};
@@ -234,14 +234,14 @@ fn settings(options: &SetupOptions, tell_actor: Option<&str>) -> (BTreeSet<Attri
     (operations, options.attribute_query.or(query).unwrap_or_default())
 }
 
-/// The tables that are read, and the partitioned tables above them.
+/// The tables that are read, and those above them.
 fn covered(selection: &Selection<'_>) -> BTreeSet<u32> {
-    let parents: HashMap<u32, u32> = selection.all.iter().filter_map(|table| Some((table.oid, table.parent?))).collect();
+    let above: HashMap<u32, &[u32]> = selection.all.iter().map(|table| (table.oid, &*table.above)).collect();
     let mut covered = BTreeSet::new();
-    for table in &selection.read {
-        let mut next = Some(table.oid);
-        while let Some(oid) = next.filter(|oid| covered.insert(*oid)) {
-            next = parents.get(&oid).copied();
+    let mut next: Vec<u32> = selection.read.iter().map(|table| table.oid).collect();
+    while let Some(oid) = next.pop() {
+        if covered.insert(oid) {
+            next.extend(above.get(&oid).copied().unwrap_or_default());
         }
     }
     covered

@@ -21,6 +21,8 @@ pub(super) struct Candidate {
     /// It is unlogged, as only a partitioned table here can be (up to 17): what has rows of its own is then no candidate.
     pub(super) unlogged: bool,
     pub(super) parent: Option<u32>,
+    /// The tables whose `DELETE` reaches its rows: that one, or those that it inherits from.
+    pub(super) above: Vec<u32>,
     /// `pg_class.relreplident`.
     pub(super) identity: char,
     /// The current role may act as its owner.
@@ -78,6 +80,7 @@ impl Candidate {
             partitioned: row.try_get("partitioned")?,
             unlogged: row.try_get("unlogged")?,
             parent: row.try_get("parent")?,
+            above: row.try_get("above")?,
             identity: char::from(row.try_get::<_, i8>("replica_identity")?.cast_unsigned()),
             owned: row.try_get("owned")?,
             key_usable: row.try_get("key_usable")?,
