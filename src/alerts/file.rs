@@ -35,6 +35,9 @@ pub enum RulesError {
         /// What is wrong with it, and what is accepted.
         problem: Problem,
     },
+    /// What holds for all rules makes no sense.
+    #[error("{0}")]
+    OfAll(Problem),
     /// A time zone that nobody knows here.
     #[error("timezone: {name:?} is not known here; give a name such as \"Europe/Berlin\", or leave it out for UTC")]
     TimeZone {
@@ -210,6 +213,8 @@ pub(super) fn read(text: &str, zone: &impl Fn(&str) -> Option<TimeZone>) -> Resu
         None => TimeZone::UTC,
         Some(name) => zone(&name).ok_or(RulesError::TimeZone { name })?,
     };
+    // Also where no rule has them: nobody would notice before the first night.
+    quiet_spans(&file.quiet_hours, &zone).map_err(RulesError::OfAll)?;
     let line = |start: usize| text.bytes().take(start).filter(|byte| *byte == b'\n').count() + 1;
     let mut rules: Vec<Rule> = Vec::new();
     for raw in file.rule {
@@ -255,12 +260,7 @@ impl RawRule {
         let severity = self.severity.unwrap_or(kind.usual_severity());
         // What is critical wakes people, unless its own rule says that it does not.
         let of_all = if severity == Severity::Critical { &[][..] } else { quiet_hours };
-        let hours = self.quiet_hours.as_deref().unwrap_or(of_all).iter().map(String::as_str);
-        let quiet = QuietHours::parse(hours, zone.clone()).map_err(|given| Problem::Value {
-            option: "quiet_hours",
-            given: given.to_owned(),
-            expected: "spans such as \"22:00-07:00\" or \"sat,sun 00:00-24:00\"",
-        })?;
+        let quiet = quiet_spans(self.quiet_hours.as_deref().unwrap_or(of_all), zone)?;
         let selection = Selection::new(Names {
             tables: self.tables.unwrap_or_default().into(),
             except_tables: self.except_tables.unwrap_or_default().into(),
@@ -365,6 +365,14 @@ impl RawWebhook {
     }
 }
 
+fn quiet_spans(given: &[String], zone: &TimeZone) -> Result<QuietHours, Problem> {
+    QuietHours::parse(given.iter().map(String::as_str), zone.clone()).map_err(|given| Problem::Value {
+        option: "quiet_hours",
+        given: given.to_owned(),
+        expected: "spans such as \"22:00-07:00\" or \"sat,sun 00:00-24:00\"",
+    })
+}
+
 fn duration(option: &'static str, given: Option<&Time>, usual: Duration) -> Result<Duration, Problem> {
     let Some(Time::Of(text)) = given else { return Ok(usual) };
     let time = text.parse::<SignedDuration>().ok().and_then(|time| Duration::try_from(time).ok());
@@ -392,5 +400,5 @@ fn number<T: TryFrom<i64>>(option: &'static str, given: Option<Number>, usual: T
 fn size(given: Option<&str>, usual: ByteSize) -> Result<u64, Problem> {
     let Some(text) = given else { return Ok(usual.as_u64()) };
     let refused = || Problem::Value { option: "bytes", given: text.to_owned(), expected: "a size such as 512MiB or 1GiB" };
-    text.parse::<ByteSize>().map(|size| size.as_u64()).map_err(|_| refused())
+    text.parse::<ByteSize>().ok().map(|size| size.as_u64()).filter(|bytes| *bytes > 0).ok_or_else(refused)
 }

@@ -64,6 +64,8 @@ fn a_name_that_means_nothing_is_refused_with_its_line_and_what_is_accepted() {
         ("[[rule]]\nkind = \"wal_held\"\nbytes = \"lots\"\n", vec!["bytes", "lots", "512MiB"]),
         ("[[rule]]\nkind = \"count_zero\"\ntables = [\"a.b.c\"]\n", vec!["a.b.c", "schema.name"]),
         ("[[rule]]\nkind = \"count_zero\"\nquiet_hours = [\"nights\"]\n", vec!["quiet_hours", "nights", "22:00-07:00"]),
+        ("quiet_hours = [\"25:00-07:00\"]\n[[rule]]\nkind = \"count_zero\"\n", vec!["quiet_hours", "25:00-07:00", "22:00-07:00"]),
+        ("[[rule]]\nkind = \"wal_held\"\nbytes = \"0\"\n", vec!["bytes", "\"0\"", "512MiB"]),
         ("[[rule]]\nkind = \"count_zero\"\n[[rule]]\nkind = \"count_zero\"\n", vec!["line 3", "another of this name"]),
         ("timezone = \"Mars/Olympus\"\n", vec!["Mars/Olympus", "Europe/Berlin"]),
         ("[[webhook]]\nname = \"a\"\n", vec!["line 1", "url, url_file and url_env"]),
