@@ -150,7 +150,7 @@ impl<'a> Attribution<'a> {
 
     /// Whether something is put into the schema `pgvigil`.
     pub(super) fn puts_code(&self) -> bool {
-        !self.operations.is_empty() && self.function == Function::Missing
+        self.function == Function::Missing
     }
 
     /// What makes it so.
@@ -159,6 +159,10 @@ impl<'a> Attribution<'a> {
         if self.operations.is_empty() {
             if superuser && self.has_event_trigger {
                 script.sql("DROP EVENT TRIGGER pgvigil_new;\nDROP FUNCTION pgvigil.attribute_new();", &[]);
+            }
+            if self.function == Function::Missing {
+                script.remark("Who changes rows is not told. The function for it is there all the same, to remember that.");
+                script.sql(&self.filled(TELL_ACTOR), &[]);
             }
         } else if self.function == Function::OutOfReach {
             if !self.lacking.is_empty() {
