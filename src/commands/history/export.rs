@@ -240,7 +240,9 @@ mod tests {
         let asked = query(&["--table", "Order", "--op", "delete", "--xid", "771", "--since", "0/1F", "--actor", "ann"]).unwrap();
         assert_eq!((asked.xid, asked.since), (Some(Xid(771)), Some(Bound::Lsn(crate::lsn::Lsn(0x1F)))));
         assert!(asked.filter.passes_table("public", "Order") && !asked.filter.passes_table("public", "User"));
-        assert!(asked.filter.wants(StreamKind::Ddl) && !asked.filter.wants(StreamKind::Message));
+        assert!(!asked.filter.wants(StreamKind::Ddl), "who asks for deletes has not asked for it");
+        let all = query(&["--table", "Order"]).unwrap().filter;
+        assert!(all.wants(StreamKind::Ddl) && !all.wants(StreamKind::Message));
         assert!(!query(&["--format", "csv"]).unwrap().filter.wants(StreamKind::Commit));
         let Some(Bound::Time(ago)) = query(&["--since", "10m"]).unwrap().since else { panic!("a time") };
         let Some(Bound::Time(now)) = query(&["--since", "0s"]).unwrap().since else { panic!("a time") };

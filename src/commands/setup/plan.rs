@@ -97,7 +97,7 @@ impl Plan {
         }
         let mut text = format!(
             "Published partition by partition: {} partitioned table(s). A partition that is made or attached there later is not published \
-             until setup is run again; until then neither it nor the table as a whole has a count.",
+             until\nsetup is run again; until then neither it nor the table as a whole has a count.",
             apart.len()
         );
         for (table, reason) in apart {
