@@ -10,6 +10,8 @@ SELECT s.slot_name IS NOT NULL AS exists,
        coalesce(to_jsonb(s) ->> 'invalidation_reason',
                 CASE WHEN (to_jsonb(s) ->> 'conflicting')::boolean THEN 'conflict' END,
                 CASE WHEN s.wal_status = 'lost' THEN 'wal_removed' END) AS invalidated,
+       coalesce((to_jsonb(s) ->> 'failover')::boolean, false) AS failover,
+       coalesce(current_setting('synchronized_standby_slots', true), '') <> '' AS standbys_first,
        pg_current_wal_flush_lsn()::text AS end_lsn,
        coalesce((SELECT setting::bigint >= 0 FROM pg_settings WHERE name = 'max_slot_wal_keep_size'), false)
          OR coalesce((SELECT setting::bigint > 0 FROM pg_settings WHERE name = 'idle_replication_slot_timeout'), false) AS bounded

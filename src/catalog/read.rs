@@ -26,8 +26,9 @@ pub struct Catalog {
     pub role: Arc<str>,
     /// `server_version_num`, such as 150018.
     pub server_version: i32,
-    /// The server tells of DDL in the stream: `setup` has made the event triggers, and they are enabled.
-    pub tells_ddl: bool,
+    /// The server tells of DDL in the stream: `setup` has made the event triggers, and they are enabled. A number that stands for these:
+    /// the same at two looks, they told of everything in between.
+    pub told_by: Option<i64>,
     /// The publication that was asked for, if there is one of that name.
     pub publication: Option<Publication>,
     /// By schema and name.
@@ -95,7 +96,7 @@ pub async fn read(client: &mut Client, publication: &str) -> Result<Catalog, Cat
     let transaction = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await?;
     // A function that someone made must not be taken for the server's own.
     transaction.batch_execute("SET LOCAL search_path = ''").await?;
-    let Here { snapshot, lsn, fence, role, server_version, tells_ddl } = Here::read(transaction.client()).await?;
+    let Here { snapshot, lsn, fence, role, server_version, told_by } = Here::read(transaction.client()).await?;
 
     let name: Arc<str> = publication.into();
     let found = transaction.query_opt(include_str!("../../sql/catalog/publication.sql"), &[&publication]).await?;
@@ -115,7 +116,7 @@ pub async fn read(client: &mut Client, publication: &str) -> Result<Catalog, Cat
         rows.iter().map(|row| read_table(row, &schemas)).collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
     judge(&mut tables, &facts, publication.as_ref(), &name, &role);
 
-    Ok(Catalog { snapshot, read_at_lsn: lsn, fence, role, server_version, tells_ddl, publication, tables })
+    Ok(Catalog { snapshot, read_at_lsn: lsn, fence, role, server_version, told_by, publication, tables })
 }
 
 /// What a transaction sees, of which server.
@@ -125,7 +126,7 @@ pub(super) struct Here {
     pub(super) fence: FullXid,
     role: Arc<str>,
     server_version: i32,
-    tells_ddl: bool,
+    told_by: Option<i64>,
 }
 
 impl Here {
@@ -140,7 +141,7 @@ impl Here {
             fence,
             role: row.try_get::<_, &str>("role")?.into(),
             server_version: row.try_get("version")?,
-            tells_ddl: row.try_get("tells_ddl")?,
+            told_by: row.try_get("told_by")?,
         })
     }
 }

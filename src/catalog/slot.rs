@@ -12,6 +12,8 @@ pub struct SlotState {
     pub slot: Option<DurableSlot>,
     /// The end of the server's flushed log.
     pub end_lsn: Lsn,
+    /// What is sent from slots that standbys keep is on certain standbys first.
+    pub standbys_first: bool,
     /// The server lets go of slots that hold back too much, or that nobody has used for too long.
     pub bounded: bool,
 }
@@ -27,6 +29,8 @@ pub struct DurableSlot {
     pub active_pid: Option<i32>,
     /// Everything committed before this has been acknowledged, and will not be sent again.
     pub confirmed: Lsn,
+    /// Standbys keep it, too.
+    pub failover: bool,
     /// Why it cannot be used any more, in PostgreSQL's words.
     pub invalidated: Option<String>,
 }
@@ -44,11 +48,13 @@ pub async fn slot(client: &Client, name: &str) -> Result<SlotState, CatalogError
         database: row.try_get("database")?,
         active_pid: row.try_get("active_pid")?,
         confirmed,
+        failover: row.try_get("failover")?,
         invalidated: row.try_get("invalidated")?,
     };
     Ok(SlotState {
         slot: row.try_get::<_, bool>("exists")?.then_some(slot),
         end_lsn: row.try_get::<_, &str>("end_lsn")?.parse()?,
+        standbys_first: row.try_get("standbys_first")?,
         bounded: row.try_get("bounded")?,
     })
 }

@@ -65,6 +65,11 @@ impl Cluster {
         let mut home = Home::new(options.parent.as_deref())?;
         home.initialize(binaries, options.template.as_deref()).await?;
         home.write("data/pg_hba.conf", &options.pg_hba())?;
+        if options.standby {
+            home.write("data/standby.signal", "")?;
+        }
+        // A standby has the roles of its primary, and these their passwords.
+        let set_password = !options.standby;
         let Options { settings, password, .. } = options;
         let mut cluster = Cluster { home, binaries: binaries.clone(), password, port: 0 };
         let initial = cluster.home.read("data/postgresql.conf")?;
@@ -80,7 +85,9 @@ impl Cluster {
                 other => break other?,
             }
         }
-        cluster.set_password().await?;
+        if set_password {
+            cluster.set_password().await?;
+        }
         Ok(cluster)
     }
 

@@ -18,6 +18,9 @@ pub struct Options {
     /// A folder that keeps what `initdb` made, by major version, so that later starts copy it in place of running `initdb`.
     /// Clusters from one template have the same system identifier.
     pub template: Option<PathBuf>,
+    /// Begin as a standby of the server that the setting `primary_conninfo` names. What it begins with is what `initdb` made, so both must
+    /// come from one template, and the primary must have all its log yet.
+    pub standby: bool,
     /// Where the cluster's folder is made; by default the folder for temporary files.
     pub parent: Option<PathBuf>,
 }
@@ -26,7 +29,7 @@ impl Default for Options {
     /// A random password, no template.
     fn default() -> Self {
         let password = rand::rng().sample_iter(Alphanumeric).take(24).map(char::from).collect();
-        Options { settings: Vec::new(), hba: None, password: Some(password), template: None, parent: None }
+        Options { settings: Vec::new(), hba: None, password: Some(password), template: None, standby: false, parent: None }
     }
 }
 

@@ -187,6 +187,11 @@ impl Ledger {
         true
     }
 
+    /// `oid` has `rows` where the stream stands now: that was known when it was left here.
+    pub fn resume(&mut self, oid: Oid, rows: i64) {
+        self.set(oid, Count::Exact(rows));
+    }
+
     /// Whatever was known of `oid`'s count is not certain any more.
     pub fn doubt(&mut self, oid: Oid) {
         self.set(oid, Count::Unknown);

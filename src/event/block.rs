@@ -12,6 +12,7 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use super::actor::{ActorIndex, Names};
+use super::trace::Trace;
 use crate::lsn::{Epoch, EventId, Lsn, Oid, Place, Xid};
 use crate::pgoutput::Timestamp;
 
@@ -115,6 +116,9 @@ pub struct Touched {
     pub table: u32,
     /// What was done to it.
     pub operations: Operations,
+    /// Its rows behind the commit, if exact. Not written down with the block: the commit's JSON tells it.
+    #[serde(skip)]
+    pub count: Option<i64>,
 }
 
 /// A table as an event names it: as it was called at that place in the stream.
@@ -163,6 +167,9 @@ pub struct Block {
     json: Bytes,
     end_lsn: Lsn,
     open: bool,
+    /// Not written down with the block: what is, is the set of them.
+    #[serde(skip)]
+    keys: Box<[Trace]>,
 }
 
 impl Block {
@@ -196,6 +203,11 @@ impl Block {
         let from = self.touched.partition_point(|(event, _)| (*event as usize) < index);
         let of_event = self.touched.iter().skip(from).take_while(move |(event, _)| *event as usize == index);
         of_event.map(|(_, touched)| *touched)
+    }
+
+    /// The keys of its changes; none where it was read from a file.
+    pub fn keys(&self) -> &[Trace] {
+        &self.keys
     }
 
     /// The JSON of one event: one object, without a line end. Shares the block's memory.
@@ -234,6 +246,7 @@ impl Block {
     pub fn size(&self) -> usize {
         let actors = size_of_val(&*self.actors) + self.actors.iter().map(|names| names.size()).sum::<usize>();
         let beside = size_of_val(&*self.heads) + size_of_val(&*self.tables) + size_of_val(&*self.touched) + actors;
+        let beside = beside + size_of_val(&*self.keys);
         self.json.len() + beside + size_of::<Self>()
     }
 
@@ -286,6 +299,7 @@ pub struct BlockBuilder {
     actors: Vec<Arc<Names>>,
     touched: Vec<(u32, Touched)>,
     json: Vec<u8>,
+    keys: Vec<Trace>,
     end_lsn: Lsn,
 }
 
@@ -300,6 +314,7 @@ impl BlockBuilder {
             actors: Vec::new(),
             touched: Vec::new(),
             json: Vec::new(),
+            keys: Vec::new(),
             end_lsn: Lsn::ZERO,
         }
     }
@@ -353,6 +368,11 @@ impl BlockBuilder {
         self.push(event, write);
     }
 
+    /// Notes keys of the change that was pushed last.
+    pub fn trace(&mut self, keys: impl IntoIterator<Item = Trace>) {
+        self.keys.extend(keys);
+    }
+
     /// Notes that the stream stands at `end_lsn` with what was pushed so far.
     pub fn reached(&mut self, end_lsn: Lsn) {
         self.end_lsn = end_lsn;
@@ -379,6 +399,7 @@ impl BlockBuilder {
             json: Bytes::copy_from_slice(&self.json),
             end_lsn: self.end_lsn,
             open,
+            keys: self.keys.as_slice().into(),
         };
         self.heads.clear();
         self.tables.clear();
@@ -386,6 +407,7 @@ impl BlockBuilder {
         self.actors.clear();
         self.touched.clear();
         self.json.clear();
+        self.keys.clear();
         // One huge value shall not hold its memory for good.
         self.json.shrink_to(KEPT);
         block

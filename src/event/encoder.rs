@@ -156,6 +156,7 @@ impl Encoder {
             json::maybe_integer(out, count);
             out.push(b'}');
         });
+        block.trace(self.rows.keys());
     }
 
     /// A table was emptied of `rows_lost` rows, if that is known, and has `count` rows after it. `old_rows`: all of those, whole, if they
@@ -187,8 +188,11 @@ impl Encoder {
         let actor = self.transaction.attribution.names().and_then(|names| block.actor(names));
         let event = NewEvent { actor, ..self.transaction.next(Kind::Commit, None) };
         let transaction = &self.transaction;
-        let touched: Vec<Touched> =
-            totals.iter().map(|totals| Touched { table: block.table(&totals.table), operations: totals.operations() }).collect();
+        let touched = |totals: &TableTotals| {
+            let (table, operations, count) = (block.table(&totals.table), totals.operations(), totals.count);
+            Touched { table, operations, count }
+        };
+        let touched: Vec<Touched> = totals.iter().map(touched).collect();
         block.push_commit(event, touched, |out| {
             out.extend_from_slice(b"{\"type\":\"commit\",");
             transaction.id(out);

@@ -28,7 +28,7 @@ pub enum GapReason {
     SlotInvalidated,
     /// Somebody else has read from the slot.
     SlotMoved,
-    /// The server has another past than it had: it was restored from a backup.
+    /// The server has another past than it had: it was restored from a backup, or a standby took over that had not everything.
     ServerRewound,
     /// The slot made the server keep more log than it may, so it was let go of.
     WalBudget,

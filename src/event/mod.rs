@@ -25,6 +25,7 @@ mod rows;
 #[cfg(test)]
 mod tests;
 pub mod time;
+mod trace;
 mod value;
 
 pub use actor::{Actor, Attribution};
@@ -32,4 +33,5 @@ pub use block::{Block, BlockBuilder, Head, Kind, NewEvent, Operation, Operations
 pub use encoder::{Ddl, Encoder, TableTotals, TransactionHead};
 pub use gap::{Gap, GapReason};
 pub use relation::{Column, Domains, Relation};
+pub use trace::{Trace, Traces};
 pub use value::write_text;

@@ -6,6 +6,7 @@
 
 use super::block::Operation;
 use super::relation::{Column, Relation};
+use super::trace::Trace;
 use super::{json, value};
 use crate::encoding::Encoding;
 use crate::pgoutput::{Old, Row, Tuple, Value};
@@ -22,13 +23,15 @@ pub(super) struct Rows {
     cut: Vec<(usize, usize)>,
     /// Columns of it with a value that cannot be made again from its JSON.
     inexact: Vec<usize>,
+    /// Values of its key, before and after.
+    keys: Vec<Trace>,
     scratch: String,
 }
 
 impl Rows {
     pub(super) fn new(encoding: Encoding) -> Self {
         let (unchanged, invalid, cut, inexact) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { encoding, unchanged, invalid, cut, inexact, scratch: String::new() }
+        Self { encoding, unchanged, invalid, cut, inexact, keys: Vec::new(), scratch: String::new() }
     }
 
     /// Appends the members from `key` on that tell the rows: before, if there was one, and after.
@@ -44,6 +47,7 @@ impl Rows {
         self.invalid.clear();
         self.cut.clear();
         self.inexact.clear();
+        self.keys.clear();
         let (old_row, whole) = match old {
             Some(Old::Full(row)) => (Some(row), true),
             Some(Old::Key(row)) => (Some(row), false),
@@ -51,6 +55,9 @@ impl Rows {
         };
         out.extend_from_slice(b",\"key\":");
         self.key(out, relation, new.or(old_row), old_row);
+        if let (Some(old), Some(new)) = (old_row, new) {
+            self.former_key(relation, old, new);
+        }
         out.extend_from_slice(b",\"old\":");
         let missing = match old_row {
             None => {
@@ -156,10 +163,31 @@ impl Rows {
             let value = sent(row, index).or_else(|| old.and_then(|row| sent(row, index)));
             match (relation.columns().get(index), value) {
                 (None, _) | (_, None | Some(Value::Cut(_))) => {}
-                (Some(column), Some(value)) => self.member(out, index, column, value),
+                (Some(column), Some(value)) => {
+                    let value_at = out.len() + column.member.len();
+                    self.member(out, index, column, value);
+                    self.keys.push(key_trace(column, out.get(value_at..).unwrap_or_default()));
+                }
             }
         }
         close(out, start);
+    }
+
+    /// A row is found by its key from before as well.
+    fn former_key(&mut self, relation: &Relation, old: &Tuple<'_>, new: &Tuple<'_>) {
+        for index in relation.key() {
+            let (Some(column), Some(value)) = (relation.columns().get(index), sent(old, index)) else { continue };
+            if sent(new, index).is_some_and(|new| new != value) && !matches!(value, Value::Cut(_)) {
+                let mut written = Vec::new();
+                self.member(&mut written, index, column, value);
+                self.keys.push(key_trace(column, written.get(column.member.len()..).unwrap_or_default()));
+            }
+        }
+    }
+
+    /// The traces of the key of the change that was written last.
+    pub(super) fn keys(&mut self) -> impl Iterator<Item = Trace> {
+        self.keys.drain(..)
     }
 
     /// A row, but for the columns that are not `known` and those that were cut; a large value that was not sent comes from `fill`, if it
@@ -220,6 +248,12 @@ impl Rows {
 /// A column of a row, unless it is a large value that was not sent.
 fn sent<'a>(row: &Tuple<'a>, index: usize) -> Option<Value<'a>> {
     row.iter().nth(index).filter(|value| *value != Value::Unchanged)
+}
+
+/// Of a value of a key as JSON has it: a text without its quotes.
+fn key_trace(column: &Column, json: &[u8]) -> Trace {
+    let text = json.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\""));
+    Trace::key(column.name(), text.unwrap_or(json))
 }
 
 /// Makes an object of the members written since `start`, each behind a comma.

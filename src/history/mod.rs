@@ -25,12 +25,14 @@ mod batch;
 mod block;
 mod courtesy;
 pub mod journal;
+mod past;
 mod query;
 mod reader;
 mod recorder;
 mod ring;
 #[cfg(test)]
 mod tests;
+mod visit;
 mod writer;
 
 use std::fmt;
@@ -39,14 +41,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use tokio::sync::{Notify, watch};
 
 pub use batch::{Batch, Event};
-pub use query::{Bound, Order, Page, ParseBoundError, Query, TransactionLookup};
+pub use journal::Mark;
+pub use past::{Past, PastError};
+pub use query::{Beginning, Bound, Order, Page, ParseBoundError, Query, TransactionLookup};
 pub use reader::{Read, Reader, Start};
-pub use recorder::{Mark, Recording};
+pub use recorder::Recording;
 pub use ring::Usage;
 pub use writer::Writer;
 
 use crate::event::filter::{Filter, Filters};
+use crate::event::time::from_unix_micros;
 use crate::lsn::EventId;
+use crate::pgoutput::Timestamp;
 use block::Account;
 use courtesy::Readers;
 use journal::Archive;
@@ -75,6 +81,7 @@ fn with(limit: usize, archive: Option<Archive>) -> (Writer, History) {
         readers: Mutex::default(),
         progress: Notify::new(),
         filters: Filters::default(),
+        began: from_unix_micros(jiff::Timestamp::now().as_microsecond()),
     });
     (Writer::new(Arc::clone(&shared)), History { shared })
 }
@@ -111,6 +118,8 @@ struct Shared {
     /// Told when a reader has come past the block that the writer waits for.
     progress: Notify,
     filters: Filters,
+    /// When this was made, by our clock.
+    began: Timestamp,
 }
 
 impl Shared {

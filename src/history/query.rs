@@ -3,7 +3,6 @@
 //! A query may look through the whole ring; with a `where` it reads the JSON of every change of the table. Ask from a thread that may
 //! block (`spawn_blocking`).
 
-use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -11,17 +10,13 @@ use bytes::Bytes;
 
 use super::History;
 use super::batch::Event;
-use super::block::Kept;
-use super::journal::{Archive, Glimpse, Located as OnDisk};
-use super::ring::{Cursor, Located};
+use super::journal::{Archive, Glimpse, JournalError, Located as OnDisk};
+use super::ring::Cursor;
 use crate::event::filter::Filter;
 use crate::event::time::from_unix_micros;
 use crate::event::{Block, Head, Kind, TableName};
 use crate::lsn::{EventId, Lsn, Oid, Place, TransactionId, Xid};
 use crate::pgoutput::Timestamp;
-
-/// Blocks that are taken out at a time, so that nobody waits long for the lock.
-const CHUNK: u64 = 64;
 
 /// Which events are asked for. Between bounds and cursors, all must hold.
 #[derive(Clone, Debug)]
@@ -91,6 +86,19 @@ pub struct Page {
     pub events: Vec<Bytes>,
     /// The last event of the page, if more may follow: `before` (or `after`, oldest first) for the next page.
     pub next: Option<EventId>,
+    /// Why that is not all: a part of the journal cannot be read.
+    pub unread: Option<JournalError>,
+}
+
+/// Where what is kept begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beginning {
+    /// The first event that is kept, if there is any.
+    pub id: Option<EventId>,
+    /// When that was committed; or when the history began, if nothing that was in it is gone.
+    pub time: Option<Timestamp>,
+    /// The last event that is no longer kept, if any is.
+    pub lost: Option<EventId>,
 }
 
 /// What is known of one transaction.
@@ -142,7 +150,7 @@ impl Query {
     }
 
     /// Whether a block may hold an event between the bounds.
-    fn may_ask_for(&self, glimpse: &Glimpse<'_>) -> bool {
+    pub(super) fn may_ask_for(&self, glimpse: &Glimpse<'_>) -> bool {
         let ((earliest, latest), (first, last)) = (glimpse.times(), glimpse.places());
         let ends_before = |bound| match bound {
             Bound::Time(time) => latest < time,
@@ -152,7 +160,9 @@ impl Query {
             Bound::Time(time) => earliest >= time,
             Bound::Lsn(lsn) => first.commit_lsn >= lsn,
         };
-        !self.since.is_some_and(ends_before) && !self.until.is_some_and(begins_after)
+        !self.since.is_some_and(ends_before)
+            && !self.until.is_some_and(begins_after)
+            && self.xid.is_none_or(|xid| glimpse.may_be_of(xid))
     }
 
     fn asks_for_table(&self, table: Option<&Arc<TableName>>) -> bool {
@@ -164,7 +174,7 @@ impl History {
     /// The tables that the changes between the bounds are about, by each name that they had there. Reads no JSON.
     pub fn changed_tables(&self, query: &Query) -> Vec<Arc<TableName>> {
         let mut tables = Vec::new();
-        self.visit(
+        let visited = self.visit(
             query,
             |_| true,
             |kept, indices| {
@@ -178,13 +188,14 @@ impl History {
                 true
             },
         );
+        complain(visited);
         tables
     }
 
     /// The first event between the bounds that is kept, whatever it is about, in the order of the query.
     pub fn first(&self, query: &Query) -> Option<EventId> {
         let mut first = None;
-        self.visit(
+        let visited = self.visit(
             query,
             |_| true,
             |kept, mut indices| {
@@ -197,6 +208,7 @@ impl History {
                 first.is_none()
             },
         );
+        complain(visited);
         first
     }
 
@@ -206,11 +218,24 @@ impl History {
         on_disk.or_else(|| self.shared.ring().begins())
     }
 
+    /// Where what is kept begins: of what came before, no question can be answered.
+    pub fn beginning(&self) -> Beginning {
+        let (lost, began) = match &self.shared.archive {
+            Some(archive) => (archive.floor(), archive.marks_begin().ok().flatten().map(from_unix_micros)),
+            None => {
+                let ring = self.shared.ring();
+                (ring.floor().filter(|_| !ring.is_whole()).cloned(), Some(self.shared.began))
+            }
+        };
+        let time = if lost.is_some() { self.begins() } else { began.or_else(|| self.begins()) };
+        Beginning { id: self.oldest(), time, lost }
+    }
+
     /// Answers from what is kept.
     pub fn query(&self, query: &Query) -> Page {
         let mut page = Page::default();
         let mut last = None;
-        self.visit(
+        let visited = self.visit(
             query,
             |glimpse| glimpse.may_pass(&query.filter),
             |kept, indices| {
@@ -231,6 +256,7 @@ impl History {
                 }
             },
         );
+        page.unread = visited.err();
         page
     }
 
@@ -259,7 +285,7 @@ impl History {
         let everything = Query::new(Arc::new(Filter::everything()), usize::MAX);
         let query = Query { after: at(0), before: at(u64::MAX), order: Order::OldestFirst, ..everything };
         let (mut events, mut first_ordinal, mut next) = (Vec::new(), None, None);
-        self.visit(
+        let visited = self.visit(
             &query,
             |_| true,
             |kept, indices| {
@@ -275,6 +301,7 @@ impl History {
                 true
             },
         );
+        complain(visited);
         let is_cut = |archive: &Archive| query.after.as_ref().is_some_and(|id| matches!(archive.locate(id), OnDisk::Lost(_)));
         match first_ordinal {
             None if self.shared.archive.as_ref().is_some_and(is_cut) => TransactionLookup::NoLongerKept,
@@ -283,120 +310,11 @@ impl History {
             Some(first_ordinal) => TransactionLookup::PartlyKept { events, first_ordinal },
         }
     }
+}
 
-    /// Shows `visit` the blocks that may hold what is asked for, in the order that is asked for, each with the indices of the events between
-    /// the cursors, until it has seen enough: what is in memory, and what is on disk beside it. Those on disk that are not `wanted` are not
-    /// read.
-    fn visit(
-        &self,
-        query: &Query,
-        wanted: impl Fn(&Glimpse<'_>) -> bool,
-        mut visit: impl FnMut(&Arc<Kept>, Range<usize>) -> bool,
-    ) {
-        let (after, before) = (query.after.as_ref(), query.before.as_ref());
-        let from = match after.map(|after| self.shared.ring().locate(after)) {
-            Some(Located::Ahead) => return,
-            Some(Located::At(cursor)) => Some(cursor),
-            // What is lost after it cannot be on the page; the rest can.
-            None | Some(Located::Lost(_)) => None,
-        };
-        let in_memory = |from: Option<Cursor>, visit: &mut dyn FnMut(&Arc<Kept>, Range<usize>) -> bool| {
-            let span = {
-                let ring = self.shared.ring();
-                let to = match before {
-                    None => Some(Cursor::at(ring.end())),
-                    Some(before) => ring.seek(&before.epoch, |place| place < before.place),
-                };
-                to.map(|to| (from.unwrap_or_else(|| Cursor::at(ring.first())), to)).filter(|(from, to)| from < to)
-            };
-            span.is_none_or(|(from, to)| self.visit_memory(from, to, query.order, visit))
-        };
-        let on_disk = |before: Option<&EventId>, visit: &mut dyn FnMut(&Arc<Kept>, Range<usize>) -> bool| {
-            let Some(archive) = &self.shared.archive else { return true };
-            let mut goes_on = true;
-            let show = |block: Block| {
-                let kept = Arc::new(Kept::new(block));
-                let up_to = |id: Option<&EventId>, or: usize, is_in: fn(&EventId, &EventId) -> bool| {
-                    id.map_or(or, |id| kept.block.heads().partition_point(|head| is_in(&kept.block.id(head), id)))
-                };
-                let indices = up_to(after, 0, |own, after| own <= after)
-                    ..up_to(before, kept.block.heads().len(), |own, before| own < before);
-                goes_on = indices.is_empty() || visit(&kept, indices);
-                goes_on
-            };
-            let wants = |glimpse: Glimpse<'_>| query.may_ask_for(&glimpse) && wanted(&glimpse);
-            if let Err(error) = archive.visit((after, before), query.order, wants, show) {
-                tracing::error!(%error, "a part of the journal cannot be read, and nothing of it is answered");
-            }
-            goes_on
-        };
-        match query.order {
-            Order::NewestFirst => {
-                let mut oldest = None;
-                let mut note = |kept: &Arc<Kept>, indices: Range<usize>| {
-                    oldest = kept.block.heads().first().map(|head| kept.block.id(head));
-                    visit(kept, indices)
-                };
-                if in_memory(from, &mut note) {
-                    on_disk(oldest.as_ref().or(before), &mut visit);
-                }
-            }
-            Order::OldestFirst if from.is_some() => {
-                in_memory(from, &mut visit);
-            }
-            Order::OldestFirst => {
-                let mut newest = None;
-                let mut note = |kept: &Arc<Kept>, indices: Range<usize>| {
-                    newest = kept.block.heads().last().map(|head| kept.block.id(head));
-                    visit(kept, indices)
-                };
-                if on_disk(before, &mut note) {
-                    // Blocks that were passed by on disk may be in memory as well, and are looked at again there.
-                    let from = newest.and_then(|newest| match self.shared.ring().locate(&newest) {
-                        Located::At(cursor) => Some(cursor),
-                        Located::Ahead | Located::Lost(_) => None,
-                    });
-                    in_memory(from, &mut visit);
-                }
-            }
-        }
-    }
-
-    /// The same of what is in memory, from `from` to `to`; false once enough has been seen. Takes the lock only to fetch some blocks at a
-    /// time.
-    fn visit_memory(
-        &self,
-        from: Cursor,
-        to: Cursor,
-        order: Order,
-        visit: &mut dyn FnMut(&Arc<Kept>, Range<usize>) -> bool,
-    ) -> bool {
-        // A last block is looked at only if some of its events come before `to`.
-        let (mut low, mut high) = (from.sequence, to.sequence + u64::from(to.index > 0));
-        while low < high {
-            let (start, end) = match order {
-                Order::NewestFirst => (high.saturating_sub(CHUNK).max(low), high),
-                Order::OldestFirst => (low, high.min(low + CHUNK)),
-            };
-            let mut chunk: Vec<(u64, Arc<Kept>)> = {
-                let ring = self.shared.ring();
-                (start..end).filter_map(|sequence| Some((sequence, Arc::clone(ring.get(sequence)?)))).collect()
-            };
-            match order {
-                Order::NewestFirst => {
-                    chunk.reverse();
-                    high = start;
-                }
-                Order::OldestFirst => low = end,
-            }
-            for (sequence, kept) in chunk {
-                let first = if sequence == from.sequence { from.index } else { 0 };
-                let last = if sequence == to.sequence { to.index } else { kept.block.heads().len() };
-                if !visit(&kept, first..last) {
-                    return false;
-                }
-            }
-        }
-        true
+/// Says in the log what a question could not be answered from.
+pub(super) fn complain(visited: Result<(), JournalError>) {
+    if let Err(error) = visited {
+        tracing::error!(%error, "a part of the journal cannot be read, and nothing of it is answered");
     }
 }

@@ -6,41 +6,29 @@
 //!
 //! A [`Mark`] stands behind whole transactions, and makes all before it durable. The pipeline sets a few of them a second, however many
 //! transactions there are, so the disk is not asked to sync more often. What waits to be written is bounded: then the pipeline waits
-//! ([`Recorder::has_room`]), reads no more from its socket, and says why if there is no room on the disk.
+//! ([`Recorder::has_room`]), reads no more from its socket, and says why if there is no room on the disk. Marks wait as well
+//! ([`Recorder::takes_marks`]), since the stream moves on where nothing else does.
+//!
+//! Nothing async ever waits for the thread itself: who wants to see all of it written awaits [`Recorder::finish`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
 use super::block::Kept;
-use super::journal::{Journal, JournalError, TableState};
-use crate::lsn::{Epoch, Lsn, Oid};
+use super::journal::{Journal, JournalError, Mark};
+use crate::lsn::{Epoch, Lsn};
 
 /// What waits to be written takes about so many bytes at most.
 const BACKLOG: usize = 16 << 20;
+/// So many marks wait to be written at most, but for the last of a connection.
+const MARKS: usize = 4;
 /// How long to wait for room on a full disk, before it is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// Behind whole transactions: where the stream stands, and what changed of the tables.
-#[derive(Clone, Debug)]
-pub struct Mark {
-    /// Everything committed before this has been appended.
-    pub position: Lsn,
-    /// In which epoch.
-    pub epoch: Epoch,
-    /// Of the server's log.
-    pub timeline: u32,
-    /// By our clock, microseconds since 1970.
-    pub time: i64,
-    /// Tables of which something is new since the mark before.
-    pub tables: Vec<TableState>,
-    /// Tables that are gone.
-    pub gone: Vec<Oid>,
-}
 
 /// How far the journal is.
 #[derive(Clone, Debug, Default)]
@@ -63,12 +51,12 @@ pub(super) struct Recorder {
     tasks: Option<mpsc::Sender<Task>>,
     backlog: Arc<Backlog>,
     recording: watch::Receiver<Recording>,
-    thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug, Default)]
 struct Backlog {
     bytes: AtomicUsize,
+    marks: AtomicUsize,
     shrunk: Notify,
     /// Nothing more comes, and nobody waits for room on the disk.
     ends: AtomicBool,
@@ -82,8 +70,8 @@ impl Recorder {
         let backlog = Arc::new(Backlog::default());
         let (of_thread, name) = (Arc::clone(&backlog), "journal".to_owned());
         let scribe = Scribe { journal, queue, backlog: of_thread, told };
-        let thread = thread::Builder::new().name(name).spawn(move || scribe.write())?;
-        Ok(Self { tasks: Some(tasks), backlog, recording, thread: Some(thread) })
+        thread::Builder::new().name(name).spawn(move || scribe.write())?;
+        Ok(Self { tasks: Some(tasks), backlog, recording })
     }
 
     pub(super) fn recording(&self) -> watch::Receiver<Recording> {
@@ -96,6 +84,7 @@ impl Recorder {
     }
 
     pub(super) fn mark(&self, mark: Mark) {
+        self.backlog.marks.fetch_add(1, Ordering::Relaxed);
         self.hand_over(Task::Mark(mark));
     }
 
@@ -108,28 +97,46 @@ impl Recorder {
 
     /// Waits until less is waiting to be written than may. Cancel-safe.
     pub(super) async fn has_room(&self) {
+        let mut recording = self.recording.clone();
         loop {
             let shrunk = self.backlog.shrunk.notified();
-            if self.backlog.bytes.load(Ordering::Relaxed) < BACKLOG || self.recording.borrow().failed.is_some() {
+            if self.backlog.bytes.load(Ordering::Relaxed) < BACKLOG || recording.borrow_and_update().failed.is_some() {
                 return;
             }
-            shrunk.await;
+            tokio::select! {
+                () = shrunk => {}
+                // A thread that panicked has not said so, and makes no room.
+                told = recording.changed() => if told.is_err() { return },
+            }
         }
     }
-}
 
-/// What was handed over is written first, unless there is no room for it.
-impl Drop for Recorder {
-    fn drop(&mut self) {
+    /// Whether a mark would not have to wait behind others.
+    pub(super) fn takes_marks(&self) -> bool {
+        self.backlog.marks.load(Ordering::Relaxed) < MARKS
+    }
+
+    /// Takes no more, and waits until what was handed over is written, unless there is no room for it.
+    pub(super) async fn finish(mut self) {
+        self.end();
+        // The thread holds the other end for as long as it runs.
+        while self.recording.changed().await.is_ok() {}
+    }
+
+    fn end(&mut self) {
         self.backlog.ends.store(true, Ordering::Relaxed);
         drop(self.tasks.take());
-        if let Some(thread) = self.thread.take() {
-            drop(thread.join());
-        }
     }
 }
 
-/// The thread.
+/// What was handed over is still written, unless there is no room for it or the process ends first.
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// The thread. The journal is closed before that can be seen.
 struct Scribe {
     journal: Journal,
     queue: mpsc::Receiver<Task>,
@@ -162,10 +169,11 @@ impl Scribe {
     }
 
     fn commit(&mut self, mark: Mark) -> Result<(), JournalError> {
-        let Mark { position, epoch, timeline, time, tables, gone } = mark;
-        let commit = |journal: &mut Journal| journal.commit((&epoch, position, timeline), time, tables.clone(), gone.clone());
+        let (epoch, position) = (mark.epoch.clone(), mark.position);
+        let commit = |journal: &mut Journal| journal.commit(mark.clone());
         let committed = commit(&mut self.journal);
         self.patiently(committed, commit)?;
+        self.backlog.marks.fetch_sub(1, Ordering::Relaxed);
         self.told.send_modify(|told| told.durable = Some((epoch, position)));
         Ok(())
     }
@@ -193,5 +201,22 @@ impl Scribe {
             self.told.send_modify(|told| told.waits = None);
         }
         outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nobody_waits_for_room_that_a_thread_that_has_ended_would_make() {
+        let (told, recording) = watch::channel(Recording::default());
+        let backlog = Arc::new(Backlog { bytes: AtomicUsize::new(BACKLOG), ..Backlog::default() });
+        let recorder = Recorder { tasks: None, backlog, recording };
+        let waits = tokio::spawn(async move { recorder.has_room().await });
+        tokio::task::yield_now().await;
+        assert!(!waits.is_finished());
+        drop(told);
+        waits.await.unwrap();
     }
 }

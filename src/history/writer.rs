@@ -8,8 +8,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::block::Kept;
 use super::courtesy::Patience;
+use super::journal::Mark;
 use super::journal::{Archive, Journal};
-use super::recorder::{Mark, Recorder, Recording};
+use super::recorder::{Recorder, Recording};
 use super::{Head, Shared};
 use crate::event::{Block, BlockBuilder, Gap, GapReason, Kind, NewEvent};
 use crate::lsn::{Epoch, EventId, Lsn, Place};
@@ -100,6 +101,18 @@ impl Writer {
     pub fn mark(&self, mark: Mark) {
         if let Some(recorder) = &self.recorder {
             recorder.mark(mark);
+        }
+    }
+
+    /// Whether a mark that is set now is written soon. Where it is not, what it would say is better said by a later one.
+    pub fn takes_marks(&self) -> bool {
+        self.recorder.as_ref().is_none_or(Recorder::takes_marks)
+    }
+
+    /// Waits until all that was appended is on disk, if it is written there at all and there is room for it.
+    pub async fn finish(self) {
+        if let Some(recorder) = self.recorder {
+            recorder.finish().await;
         }
     }
 

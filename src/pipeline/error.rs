@@ -71,7 +71,16 @@ pub enum PipelineError {
     },
     /// Were this process gone, the slot would fill the server's disk.
     #[error("the server sets no bound to the log that it keeps for a replication slot")]
-    UnboundedWal,
+    UnboundedWal {
+        /// The slot that is there already.
+        slot: Option<String>,
+    },
+    /// Slots are not kept by standbys yet.
+    #[error("PostgreSQL {version} keeps no replication slots on standbys")]
+    NoFailover {
+        /// Its version.
+        version: String,
+    },
     /// The slot has cost the server as much as it may.
     #[error("the server keeps {retained} of log for the replication slot, of a budget of {budget}", retained = ByteSize::b(*retained).display().iec(), budget = ByteSize::b(*budget).display().iec())]
     OverBudget {
@@ -109,7 +118,8 @@ impl PipelineError {
             | PipelineError::Journal(_)
             | PipelineError::Unrecorded { .. }
             | PipelineError::ForeignSlot { .. }
-            | PipelineError::UnboundedWal
+            | PipelineError::UnboundedWal { .. }
+            | PipelineError::NoFailover { .. }
             | PipelineError::Standby
             | PipelineError::ServerTooOld { .. } => false,
         }
@@ -127,7 +137,8 @@ impl PipelineError {
             | PipelineError::PublicationMissing { .. }
             | PipelineError::ServerTooOld { .. }
             | PipelineError::ForeignSlot { .. }
-            | PipelineError::UnboundedWal
+            | PipelineError::UnboundedWal { .. }
+            | PipelineError::NoFailover { .. }
             | PipelineError::Standby => true,
             PipelineError::Replication(replication::Error::Connect(error)) => error.is_unprepared(),
             PipelineError::Replication(error) => matches!(error, replication::Error::Server { .. }) && !error.is_transient(),
@@ -182,9 +193,17 @@ impl PipelineError {
                 "what somebody else reads from it would be lost to him, so it is not touched",
                 "name another with --slot; pgvigil makes it".to_owned(),
             ),
-            PipelineError::UnboundedWal => advice(
-                "a slot that stays makes the server keep its log for as long as nobody reads it, until its disk is full",
-                "run: ALTER SYSTEM SET max_slot_wal_keep_size = '10GB'; SELECT pg_reload_conf(); or pass --allow-unbounded-wal and watch over the slot yourself".to_owned(),
+            PipelineError::UnboundedWal { slot } => {
+                let bound = "run: ALTER SYSTEM SET max_slot_wal_keep_size = '10GB'; SELECT pg_reload_conf(); or pass --allow-unbounded-wal and watch over the slot yourself";
+                let dropped = |slot| format!("{bound}. Until then the slot that is there fills the disk: pgvigil slots --drop {slot} drops it");
+                advice(
+                    "a slot that stays makes the server keep its log for as long as nobody reads it, until its disk is full",
+                    slot.as_ref().map_or_else(|| bound.to_owned(), dropped),
+                )
+            }
+            PipelineError::NoFailover { .. } => advice(
+                "with --failover the stream would be promised to go on after a standby has taken over, which it cannot",
+                "leave out --failover; after a failover a gap is told, and all tables are counted again".to_owned(),
             ),
             PipelineError::OverBudget { .. } => advice(
                 "the slot is dropped, so that the server can remove its log; what happened meanwhile cannot be read any more, and a gap says so",

@@ -16,6 +16,7 @@
 //! ledger, and baselines taken anew; nothing is carried over but the history.
 
 mod applier;
+mod budget;
 mod counting;
 mod error;
 mod observer;
@@ -25,6 +26,7 @@ mod resuming;
 mod running;
 mod session;
 mod sessions;
+mod slot;
 mod standing;
 mod state;
 mod tables;
@@ -41,10 +43,11 @@ pub use error::PipelineError;
 pub use published::{CountState, Counts, Database, LIVE_FOR, Passed, STALE_AFTER, Slot, State, Status, Table, TableKind};
 pub use running::{Running, RunningState, RunningTable, RunningTransaction};
 
+use self::budget::Budget;
 use self::resuming::Left;
 use self::standing::Standing;
 use self::state::Phase;
-use self::tables::Stamp;
+use self::tables::{Recorded, Stamp};
 use crate::connection::Target;
 use crate::event::GapReason;
 use crate::history::{Recording, Writer, journal};
@@ -132,6 +135,10 @@ pub struct Pipeline {
     recorded: Option<Epoch>,
     /// Where the last epoch was left, to go on there with a slot that stays.
     left: Option<Left>,
+    /// What was recorded of the tables there.
+    recorded_tables: Recorded,
+    /// What the slot may cost the server, if it stays.
+    budget: Option<Budget>,
     /// Of the server's log.
     timeline: u32,
     /// What the last epoch ended with, if the next one leaves something out on purpose.
@@ -161,7 +168,6 @@ impl Pipeline {
         let (running, running_receiver) = watch::channel(Arc::default());
         let standing = Standing::new(config.publication.clone(), status_sender);
         let pipeline = Self {
-            config,
             history,
             counts,
             running,
@@ -173,22 +179,31 @@ impl Pipeline {
                 let (epoch, position, timeline) = journal.left()?;
                 Some(Left { epoch: epoch.clone(), position, timeline })
             }),
+            budget: config.begin.budget().map(Budget::new),
             timeline: 0,
+            recorded_tables: journal.as_ref().map(Recorded::of).unwrap_or_default(),
             journal,
             recording: None,
             skipped: None,
             version: 0,
             passed: Passed::default(),
+            config,
         };
         (pipeline, Published { status, counts: counts_receiver, running: running_receiver })
     }
 
     /// Watches until cancelled. An error is one that no retry can mend, before anything was ever streamed.
     pub async fn run(mut self, cancel: CancellationToken) -> Result<(), PipelineError> {
+        let outcome = self.watch(&cancel).await;
+        self.history.finish().await;
+        outcome
+    }
+
+    async fn watch(&mut self, cancel: &CancellationToken) -> Result<(), PipelineError> {
         let mut backoff = Backoff::default();
         loop {
             let started = tokio::time::Instant::now();
-            let error = match self.session(&cancel).await {
+            let error = match self.session(cancel).await {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };

@@ -6,7 +6,13 @@
 //!
 //! And it looks up whose a large transaction is that still runs, where the stream does not tell that yet.
 //!
-//! It reads metadata only, never a row. It sends what it sees to the pipeline and keeps nothing.
+//! What a person would want to know at once (the server's position, what the slot holds) it notes itself, since the pipeline may be held up.
+//! What the pipeline is to act upon waits for it, and the looks go on meanwhile.
+//!
+//! A server that is being stopped waits until all of its log is acknowledged, which may be never where nothing can be recorded. So when it lets
+//! no session in any more and there is no room on the disk, the stream is hung up. Nothing is lost by that: the slot stays.
+//!
+//! It reads metadata only, never a row, and keeps nothing.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -19,11 +25,15 @@ use tokio::time::{Instant, MissedTickBehavior, sleep_until, timeout};
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
+use super::budget::Held;
 use super::sessions::{SessionError, Sessions};
+use super::standing::Standing;
 use crate::catalog::{self, Catalog, CatalogError};
 use crate::counts::Snapshot;
 use crate::event::Actor;
+use crate::history::Recording;
 use crate::lsn::{Lsn, Oid, Xid};
+use crate::replication::Progress;
 
 /// Between two looks.
 const PULSE: Duration = Duration::from_secs(1);
@@ -31,6 +41,8 @@ const PULSE: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_secs(30);
 /// Surveys that are asked for only because a table was described again are this far apart at least.
 const SETTLE: Duration = Duration::from_secs(1);
+/// So many places for sights are kept free of pulses.
+const SPARE: usize = 4;
 /// Questions are answered at this interval at least: so many times as long as an answer took, within bounds, so that the server is busy
 /// with it for a small part of its time only.
 const PAUSES: u32 = 10;
@@ -39,8 +51,8 @@ const PAUSE: RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::fr
 /// What was seen.
 #[derive(Debug)]
 pub(super) enum Sight {
-    /// Once a second.
-    Pulse(Pulse),
+    /// Once a second: what every later snapshot sees too.
+    Pulse(Snapshot),
     /// The catalog.
     Survey(Catalog),
     /// To the question of this number, and those before: whatever had changed when it was asked was told by the last survey, but for the
@@ -50,19 +62,6 @@ pub(super) enum Sight {
     Running(Vec<(Xid, Actor)>),
     /// The session is lost, and will be tried again.
     Lost(Problem),
-}
-
-/// A look at the server.
-#[derive(Debug)]
-pub(super) struct Pulse {
-    /// When it was taken.
-    pub(super) at: Instant,
-    /// The end of the server's flushed log: nothing behind it can be streamed yet.
-    pub(super) server_lsn: Lsn,
-    /// WAL held by our slot, in bytes.
-    pub(super) retained: u64,
-    /// What every later snapshot sees too.
-    pub(super) snapshot: Snapshot,
 }
 
 /// Why the observer sees nothing.
@@ -116,8 +115,13 @@ pub(super) struct Watch {
     pub(super) sessions: Sessions,
     pub(super) publication: String,
     pub(super) slot: String,
-    /// What that makes the server keep: told here too, since the pipeline may be held up by just that.
-    pub(super) retained: watch::Sender<u64>,
+    /// What that makes the server keep.
+    pub(super) held: watch::Sender<Option<Held>>,
+    /// What is known of the connection.
+    pub(super) standing: Standing,
+    /// The stream, and how far it is recorded.
+    pub(super) stream: Progress,
+    pub(super) recording: Option<watch::Receiver<Recording>>,
     pub(super) reconcile: Duration,
 }
 
@@ -136,7 +140,10 @@ pub(super) async fn run(
                 Ok(()) => return, // nobody listens
                 Err(problem) => problem,
             };
-            if sights.send(Sight::Lost(problem)).await.is_err() {
+            if matches!(problem, Problem::Session(_)) {
+                watch.step_aside(&problem);
+            }
+            if let Err(TrySendError::Closed(_)) = sights.try_send(Sight::Lost(problem)) {
                 return;
             }
             tokio::time::sleep(PULSE).await;
@@ -159,57 +166,74 @@ async fn look(
     // What was asked of the session before may have been lost with it.
     let (mut answered, first) = begin_answer(&client, questions).await?;
     let (mut answer, mut next_answer) = (Some(first), Instant::now());
+    let (mut due, mut surveyed) = (true, Instant::now());
     loop {
-        let surveyed = Instant::now();
-        let catalog = catalog::read(&mut client, &watch.publication).await?;
-        for sight in [Some(Sight::Survey(catalog)), answer.take()].into_iter().flatten() {
-            if sights.send(sight).await.is_err() {
-                return Ok(());
+        // Where nobody takes what was seen, for now, no more is looked at but the pulse. So nothing here waits for him.
+        let is_heard = sights.capacity() >= SPARE;
+        if due && is_heard {
+            (due, surveyed) = (false, Instant::now());
+            let catalog = catalog::read(&mut client, &watch.publication).await?;
+            for sight in [Some(Sight::Survey(catalog)), answer.take()].into_iter().flatten() {
+                if sights.send(sight).await.is_err() {
+                    return Ok(());
+                }
             }
         }
-        let mut due = false;
-        while !due {
-            tokio::select! {
-                _ = pulse.tick() => {
-                    let looked = timeout(SILENCE, async {
-                        let pulse = take_pulse(&client, &watch.slot).await?;
-                        Ok::<_, Problem>((pulse, catalog::fingerprint(&client, &watch.publication).await?))
-                    });
-                    let (pulse, now) = looked.await.map_err(|_| Problem::Silent)??;
-                    watch.retained.send_replace(pulse.retained);
-                    // Who is held up for long needs no more than one of them, and the looks go on.
-                    if let Err(TrySendError::Closed(_)) = sights.try_send(Sight::Pulse(pulse)) {
-                        return Ok(());
-                    }
-                    due = now != seen || surveyed.elapsed() >= watch.reconcile;
-                    seen = now;
+        tokio::select! {
+            _ = pulse.tick() => {
+                let looked = timeout(SILENCE, async {
+                    let snapshot = take_pulse(&client, watch).await?;
+                    Ok::<_, Problem>((snapshot, catalog::fingerprint(&client, &watch.publication).await?))
+                });
+                let (snapshot, now) = looked.await.map_err(|_| Problem::Silent)??;
+                if sights.is_closed() {
+                    return Ok(());
                 }
-                () = async { sleep_until(surveyed + SETTLE).await; survey.wanted.notified().await } => due = true,
-                Ok(()) = unknown.changed() => {
-                    let transactions = unknown.borrow_and_update().clone();
-                    let looked = timeout(SILENCE, catalog::sessions(&client, &transactions));
-                    let running = looked.await.map_err(|_| Problem::Silent)??;
-                    if sights.send(Sight::Running(running)).await.is_err() {
-                        return Ok(());
-                    }
+                // Who is held up for long needs no more than one of them.
+                if sights.capacity() > SPARE && sights.send(Sight::Pulse(snapshot)).await.is_err() {
+                    return Ok(());
                 }
-                () = async { sleep_until(next_answer).await; asked_since(questions, answered).await } => {
-                    let begun = Instant::now();
-                    let looked = timeout(SILENCE, async {
-                        let answer = begin_answer(&client, questions).await?;
-                        Ok::<_, Problem>((answer, catalog::fingerprint(&client, &watch.publication).await?))
-                    });
-                    let ((question, told), now) = looked.await.map_err(|_| Problem::Silent)??;
-                    next_answer = Instant::now() + (begun.elapsed() * PAUSES).clamp(*PAUSE.start(), *PAUSE.end());
-                    (answered, due) = (question, now != seen);
-                    seen = now;
-                    if due {
-                        answer = Some(told);
-                    } else if sights.send(told).await.is_err() {
-                        return Ok(());
-                    }
+                due |= now != seen || surveyed.elapsed() >= watch.reconcile;
+                seen = now;
+            }
+            () = async { sleep_until(surveyed + SETTLE).await; survey.wanted.notified().await }, if !due => due = true,
+            Ok(()) = unknown.changed(), if is_heard => {
+                let transactions = unknown.borrow_and_update().clone();
+                let looked = timeout(SILENCE, catalog::sessions(&client, &transactions));
+                let running = looked.await.map_err(|_| Problem::Silent)??;
+                if sights.send(Sight::Running(running)).await.is_err() {
+                    return Ok(());
                 }
             }
+            () = async { sleep_until(next_answer).await; asked_since(questions, answered).await }, if !due && is_heard => {
+                let begun = Instant::now();
+                let looked = timeout(SILENCE, async {
+                    let answer = begin_answer(&client, questions).await?;
+                    Ok::<_, Problem>((answer, catalog::fingerprint(&client, &watch.publication).await?))
+                });
+                let ((question, told), now) = looked.await.map_err(|_| Problem::Silent)??;
+                next_answer = Instant::now() + (begun.elapsed() * PAUSES).clamp(*PAUSE.start(), *PAUSE.end());
+                (answered, due) = (question, now != seen);
+                seen = now;
+                if due {
+                    answer = Some(told);
+                } else if sights.send(told).await.is_err() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+impl Watch {
+    /// The server lets nobody in. If it is being stopped it waits for what was sent to be acknowledged, and that has to be recorded first.
+    fn step_aside(&self, problem: &Problem) {
+        let waits = self.recording.as_ref().and_then(|recording| recording.borrow().waits.clone());
+        if let Some(waits) = waits
+            && self.stream.hang_up()
+        {
+            tracing::warn!(%problem, %waits, "the connection is let go of, so that the server can stop; it is taken up again when there is room");
+            self.standing.let_go();
         }
     }
 }
@@ -228,20 +252,23 @@ async fn begin_answer(client: &Client, questions: &watch::Receiver<u64>) -> Resu
     Ok((question, Sight::Answer { question, altering: catalog::altering(client).await? }))
 }
 
-async fn take_pulse(client: &Client, slot: &str) -> Result<Pulse, Problem> {
+/// Notes how far the server is and what our slot holds; gives what every later snapshot sees too.
+async fn take_pulse(client: &Client, watch: &Watch) -> Result<Snapshot, Problem> {
     let row = client
         .query_one(
-            "SELECT pg_current_wal_flush_lsn()::text, pg_current_snapshot()::text, \
-                    coalesce((SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) \
-                                FROM pg_replication_slots WHERE slot_name = $1), 0)::int8",
-            &[&slot],
+            "SELECT pg_current_wal_flush_lsn()::text, pg_current_snapshot()::text, s.restart_lsn::text, s.confirmed_flush_lsn::text \
+               FROM (VALUES ($1)) AS ours (slot) LEFT JOIN pg_replication_slots s ON s.slot_name = ours.slot",
+            &[&watch.slot],
         )
         .await?;
-    let retained: i64 = row.try_get(2)?;
-    Ok(Pulse {
-        at: Instant::now(),
-        server_lsn: row.try_get::<_, &str>(0)?.parse().unwrap_or_default(),
-        retained: u64::try_from(retained).unwrap_or(0),
-        snapshot: row.try_get::<_, &str>(1)?.parse().map_err(CatalogError::from)?,
-    })
+    let lsn = |column| Ok::<_, tokio_postgres::Error>(row.try_get::<_, Option<&str>>(column)?.and_then(|lsn| lsn.parse().ok()));
+    let (at, end): (_, Option<Lsn>) = (Instant::now(), lsn(0)?);
+    let end = end.unwrap_or_default();
+    let held = match (lsn(2)?, lsn(3)?) {
+        (Some(restart), Some(confirmed)) => Some(Held { at, end, restart, confirmed }),
+        _ => None,
+    };
+    watch.standing.looked(at.into(), end, held.map_or(0, |held| held.retained()));
+    watch.held.send_replace(held);
+    Ok(row.try_get::<_, &str>(1)?.parse().map_err(CatalogError::from)?)
 }

@@ -3,41 +3,25 @@
 //! Everything that could make the numbers wrong is looked at here, before the first byte is streamed.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use super::Pipeline;
 use super::applier::Applier;
 use super::error::PipelineError;
 use super::published::{Database, Slot};
-use super::resuming::{self, Left, Plan};
+use super::slot::Beginning;
 use super::state::Phase;
-use super::{Begin, Durable, Pipeline};
 use crate::assembler::Assembler;
 use crate::catalog::{self, Catalog};
 use crate::counts::FullXid;
 use crate::encoding::Encoding;
-use crate::event::{GapReason, actor};
+use crate::event::actor;
 use crate::history::journal::Watched;
-use crate::lsn::{Epoch, Lsn, Oid};
-use crate::replication::{Progress, Replication, SlotOptions, StartOptions, Stream};
+use crate::lsn::Oid;
+use crate::replication::{Progress, Replication, StartOptions, Stream};
 use crate::rows::{Cache, Limits};
-
-/// How long the creation of the slot may wait for running transactions to end, before it is tried anew.
-const SLOT_WAIT: Duration = Duration::from_secs(60);
 
 /// Logical replication as it is used here began with this version.
 const OLDEST_MAJOR: u32 = 14;
-
-/// Where the stream begins, and as what.
-struct Beginning {
-    slot: String,
-    from: Lsn,
-    epoch: Epoch,
-    /// It is an epoch that was left.
-    goes_on: bool,
-    /// Something may have been missed before it.
-    gap: Option<GapReason>,
-    durable: Option<Durable>,
-}
 
 /// What [`Pipeline::open`] brings together.
 pub(super) struct Opened {
@@ -49,6 +33,8 @@ pub(super) struct Opened {
     pub(super) slot: String,
     pub(super) database: Arc<Database>,
     pub(super) first_epoch: bool,
+    /// The epoch is one that was left, and is taken up where that was.
+    pub(super) goes_on: bool,
 }
 
 impl Pipeline {
@@ -99,14 +85,15 @@ impl Pipeline {
             facts.last_proof = Some(std::time::Instant::now());
             facts.looked_at = facts.last_proof;
         });
-        tracing::info!(%epoch, slot, %from, goes_on, "the stream is held");
+        let what = if goes_on { "the stream goes on where it was left" } else { "the stream begins" };
+        tracing::info!(%epoch, slot, %from, "{what}");
 
         let spill_dir = config.spill_dir.clone();
         let create_file = Box::new(move || tempfile::tempfile_in(&spill_dir));
         let assembler = Assembler::new(config.max_transaction_memory, create_file).noting(actor::PREFIXES);
         let cache = config.row_cache.map(Cache::new);
         let applier = Applier::new(epoch, from, assembler, encoding, cache);
-        Ok(Opened { stream, progress, applier, catalog, fence, slot, database, first_epoch })
+        Ok(Opened { stream, progress, applier, catalog, fence, slot, database, first_epoch, goes_on })
     }
 
     /// From here on what happens is written down, if it is to be.
@@ -158,90 +145,5 @@ impl Pipeline {
         }
         self.standing.note(|facts| facts.database = Some(Arc::clone(&database)));
         Ok(database)
-    }
-
-    /// Makes the slot, or takes up the one that stays.
-    async fn begin(&mut self, walsender: &mut Replication, sql: &tokio_postgres::Client) -> Result<Beginning, PipelineError> {
-        let epoch = self.next_epoch();
-        let left_out = self.skipped.as_ref().map(|(reason, _)| *reason);
-        let gap = self.epoch.as_ref().map(|_| left_out.unwrap_or(GapReason::SlotLost));
-        let (goes_on, durable) = (false, None);
-        match self.config.begin.clone() {
-            Begin::Now => {
-                let slot = format!("pgvigil_{epoch}_{:04x}", rand::random::<u16>());
-                let from = self.create_slot(walsender, sql, &slot, SlotOptions::temporary()).await?;
-                Ok(Beginning { slot, from, epoch, goes_on, gap, durable })
-            }
-            // The server begins where the slot stands when it is asked for less.
-            Begin::AtSlot(slot) => Ok(Beginning { slot, from: Lsn::ZERO, epoch, goes_on, gap, durable }),
-            Begin::Durable(durable) => self.take_up(walsender, sql, durable, epoch).await,
-        }
-    }
-
-    /// Goes on with the slot that stays, or makes it.
-    async fn take_up(
-        &mut self,
-        walsender: &mut Replication,
-        sql: &tokio_postgres::Client,
-        durable: Durable,
-        epoch: Epoch,
-    ) -> Result<Beginning, PipelineError> {
-        let slot = durable.slot.clone();
-        let server = catalog::slot(sql, &slot).await?;
-        if !server.bounded && !durable.allow_unbounded {
-            return Err(PipelineError::UnboundedWal);
-        }
-        let ended = walsender.timeline_history(self.timeline).await?;
-        let ends = |timeline| ended.iter().find(|(ended, _)| *ended == timeline).map(|(_, at)| *at);
-        let mut plan = resuming::plan(self.left.clone(), &server, self.timeline, ends);
-        let left_out = self.skipped.as_ref().map(|(reason, _)| *reason);
-        // It would come upon the same again; or a transaction was told in part, and would be told again from its beginning.
-        if matches!(plan, Plan::GoOn(_)) && left_out.is_some() || matches!(plan, Plan::TakeUp(_)) && self.epoch.is_some() {
-            plan = Plan::Anew { drop: true, reason: left_out.or(Some(GapReason::SlotLost)) };
-        }
-        let was_left = self.left.is_some();
-        match plan {
-            Plan::GoOn(Left { epoch, position, .. }) => {
-                Ok(Beginning { slot, from: position, epoch, goes_on: true, gap: None, durable: Some(durable) })
-            }
-            Plan::TakeUp(from) => Ok(Beginning { slot, from, epoch, goes_on: false, gap: None, durable: Some(durable) }),
-            Plan::Anew { drop, reason } => {
-                let reason = left_out.or(reason);
-                if was_left {
-                    tracing::warn!(slot, reason = reason.map(GapReason::as_str), "the stream cannot go on where it was left");
-                }
-                if drop {
-                    walsender.drop_slot(&slot).await?;
-                }
-                let options = SlotOptions { failover: durable.failover, ..SlotOptions::default() };
-                let from = self.create_slot(walsender, sql, &slot, options).await?;
-                Ok(Beginning { slot, from, epoch, goes_on: false, gap: reason, durable: Some(durable) })
-            }
-            Plan::Refuse(reason) => Err(PipelineError::ForeignSlot { slot, reason }),
-        }
-    }
-
-    /// Makes the slot. It waits for every transaction that is running now; meanwhile the status says for which.
-    async fn create_slot(
-        &mut self,
-        walsender: &mut Replication,
-        sql: &tokio_postgres::Client,
-        slot: &str,
-        options: SlotOptions,
-    ) -> Result<Lsn, PipelineError> {
-        let create = walsender.create_slot(slot, options, SLOT_WAIT);
-        tokio::pin!(create);
-        loop {
-            tokio::select! {
-                created = &mut create => return Ok(created?.consistent_point),
-                () = tokio::time::sleep(Duration::from_secs(2)) => {
-                    if let Some(waiting_for) = catalog::oldest_transaction(sql).await? {
-                        self.standing.note(|facts| {
-                            facts.reason = Some(format!("the replication slot can be made once {waiting_for} has ended"));
-                        });
-                    }
-                }
-            }
-        }
     }
 }

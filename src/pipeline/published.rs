@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use bytesize::ByteSize;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
@@ -145,6 +146,18 @@ pub struct Slot {
     pub retained_bytes: u64,
     /// How much it may keep before we let go of it. A temporary slot has no budget: it goes with its connection.
     pub budget_bytes: Option<u64>,
+}
+
+impl Slot {
+    /// What is to be said of it while all else is well: more than half of its budget is used.
+    pub(super) fn explain(&self) -> Option<String> {
+        let budget = self.budget_bytes.filter(|budget| self.retained_bytes > budget / 2)?;
+        let [retained, budget] = [self.retained_bytes, budget].map(|bytes| ByteSize::b(bytes).display().iec());
+        Some(format!(
+            "the server keeps {retained} of log for the replication slot, of a budget of {budget}; more is kept for as long as a transaction stays \
+             open, or nothing is recorded"
+        ))
+    }
 }
 
 /// The counts at one position, immutable: `GET /api/v1/tables`.

@@ -47,7 +47,8 @@ pub(super) fn plan(left: Option<Left>, server: &SlotState, timeline: u32, ends: 
         let anew = Plan::Anew { drop, reason: None };
         return if invalidated.is_some() { anew } else { Plan::TakeUp(*confirmed) };
     };
-    // A server that was restored from a backup has not this past: it left our timeline before we did, or never was on it.
+    // A server that was restored from a backup, or a standby that took over without having all of it, has not this past: it left our
+    // timeline before we did, or never was on it.
     let same_past = if left.timeline == timeline {
         left.position <= server.end_lsn
     } else {
@@ -72,8 +73,15 @@ mod tests {
     }
 
     fn slot(confirmed: u64) -> SlotState {
-        let slot = DurableSlot { fits: true, database: None, active_pid: None, confirmed: Lsn(confirmed), invalidated: None };
-        SlotState { slot: Some(slot), end_lsn: Lsn(1000), bounded: true }
+        let slot = DurableSlot {
+            fits: true,
+            database: None,
+            active_pid: None,
+            confirmed: Lsn(confirmed),
+            failover: false,
+            invalidated: None,
+        };
+        SlotState { slot: Some(slot), end_lsn: Lsn(1000), standbys_first: false, bounded: true }
     }
 
     fn with(state: &SlotState, change: impl Fn(&mut DurableSlot)) -> SlotState {

@@ -37,8 +37,8 @@ pub(super) struct Facts {
     pub(super) looked_at: Option<Instant>,
 }
 
-/// The pipeline's hand on the facts.
-#[derive(Debug)]
+/// A hand on the facts: the pipeline's, and its observer's.
+#[derive(Clone, Debug)]
 pub(super) struct Standing {
     facts: watch::Sender<Facts>,
 }
@@ -64,6 +64,14 @@ impl Standing {
             let silent_for = facts.last_proof.map(|proof| proof.elapsed());
             facts.last_proof = facts.last_proof.max(proof);
             silent_for.is_none_or(|silent| silent >= STALE_AFTER)
+        });
+    }
+
+    /// Notes that the stream was hung up.
+    pub(super) fn let_go(&self) {
+        self.note(|facts| {
+            facts.phase = Phase::Disconnected;
+            facts.reason = Some("the connection was let go of, so that the server can stop".to_owned());
         });
     }
 
@@ -111,8 +119,12 @@ impl Facts {
     fn status(&self, before: Option<&Status>) -> Status {
         let now = Instant::now();
         let last_proof = self.last_proof.min(self.looked_at);
-        let state = state::state(self.phase, &self.lag, last_proof, now);
         let waits = self.recording.as_ref().and_then(|recording| recording.borrow().waits.clone());
+        let state = match state::state(self.phase, &self.lag, last_proof, now) {
+            // What cannot be recorded is not read any more, or soon will not be.
+            State::Live if waits.is_some() => State::Lagging,
+            state => state,
+        };
         let since = before.filter(|before| before.state == state).map_or_else(super::unix_micros, |before| before.since);
         Status {
             state,
@@ -140,6 +152,7 @@ impl Facts {
                 let seconds = STALE_AFTER.as_secs();
                 Some(format!("the server has not answered for {seconds} s, though the connection is open"))
             }
+            State::Live => self.slot.as_ref().and_then(Slot::explain),
             _ => None,
         }
     }

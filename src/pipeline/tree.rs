@@ -68,6 +68,15 @@ impl Tree {
         }
     }
 
+    /// The stream goes on where these were the partitions, and tells of all that became of them since: what a look found to be as it was then is
+    /// certain.
+    pub(super) fn resume(&mut self, recorded: impl Iterator<Item = (Oid, Oid)>) {
+        let mut then: FxHashMap<Oid, Vec<Oid>> = FxHashMap::default();
+        recorded.for_each(|(child, parent)| then.entry(parent).or_default().push(child));
+        then.values_mut().for_each(|partitions| partitions.sort_unstable());
+        self.unsettled.retain(|oid, _| then.get(oid) != self.children.get(oid));
+    }
+
     /// Whether the partitions of `oid` are certain.
     pub(super) fn is_settled(&self, oid: Oid) -> bool {
         !self.unsettled.contains_key(&oid)

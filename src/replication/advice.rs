@@ -63,14 +63,16 @@ fn refused(doing: &Doing, error: &ServerError) -> Advice {
             "It may belong to somebody else, so it is not touched",
             "Choose another name, or drop it with pg_drop_replication_slot",
         ),
-        Doing::Start { slot, .. } | Doing::DropSlot(slot) if *code == SqlState::OBJECT_IN_USE => Advice::new(
-            match holder(error) {
-                Some(pid) => format!("The replication slot {slot:?} is in use by the server's process {pid}"),
-                None => format!("The replication slot {slot:?} is in use"),
-            },
-            "Only one reader at a time can follow a slot: perhaps another pgvigil runs",
-            "See pg_stat_replication for that process; pg_terminate_backend ends it",
-        ),
+        Doing::Start { slot, .. } | Doing::DropSlot(slot) | Doing::AlterSlot(slot) if *code == SqlState::OBJECT_IN_USE => {
+            Advice::new(
+                match holder(error) {
+                    Some(pid) => format!("The replication slot {slot:?} is in use by the server's process {pid}"),
+                    None => format!("The replication slot {slot:?} is in use"),
+                },
+                "Only one reader at a time can follow a slot: perhaps another pgvigil runs",
+                "See pg_stat_replication for that process; pg_terminate_backend ends it",
+            )
+        }
         Doing::Start { slot, .. } if *code == SqlState::UNDEFINED_OBJECT => Advice::new(
             format!("There is no replication slot {slot:?}"),
             "It was dropped, or the server is another one: what was changed since cannot be streamed any more",

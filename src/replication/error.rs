@@ -55,6 +55,8 @@ pub enum Doing {
     CreateSlot(String),
     /// Dropping this slot.
     DropSlot(String),
+    /// Having standbys keep this slot.
+    AlterSlot(String),
     /// Starting the stream.
     Start {
         /// From this slot.
@@ -76,6 +78,7 @@ impl fmt::Display for Doing {
             Doing::SendEarly => f.write_str("cannot have large transactions sent early"),
             Doing::CreateSlot(slot) => write!(f, "cannot create the replication slot {slot:?}"),
             Doing::DropSlot(slot) => write!(f, "cannot drop the replication slot {slot:?}"),
+            Doing::AlterSlot(slot) => write!(f, "cannot have standbys keep the replication slot {slot:?}"),
             Doing::Start { slot, .. } => write!(f, "cannot stream from the replication slot {slot:?}"),
             Doing::Stream { .. } => f.write_str("the stream failed"),
         }
@@ -88,7 +91,9 @@ impl Error {
         match self {
             Error::Connect(error) => error.is_transient(),
             // Whoever has the slot may let go of it: perhaps it is our own last session, which the server still takes for alive.
-            Error::Server { doing: Doing::Start { .. } | Doing::DropSlot(_), error } if error.code == SqlState::OBJECT_IN_USE => {
+            Error::Server { doing: Doing::Start { .. } | Doing::DropSlot(_) | Doing::AlterSlot(_), error }
+                if error.code == SqlState::OBJECT_IN_USE =>
+            {
                 true
             }
             Error::Server { error, .. } => error.is_transient(),

@@ -111,6 +111,12 @@ impl Replication {
         self.command(&command, || Doing::DropSlot(name.to_owned())).await.map(drop)
     }
 
+    /// Has standbys keep a slot that nobody uses, from now on. From PostgreSQL 17 on.
+    pub async fn keep_on_standbys(&mut self, name: &str) -> Result<(), Error> {
+        let command = format!("ALTER_REPLICATION_SLOT {} (FAILOVER true)", escape_identifier(name));
+        self.command(&command, || Doing::AlterSlot(name.to_owned())).await.map(drop)
+    }
+
     /// Has transactions of more than 4 MB sent while they run, unless the server sends them even earlier.
     ///
     /// It would otherwise gather 64 MB of changes first (`logical_decoding_work_mem`), hundreds of thousands of rows.

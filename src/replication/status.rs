@@ -34,6 +34,8 @@ struct Shared {
     flushed: AtomicU64,
     /// The next update shall ask for a reply, though it is not yet time for one.
     ask: AtomicBool,
+    /// The connection is to end, whoever still has something to read.
+    ends: AtomicBool,
     wake: Notify,
 }
 
@@ -43,6 +45,7 @@ impl Progress {
             received: AtomicU64::new(start.0),
             flushed: AtomicU64::new(acknowledged.0),
             ask: AtomicBool::new(false),
+            ends: AtomicBool::new(false),
             wake: Notify::new(),
         }))
     }
@@ -56,6 +59,14 @@ impl Progress {
     pub fn request_reply(&self) {
         self.0.ask.store(true, Ordering::Relaxed);
         self.0.wake.notify_one();
+    }
+
+    /// Ends the connection at once, whatever the reader does: the server stops to send, and lets go of the slot. What has arrived can still be
+    /// read, then the stream ends. False when that was done before.
+    pub fn hang_up(&self) -> bool {
+        let is_news = !self.0.ends.swap(true, Ordering::Relaxed);
+        self.0.wake.notify_one();
+        is_news
     }
 
     /// Everything up to here has arrived.
@@ -75,7 +86,7 @@ impl Progress {
     }
 }
 
-/// Runs until the connection breaks, or until `finish`: then it says CopyDone and gives the connection back.
+/// Runs until the connection breaks or is hung up, or until `finish`: then it says CopyDone and gives the connection back.
 pub(super) async fn run(
     mut half: WriteHalf<Transport>,
     progress: Progress,
@@ -92,6 +103,10 @@ pub(super) async fn run(
             () = progress.0.wake.notified() => false,
             _ = &mut finish => true,
         };
+        if progress.0.ends.load(Ordering::Relaxed) {
+            half.shutdown().await?;
+            return Err(std::io::ErrorKind::NotConnected.into());
+        }
         let ask = progress.0.ask.swap(false, Ordering::Relaxed);
         half.write_all(&progress.status(ask && !finished).encode()).await?;
         if finished {

@@ -15,16 +15,23 @@ use super::parameters::{self, Events};
 use super::problem::{Kind, Problem};
 use super::{App, tables};
 use crate::event::filter::Filter;
-use crate::history::{self, Query, Read, Reader, Start, TransactionLookup};
+use crate::event::time::rfc3339;
+use crate::event::{Gap, GapReason};
+use crate::history::{self, Beginning, Bound, History, Query, Read, Reader, Start, TransactionLookup};
 use crate::lsn::TransactionId;
 
 /// Events on a page, if nothing is said.
 const PAGE: usize = 100;
 
+/// What to do about a history that is too short.
+const REACH_BACK: &str = "To reach further back, give pgvigil more memory with --history-memory, or a folder with --data-dir, and room there with --keep.";
+
 /// What a page of events says besides these.
 #[derive(Serialize)]
 struct Rest {
     next: Option<String>,
+    begins: Option<Begins>,
+    unread: Option<String>,
     /// Tables that were asked for and are not there now: misspelt, or gone since.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     no_such_table: Vec<String>,
@@ -36,17 +43,62 @@ pub(super) async fn events(State(app): State<Arc<App>>, request: Request) -> Res
     let filter = app.sources.history.intern(filter);
     let query = |limit| Query { since, until, xid, before, ..Query::new(Arc::clone(&filter), limit) };
     if wants_lines(request.headers()) {
-        let lines = Lines::begin(&app, query(limit.unwrap_or(usize::MAX)));
+        let query = query(limit.unwrap_or(usize::MAX));
+        let asked = query.clone();
+        let missing = look(&app, move |history| missing(history, &asked)).await??;
+        let lines = Lines::begin(&app, query, missing);
         let body = Body::from_stream(stream::unfold(lines, Lines::next));
         return Ok(([(header::CONTENT_TYPE, "application/x-ndjson"), (header::CACHE_CONTROL, "no-store")], body).into_response());
     }
     let query = query(limit.unwrap_or(PAGE).min(app.limits.page_events));
-    let page = look(&app, move |history| history.query(&query)).await?;
+    let (page, begins) = look(&app, move |history| {
+        let begins = missing(history, &query)?;
+        Ok((history.query(&query), begins))
+    })
+    .await??;
+    let next = page.next.map(|id| id.to_string());
+    // Only who has come to the end of what is kept has to know that it is one.
+    let begins = begins.filter(|_| next.is_none()).map(Begins::from);
     // What a table that is gone has left behind is told all the same.
     let no_such_table = tables::missing(&filter, &app.sources.counts.borrow());
-    let rest = Rest { next: page.next.map(|id| id.to_string()), no_such_table };
+    let rest = Rest { next, begins, unread: page.unread.map(|error| error.to_string()), no_such_table };
     let rest = serde_json::to_string(&rest).unwrap_or_default().replacen('{', ",", 1);
     Ok(list("{", page.events, rest))
+}
+
+/// Where what is kept begins, for who asked for what was before.
+#[derive(Serialize)]
+struct Begins {
+    /// The first event.
+    id: Option<String>,
+    time: Option<String>,
+    /// What came before was recorded, and is no longer kept.
+    cut: bool,
+}
+
+impl From<Beginning> for Begins {
+    fn from(Beginning { id, time, lost }: Beginning) -> Self {
+        Begins { id: id.map(|id| id.to_string()), time: time.map(rfc3339), cut: lost.is_some() }
+    }
+}
+
+/// Where what is kept begins, if more than that is asked for; an error if it begins behind all that is asked for.
+fn missing(history: &History, query: &Query) -> Result<Option<Beginning>, Problem> {
+    let beginning = history.beginning();
+    let first = beginning.id.as_ref().map(|id| id.place.commit_lsn);
+    let begins_behind = |bound: Bound| match bound {
+        Bound::Time(time) => beginning.time.is_some_and(|begins| begins >= time),
+        // Where pgvigil began to watch, only what was cut is known to have been before the first event.
+        Bound::Lsn(lsn) => beginning.lost.is_some() && first.is_some_and(|first| first >= lsn),
+    };
+    let ends_before = query.before.as_ref().zip(beginning.id.as_ref()).is_some_and(|(before, first)| before <= first);
+    if query.until.is_some_and(begins_behind) || beginning.lost.is_some() && ends_before {
+        let begins = beginning.time.map_or_else(String::new, |time| format!(" It begins {}.", rfc3339(time)));
+        let detail = format!("What happened then is not in the history.{begins} {REACH_BACK}");
+        return Err(Kind::NoLongerKept.because(detail));
+    }
+    let is_more = query.since.is_none_or(begins_behind);
+    Ok(is_more.then_some(beginning))
 }
 
 /// `GET /api/v1/transactions/{tx}`
@@ -62,7 +114,7 @@ pub(super) async fn transaction(State(app): State<Arc<App>>, Path(tx): Path<Stri
         }
         TransactionLookup::Arriving => Err(Kind::NotYetThere.because("Ask again in a moment.")),
         TransactionLookup::NoLongerKept => {
-            Err(Kind::NoLongerKept.because("To reach further back, give pgvigil more memory with --history-memory, or a folder with --data-dir."))
+            Err(Kind::NoLongerKept.because(REACH_BACK))
         }
         TransactionLookup::Unknown => {
             Err(Kind::NotFound.because("There is no such transaction in the history: it changed no watched table, or is of an earlier run of pgvigil whose history was not recorded."))
@@ -111,16 +163,23 @@ struct Lines {
     end: u64,
     left: usize,
     most: usize,
+    /// To be said first: what was before is no longer kept.
+    gap: Option<Gap>,
 }
 
 impl Lines {
-    fn begin(app: &App, query: Query) -> Self {
+    fn begin(app: &App, query: Query, missing: Option<Beginning>) -> Self {
         let history = &app.sources.history;
         let (reader, end) = (history.read_from(Start::Oldest), history.position());
-        Self { reader, end, left: query.limit, filter: Arc::clone(&query.filter), query, most: app.limits.batch_bytes }
+        let gap = missing.and_then(|missing| missing.lost).map(|to| Gap { from: None, to, reason: GapReason::Evicted });
+        let (filter, most) = (Arc::clone(&query.filter), app.limits.batch_bytes);
+        Self { reader, end, left: query.limit, filter, query, most, gap }
     }
 
     async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
+        if let Some(gap) = self.gap.take() {
+            return Some((Ok([&gap.json()[..], b"\n"].concat().into()), self));
+        }
         loop {
             if self.left == 0 || self.reader.position() >= self.end {
                 return None;

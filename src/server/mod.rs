@@ -20,6 +20,7 @@ mod guard;
 mod listen;
 mod metrics;
 mod parameters;
+mod past;
 mod problem;
 mod routes;
 mod rows;

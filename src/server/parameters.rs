@@ -10,6 +10,7 @@ use super::subscription::Terms;
 use crate::event::filter::{Filter, PARAMETERS};
 use crate::history::{Bound, ParseBoundError, Start};
 use crate::lsn::{EventId, TransactionId, Xid};
+use crate::pgoutput::Timestamp;
 
 /// Names and values, decoded, in order.
 type Pairs = Vec<(String, String)>;
@@ -25,6 +26,41 @@ pub(super) struct Events {
     pub(super) limit: Option<usize>,
 }
 
+/// Counts over time of a table, as they are asked for.
+#[derive(Debug)]
+pub(super) struct Course {
+    /// One point instead.
+    pub(super) at: Option<Bound>,
+    pub(super) since: Option<Timestamp>,
+    pub(super) until: Option<Timestamp>,
+    pub(super) step: Step,
+}
+
+/// How far points are apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Step {
+    #[default]
+    Minute,
+    Hour,
+}
+
+impl Step {
+    /// Minutes.
+    pub(super) fn minutes(self) -> i64 {
+        match self {
+            Step::Minute => 1,
+            Step::Hour => 60,
+        }
+    }
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Step::Minute => "minute",
+            Step::Hour => "hour",
+        }
+    }
+}
+
 /// Which rows of a table are asked for.
 #[derive(Debug)]
 pub(super) struct Page {
@@ -38,6 +74,38 @@ pub(super) fn none(uri: &Uri) -> Result<(), Problem> {
     match pairs(uri)?.first() {
         Some((name, _)) => Err(invalid(name, "there are no parameters here")),
         None => Ok(()),
+    }
+}
+
+/// The parameters of `/api/v1/tables`: another place in the stream than the present one.
+pub(super) fn at(uri: &Uri) -> Result<Option<Bound>, Problem> {
+    let pairs = pairs(uri)?;
+    known(&pairs, &["at"])?;
+    one(&pairs, "at", bound)
+}
+
+/// The parameters of `/api/v1/tables/{schema}/{name}/history`.
+pub(super) fn course(uri: &Uri) -> Result<Course, Problem> {
+    let pairs = pairs(uri)?;
+    known(&pairs, &["at", "since", "until", "step"])?;
+    let time = |text: &str| match bound(text)? {
+        Bound::Time(time) => Ok(time),
+        Bound::Lsn(_) => Err("give a time such as 2026-11-22T14:02:11Z; a position is asked for with at".to_owned()),
+    };
+    let step = |text: &str| match text {
+        "minute" => Ok(Step::Minute),
+        "hour" => Ok(Step::Hour),
+        _ => Err("give minute or hour".to_owned()),
+    };
+    let course = Course {
+        at: one(&pairs, "at", bound)?,
+        since: one(&pairs, "since", time)?,
+        until: one(&pairs, "until", time)?,
+        step: one(&pairs, "step", step)?.unwrap_or_default(),
+    };
+    match pairs.iter().find(|(name, _)| name != "at") {
+        Some((name, _)) if course.at.is_some() => Err(invalid(name, "at asks for one point: there is nothing else to be said")),
+        _ => Ok(course),
     }
 }
 
@@ -227,7 +295,6 @@ fn short(text: &str) -> Result<&str, String> {
 mod tests {
     use super::*;
     use crate::lsn::Lsn;
-    use crate::pgoutput::Timestamp;
     use proptest::prelude::*;
 
     fn uri(query: &str) -> Uri {
@@ -249,7 +316,10 @@ mod tests {
     #[test]
     fn a_problem_names_the_parameter_and_what_is_accepted() {
         let problem = stream(&uri("tabel=public.User")).unwrap_err();
-        assert_eq!(problem.detail, "tabel: there is no such parameter; accepted: table, op, kinds, where, actor, from.");
+        assert_eq!(
+            problem.detail,
+            "tabel: there is no such parameter; accepted: table, op, kinds, where, actor, key, text, from."
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ use axum::routing::get;
 
 use super::guard::{Guard, guard};
 use super::problem::Kind;
-use super::{App, alerts, assets, events, metrics, rows, sse, status, tables, undo, websocket};
+use super::{App, alerts, assets, events, metrics, past, rows, sse, status, tables, undo, websocket};
 
 pub(super) fn router(app: Arc<App>, guarding: Guard) -> Router {
     Router::new()
@@ -20,6 +20,7 @@ pub(super) fn router(app: Arc<App>, guarding: Guard) -> Router {
         .route("/api/v1/status", get(status::status))
         .route("/api/v1/tables", get(tables::tables))
         .route("/api/v1/tables/{schema}/{name}/rows", get(rows::rows))
+        .route("/api/v1/tables/{schema}/{name}/history", get(past::history))
         .route("/api/v1/events", get(events::events))
         .route("/api/v1/transactions/{tx}", get(events::transaction))
         .route("/api/v1/transactions/{tx}/undo", get(undo::of_transaction))

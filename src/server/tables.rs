@@ -1,4 +1,4 @@
-//! `GET /api/v1/tables`, and the `counts` events of the stream.
+//! `GET /api/v1/tables`, and the `counts` events of the stream. With `at` the tables are told as they were ([`past`](super::past)).
 //!
 //! A `counts` event says by `whole` whether it replaces what the client knows or adds to it; one that adds names in `gone` the tables
 //! that are no more. `late` says that changes come without counts: these follow, true at a position that the client may have passed. Each is encoded once for all clients, by whoever needs it first.
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::problem::{Problem, fresh_json};
-use super::{App, parameters};
+use super::{App, parameters, past};
 use crate::event::filter::Filter;
 use crate::event::time::rfc3339_unix;
 use crate::pipeline::{self, Counts, Table};
@@ -29,12 +29,12 @@ struct Tables<'a> {
 
 /// The position at which counts are true.
 #[derive(Serialize)]
-struct AsOf {
-    lsn: String,
-    time: String,
+pub(super) struct AsOf {
+    pub(super) lsn: String,
+    pub(super) time: String,
     /// Left out of events, which are made once and sent at different times: there the `status` frames tell the age.
     #[serde(skip_serializing_if = "Option::is_none")]
-    age_ms: Option<u128>,
+    pub(super) age_ms: Option<u128>,
 }
 
 #[derive(Serialize)]
@@ -50,7 +50,9 @@ struct CountsEvent<'a> {
 
 /// `GET /api/v1/tables`
 pub(super) async fn tables(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
-    parameters::none(&uri)?;
+    if let Some(at) = parameters::at(&uri)? {
+        return past::tables(&app, at).await;
+    }
     let status = Arc::clone(&app.sources.status.borrow());
     let counts = Arc::clone(&app.sources.counts.borrow());
     let now = Instant::now();

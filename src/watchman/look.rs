@@ -33,7 +33,7 @@ impl Watchman {
             Read::Events(events) => self.read(&events, now),
             Read::Gap(gap) => {
                 self.enter(&gap.to.epoch, now);
-                if gap.reason == GapReason::Evicted {
+                if matches!(gap.reason, GapReason::Evicted | GapReason::Damaged) {
                     self.engine.missed(now);
                 }
             }

@@ -8,6 +8,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod failover;
+mod full_disk;
 mod log;
 mod slots;
 
@@ -115,7 +117,7 @@ async fn nothing_is_lost_and_nothing_comes_twice(major: u32) -> Result<()> {
 }
 
 /// Writes transactions of up to `size` rows until then, at least one.
-async fn write(url: &str, next: &mut i64, size: i64, until: Instant) -> Result<()> {
+pub(crate) async fn write(url: &str, next: &mut i64, size: i64, until: Instant) -> Result<()> {
     let database = Database::connect(url).await?;
     database.run("SET synchronous_commit = on").await?;
     loop {

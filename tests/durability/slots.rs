@@ -8,16 +8,16 @@ use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::support::{Database, PATIENCE, Pgvigil, WebSocket, a_major, cluster, wait_for};
+use crate::support::{Database, PATIENCE, Pgvigil, WebSocket, a_major, cluster, majors, wait_for};
 use crate::{SCHEMA, bounded, serve};
 
-async fn up_to(socket: &mut WebSocket, row: i64) -> Result<Vec<Value>> {
+pub(crate) async fn up_to(socket: &mut WebSocket, row: i64) -> Result<Vec<Value>> {
     let is_it = |event: &Value| event["type"] == "change" && event["new"]["id"] == row;
     timeout(PATIENCE, socket.until("the row", is_it)).await.with_context(|| format!("row {row} did not come"))?
 }
 
 /// Rows that were told, with the reasons of gaps between them.
-fn told(events: &[Value]) -> Vec<String> {
+pub(crate) fn told(events: &[Value]) -> Vec<String> {
     let tell = |event: &Value| match event["type"].as_str() {
         Some("change") => Some(event["new"]["id"].to_string()),
         Some("gap") => event["reason"].as_str().map(str::to_owned),
@@ -92,7 +92,9 @@ async fn a_slot_that_the_server_let_go_of_is_a_gap() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slot_that_nothing_bounds_and_one_of_somebody_else_are_refused() -> Result<()> {
-    let cluster = cluster(a_major()).await?;
+    // Before 17 no slot is kept by standbys.
+    let major = majors().into_iter().find(|major| *major < 17).context("none of the versions to be tested is older than 17")?;
+    let cluster = cluster(major).await?;
     let database = Database::create(&cluster, "app").await?;
     database.run(SCHEMA).await?;
     let (url, dir) = (cluster.url("app"), TempDir::new()?);
@@ -111,8 +113,13 @@ async fn a_slot_that_nothing_bounds_and_one_of_somebody_else_are_refused() -> Re
     refused(&[], 4, "ALTER SYSTEM SET max_slot_wal_keep_size").await?;
     let slots: i64 = database.value("SELECT count(*) FROM pg_replication_slots").await?;
     ensure!(slots == 0, "nothing is made");
+    database.run("SELECT pg_create_logical_replication_slot('durable', 'pgoutput')").await?;
+    refused(&[], 4, "pgvigil slots --drop durable").await?;
+    database.run("SELECT pg_drop_replication_slot('durable')").await?;
     database.run("SELECT pg_create_physical_replication_slot('durable')").await?;
-    refused(&["--allow-unbounded-wal"], 4, "Name another with --slot").await
+    refused(&["--allow-unbounded-wal"], 4, "Name another with --slot").await?;
+    database.run("SELECT pg_drop_replication_slot('durable')").await?;
+    refused(&["--allow-unbounded-wal", "--failover"], 4, "keeps no replication slots on standbys").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -122,19 +129,28 @@ async fn what_costs_the_server_too_much_is_let_go_of() -> Result<()> {
     database.run(SCHEMA).await?;
     let (url, dir) = (cluster.url("app"), TempDir::new()?);
     let pgvigil = serve(&url, &dir, &["--wal-budget", "16MiB"]).await?;
-    let mut socket = pgvigil.websocket("kinds=change,status").await?;
+    let mut socket = pgvigil.websocket("table=public.item").await?;
     // Someone holds back the log: a transaction that began before all of it.
     let other = Database::connect(&url).await?;
     let open = database.client().transaction().await?;
     open.batch_execute("INSERT INTO item VALUES (1)").await?;
-    // What there was when it was first looked at is not held against it, so the log grows until it is too much.
-    let said = wait_for("the budget to be over", PATIENCE, async || {
-        other.run("SELECT pg_switch_wal()").await?;
-        other.run("CREATE TABLE IF NOT EXISTS filler (t text)").await?;
-        other.run("INSERT INTO filler SELECT repeat('x', 1000) FROM generate_series(1, 2000)").await?;
-        Ok(pgvigil.stderr().contains("of a budget of 16.0 MiB").then_some(()))
+    let half = wait_for("more than half of the budget", PATIENCE, async || {
+        write_much(&other).await?;
+        let status = pgvigil.json("/api/v1/status").await?;
+        let reason = status["reason"].as_str().unwrap_or_default();
+        Ok((status["state"] == "live" && reason.contains("of a budget of 16.0 MiB")).then_some(()))
+    });
+    half.await.with_context(|| pgvigil.stderr())?;
+    // It has to stand still for a while, since a slot that moves comes back by itself.
+    let said = wait_for("the budget to be over", 2 * PATIENCE, async || {
+        // Once it is over there is no slot.
+        if held(&pgvigil).await.is_ok_and(|bytes| bytes < 24 << 20) {
+            write_much(&other).await?;
+        }
+        Ok(pgvigil.stderr().contains("log for the replication slot, of a budget of 16.0 MiB").then_some(()))
     });
     said.await.with_context(|| pgvigil.stderr())?;
+    ensure!(pgvigil.stderr().contains("at 16.0 MiB pgvigil lets go of it"), "nobody was warned: {}", pgvigil.stderr());
     open.rollback().await?;
     let is_gap = |event: &Value| event["type"] == "gap";
     let events = timeout(Duration::from_secs(60), socket.until("a gap", is_gap)).await??;
@@ -142,6 +158,50 @@ async fn what_costs_the_server_too_much_is_let_go_of() -> Result<()> {
     ensure!(gap["reason"] == "wal_budget", "{gap}");
     other.run("INSERT INTO item VALUES (2)").await?;
     up_to(&mut socket, 2).await?;
+    Ok(())
+}
+
+/// What the status says that the slot makes the server keep.
+async fn held(pgvigil: &Pgvigil) -> Result<u64> {
+    let status = pgvigil.json("/api/v1/status").await?;
+    status["slot"]["retained_bytes"].as_u64().with_context(|| format!("no slot: {status}"))
+}
+
+/// Some more of the server's log.
+async fn write_much(database: &Database) -> Result<()> {
+    database.run("CREATE TABLE IF NOT EXISTS filler (t text)").await?;
+    database.run("INSERT INTO filler SELECT repeat('x', 1000) FROM generate_series(1, 2000)").await
+}
+
+/// More than the budget is written within the time in which a slot that keeps up moves, and by others.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_database_with_busy_neighbours_holds_nothing() -> Result<()> {
+    let cluster = bounded(a_major()).await?;
+    let database = Database::create(&cluster, "app").await?;
+    database.run(SCHEMA).await?;
+    let neighbour = Database::create(&cluster, "neighbour").await?;
+    let (url, dir) = (cluster.url("app"), TempDir::new()?);
+    let pgvigil = serve(&url, &dir, &["--wal-budget", "16MiB"]).await?;
+    let mut socket = pgvigil.websocket("kinds=change").await?;
+    let before = pgvigil.wait_for_state("live").await?["epoch"].clone();
+    wait_for("it to be more than the budget", PATIENCE, async || {
+        write_much(&neighbour).await?;
+        Ok((held(&pgvigil).await? > 40 << 20).then_some(()))
+    })
+    .await?;
+    let end: String = database.value("SELECT pg_current_wal_lsn()::text").await?;
+    wait_for("the slot to move on", 2 * PATIENCE, async || {
+        neighbour.run("INSERT INTO filler VALUES ('x')").await?;
+        let moved = format!("SELECT restart_lsn > '{end}' AND confirmed_flush_lsn > '{end}' FROM pg_replication_slots");
+        Ok(database.value::<bool>(&moved).await?.then_some(()))
+    })
+    .await?;
+    wait_for("the status to say so", PATIENCE, async || Ok((held(&pgvigil).await? < 16 << 20).then_some(()))).await?;
+    database.run("INSERT INTO item VALUES (1)").await?;
+    let events = told(&up_to(&mut socket, 1).await?);
+    ensure!(events == ["1"], "{events:?}: {}", pgvigil.stderr());
+    ensure!(pgvigil.wait_for_state("live").await?["epoch"] == before, "{}", pgvigil.stderr());
+    ensure!(!pgvigil.stderr().contains("lets go of it"), "{}", pgvigil.stderr());
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use pgvigil::event::{BlockBuilder, Kind, NewEvent, Operation, TableName};
-use pgvigil::history::journal::{Opened, Options, Watched, verify};
+use pgvigil::history::journal::{Mark, Opened, Options, Watched, verify};
 use pgvigil::lsn::{Lsn, Oid, Place, Xid};
 use pgvigil::pgoutput::Timestamp;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -237,7 +237,7 @@ async fn what_is_no_journal_is_told() -> Result<()> {
     ensure!(contents(dir.path())?.is_empty(), "something was made");
     let file = dir.path().join("00000000000000000001.journal");
     fs::write(&file, [&b"PGVIGIL\n"[..], &9_u32.to_le_bytes()].concat())?;
-    said(dir.path(), "has format 9, and this pgvigil knows formats up to 1").await?;
+    said(dir.path(), "has format 9, and this pgvigil knows formats up to 2").await?;
     fs::write(&file, "something else entirely")?;
     said(dir.path(), "is no journal of pgvigil").await?;
     said(&file, "Not a directory").await?;
@@ -259,10 +259,9 @@ async fn what_is_no_journal_is_told() -> Result<()> {
 }
 
 /// A journal of small files, of which only the newest are kept: transaction n inserts row n.
-fn write_journal(dir: &Path, transactions: u32) -> Result<()> {
+pub(crate) fn write_journal(dir: &Path, watched: &Watched, transactions: u32) -> Result<()> {
     let options = Options { keep: 6_000, keep_for: None, segment: 1_000 };
-    let watched = Watched { system_identifier: "7300000000000000001".into(), database: Oid(16384), name: "app".into() };
-    let mut journal = Opened::open(dir, options)?.0.begin(&watched)?;
+    let mut journal = Opened::open(dir, options)?.0.begin(watched)?;
     let table = Arc::new(TableName { oid: Oid(16385), schema: "public".into(), name: "item".into() });
     let epoch: pgvigil::lsn::Epoch = "k3".parse()?;
     for id in 1..=transactions {
@@ -275,7 +274,9 @@ fn write_journal(dir: &Path, transactions: u32) -> Result<()> {
         builder.push(event, |out| out.extend_from_slice(json.as_bytes()));
         builder.reached(lsn);
         journal.append(&builder.finish())?;
-        journal.commit((&epoch, lsn, 1), i64::from(id), Vec::new(), Vec::new())?;
+        let (position, epoch, time) = (lsn, epoch.clone(), i64::from(id));
+        let (tables, gone) = (Vec::new(), Vec::new());
+        journal.commit(Mark { position, epoch, timeline: 1, time, told_by: Some(1), tables, gone, whole: false })?;
     }
     Ok(())
 }
@@ -283,7 +284,8 @@ fn write_journal(dir: &Path, transactions: u32) -> Result<()> {
 #[tokio::test]
 async fn what_is_no_longer_there_is_told() -> Result<()> {
     let dir = TempDir::new()?;
-    write_journal(dir.path(), 60)?;
+    let watched = Watched { system_identifier: "7300000000000000001".into(), database: Oid(16384), name: "app".into() };
+    write_journal(dir.path(), &watched, 60)?;
     let all = history(&["export"], dir.path()).await?.good()?;
     let ids = inserted(&all.events()?);
     let first = *ids.first().context("an event")?;

@@ -4,9 +4,10 @@
 mod support;
 
 mod history;
+mod past;
+mod questions;
 
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use pgvigil::history::journal::verify;
@@ -184,13 +185,6 @@ async fn a_folder_is_of_one_process_and_one_database() -> Result<()> {
     Ok(())
 }
 
-/// Files of this process may be so large from here on.
-fn allow_files(pgvigil: &Pgvigil, bytes: &str) -> Result<()> {
-    let limit = Command::new("prlimit").args(["--pid", &pgvigil.pid()?.to_string(), &format!("--fsize={bytes}")]).status()?;
-    ensure!(limit.success(), "prlimit: {limit}");
-    Ok(())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn where_there_is_no_room_nothing_is_lost_and_it_goes_on_by_itself() -> Result<()> {
     let cluster = cluster(a_major()).await?;
@@ -202,7 +196,7 @@ async fn where_there_is_no_room_nothing_is_lost_and_it_goes_on_by_itself() -> Re
     socket.next_of("hello").await?;
     database.run("INSERT INTO item VALUES (0, 'x')").await?;
     up_to(&mut socket, 0).await?;
-    allow_files(&pgvigil, "200000:unlimited")?;
+    pgvigil.allow_files(Some(200_000)).await?;
     // More than is allowed, and than waits in memory.
     for round in 0..60 {
         let from = 1 + round * 500;
@@ -219,7 +213,7 @@ async fn where_there_is_no_room_nothing_is_lost_and_it_goes_on_by_itself() -> Re
     let confirmed =
         "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::bigint FROM pg_replication_slots WHERE active";
     ensure!(database.value::<i64>(confirmed).await? > 10_000_000);
-    allow_files(&pgvigil, "unlimited:unlimited")?;
+    pgvigil.allow_files(None).await?;
     let told = up_to(&mut socket, 30_000).await?;
     ensure!(
         of_kind(&told, "gap").is_empty() && inserted(&told) == (1..=30_000).collect::<Vec<i64>>(),
@@ -232,7 +226,7 @@ async fn where_there_is_no_room_nothing_is_lost_and_it_goes_on_by_itself() -> Re
     })
     .await?;
     // And it ends when it is told to, room or not.
-    allow_files(&pgvigil, "200000:unlimited")?;
+    pgvigil.allow_files(Some(200_000)).await?;
     database.run("INSERT INTO item SELECT i, repeat(md5(i::text), 30) FROM generate_series(30001, 31000) i").await?;
     up_to(&mut socket, 31_000).await?;
     pgvigil.stop().await?;

@@ -188,7 +188,7 @@ impl Server {
             self.block
                 .push(event(Kind::Change, ordinal, Some(Operation::Delete)), |out| out.extend(json.to_string().into_bytes()));
         }
-        let touched = Touched { table, operations: [Operation::Delete].into_iter().collect() };
+        let touched = Touched { table, operations: [Operation::Delete].into_iter().collect(), count: None };
         let json = json!({"type": "commit", "tx": {"id": tx, "xid": 7, "changes": ids.len()}});
         let ordinal = ids.len() as u64 + 1;
         self.block.push_commit(event(Kind::Commit, ordinal, None), [touched], |out| out.extend(json.to_string().into_bytes()));

@@ -292,7 +292,7 @@ async fn the_role_can_do_what_is_needed_and_no_more() -> Result<()> {
         Database::connect(&cluster.url("app").replace("postgres@", "pgvigil@").replace("user=postgres", "user=pgvigil")).await?;
     assert_eq!(watcher.value::<String>("SELECT current_user::text").await?, "pgvigil");
     let catalog = catalog::read(watcher.client(), "pgvigil").await?;
-    assert!(catalog.tells_ddl);
+    assert!(catalog.told_by.is_some());
     let covered: Vec<_> =
         catalog.tables.iter().filter(|table| table.has_rows() && table.coverage == catalog::Coverage::Covered).collect();
     assert!(covered.len() > 5);

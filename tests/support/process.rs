@@ -179,6 +179,15 @@ impl Pgvigil {
         signal(self.pid()?, which)
     }
 
+    /// Its files may be so large from here on: beyond that the disk is full.
+    pub(crate) async fn allow_files(&self, bytes: Option<u64>) -> Result<()> {
+        let limit = bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());
+        let arguments = ["--pid".to_owned(), self.pid()?.to_string(), format!("--fsize={limit}:unlimited")];
+        let status = Command::new("prlimit").args(arguments).status().await?;
+        ensure!(status.success(), "prlimit: {status}");
+        Ok(())
+    }
+
     /// Ends it as a person does, with `SIGTERM`, and waits for that.
     pub(crate) async fn stop(&mut self) -> Result<ExitStatus> {
         self.signal(Signal::SIGTERM)?;

@@ -201,7 +201,7 @@ impl Missing {
             "slot_lost" => "the replication slot was lost",
             "slot_invalidated" => "the server let go of the slot",
             "slot_moved" => "somebody else read from the slot",
-            "server_rewound" => "the server was restored from a backup",
+            "server_rewound" => "the server has another past: restored from a backup, or a standby that had not everything",
             "wal_budget" => "the slot made the server keep too much",
             "skipped" => "something that could not be read was left out",
             "damaged" => "the journal is damaged",

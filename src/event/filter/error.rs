@@ -69,6 +69,15 @@ pub enum Problem {
         /// What stands there.
         given: String,
     },
+    /// No column and value.
+    #[error("{given:?} is no key; accepted: a column of the key and its value, such as id=7")]
+    NotAKey {
+        /// What stands there.
+        given: String,
+    },
+    /// An empty one, which stands everywhere.
+    #[error("give the text to look for")]
+    NoText,
     /// More conditions than are evaluated.
     #[error("at most {limit} conditions are accepted, each value of an in list counted")]
     TooManyConditions {

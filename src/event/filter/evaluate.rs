@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Filter, Kinds, row};
+use super::{Filter, Kinds, content, row};
 use crate::event::block::{Block, Head, Kind, Operation, Operations, TableName};
+use crate::event::trace::{Trace, Traces};
 
 /// Which events of a block pass a filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,10 +79,22 @@ impl Filter {
         Matches::collect(block.heads().len(), passes)
     }
 
-    /// Whether anything may pass of a block with events of these `kinds`, that are about these tables. It is not said of a block that nothing
-    /// may pass if something does.
-    pub fn may_pass<'a>(&self, kinds: &[Kind], tables: impl IntoIterator<Item = (&'a TableName, Operations)>) -> bool {
+    /// Whether anything may pass of a block with events of these `kinds`, that are about these tables, and hold these traces. It is not said of
+    /// a block that nothing may pass if something does.
+    pub fn may_pass<'a>(
+        &self,
+        kinds: &[Kind],
+        tables: impl IntoIterator<Item = (&'a TableName, Operations)>,
+        traces: &Traces,
+    ) -> bool {
         let selection = &self.selection;
+        if kinds.contains(&Kind::Gap) {
+            return true;
+        }
+        let named = |actors: &Vec<String>| actors.iter().any(|name| traces.may_hold(Trace::actor(name)));
+        if !selection.actors.as_ref().is_none_or(named) || !selection.keys.iter().all(|key| traces.may_hold(key.trace())) {
+            return false;
+        }
         let is_wanted = |kind: &&Kind| selection.kinds.contains_all(Kinds::of(**kind));
         let mut about_tables = false;
         for kind in kinds.iter().filter(is_wanted) {
@@ -104,7 +117,13 @@ impl Filter {
         if !selection.kinds.contains_all(Kinds::of(head.kind)) {
             return false;
         }
-        match head.kind {
+        if head.kind == Kind::Gap {
+            return true;
+        }
+        if head.kind != Kind::Change && !selection.keys.is_empty() {
+            return false;
+        }
+        let by_head = match head.kind {
             Kind::Gap | Kind::Message => true,
             Kind::Ddl => head.table.map_or(selection.tables.is_none(), passes_table),
             Kind::Commit => {
@@ -116,11 +135,15 @@ impl Filter {
                 let operation = head.operation.is_some_and(|operation| selection.operations.contains(operation));
                 operation && head.table.is_some_and(passes_table) && self.passes_row(block, head)
             }
-        }
+        };
+        by_head && selection.texts.iter().all(|text| text.is_in_event(head.kind, block.bytes(head)))
     }
 
     fn passes_row(&self, block: &Block, head: &Head) -> bool {
-        let conditions = &self.selection.conditions;
-        conditions.is_empty() || head.operation == Some(Operation::Truncate) || row::passes(conditions, block.bytes(head))
+        let (conditions, keys) = (&self.selection.conditions, &self.selection.keys);
+        let by_key = keys.is_empty() || content::has_key(keys, block.bytes(head));
+        let by_row =
+            || conditions.is_empty() || head.operation == Some(Operation::Truncate) || row::passes(conditions, block.bytes(head));
+        by_key && by_row()
     }
 }

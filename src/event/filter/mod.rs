@@ -1,7 +1,7 @@
 //! Which events a client wants to see: the query parameters of the stream, read once, asked of every event.
 //!
-//! Floor 2, pure. `table`, `op`, `where` and `actor` say which *changes*; a commit follows the changes of its transaction, and a gap is
-//! never filtered away.
+//! Floor 2, pure. `table`, `op`, `where`, `actor`, `key` and `text` say which *changes*; a commit follows the changes of its transaction,
+//! and a gap is never filtered away.
 //!
 //! | event | passes when its kind is wanted, and |
 //! |---|---|
@@ -21,6 +21,9 @@
 //! much of it as `key` tells), so an update that moves a row out of what is asked for is still seen. A truncate took every row and
 //! passes. How values compare is told in `condition.rs`.
 //!
+//! **Keys and texts**: every `key` must be in the row's key, now or before, and every `text` in a value of what is told: a row, a statement,
+//! a message; of a commit who did it, and the statement. Only changes have a key. See `content.rs`.
+//!
 //! **Actors** are named by any of their names, whole: the role that logged in or that it took on, the application, the address, or a text
 //! in what the application says of itself. What nobody is known to have done passes only when nobody is asked for.
 //!
@@ -28,6 +31,7 @@
 //! JSON of an event is read only when there is a `where`, and only after table and operation passed.
 
 mod condition;
+mod content;
 mod decimal;
 mod error;
 mod evaluate;
@@ -49,15 +53,16 @@ pub use registry::Filters;
 use super::actor::Names;
 use super::block::{Kind, Operation, Operations};
 use condition::Condition;
+use content::{KeyValue, Text};
 use quoting::QualifiedName;
 
 /// The parameters that [`Filter::parse`] reads. Whoever takes parameters from a stranger refuses names that nobody reads.
-pub const PARAMETERS: [&str; 5] = ["table", "op", "kinds", "where", "actor"];
+pub const PARAMETERS: [&str; 7] = ["table", "op", "kinds", "where", "actor", "key", "text"];
 
 /// Bytes of all values together.
 pub const MAX_BYTES: usize = 4096;
 
-/// Conditions of `where`, each value of an `in` list counted.
+/// Conditions of `where`, each value of an `in` list counted, and keys and texts.
 pub const MAX_CONDITIONS: usize = 16;
 
 /// What a client asked to see. Two filters are equal when they ask for the same; [`Filters`] makes equal ones one.
@@ -81,6 +86,10 @@ struct Selection {
     conditions: Vec<Condition>,
     /// Sorted; `None` for whoever it was.
     actors: Option<Vec<String>>,
+    /// Sorted; all must hold.
+    keys: Vec<KeyValue>,
+    /// Sorted; all must be found.
+    texts: Vec<Text>,
 }
 
 impl PartialEq for Filter {
@@ -95,7 +104,8 @@ impl Default for Filter {
     /// What a client sees that asks for nothing in particular: all but messages.
     fn default() -> Self {
         let (kinds, operations) = (Kinds::default(), Operations::ALL);
-        Self::new(Selection { kinds, tables: None, operations, conditions: Vec::new(), actors: None })
+        let (conditions, keys, texts) = (Vec::new(), Vec::new(), Vec::new());
+        Self::new(Selection { kinds, tables: None, operations, conditions, actors: None, keys, texts })
     }
 }
 
@@ -111,7 +121,7 @@ impl Filter {
     }
 
     /// Reads the parameters of a request (decoded already), leaving alone those that are not in [`PARAMETERS`]. Each may be repeated,
-    /// and lists its values with commas.
+    /// and lists its values with commas, but for `key` and `text`, where a comma is one.
     pub fn parse<'a>(parameters: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, FilterError> {
         let mut bytes = 0usize;
         let mut kinds = None::<Kinds>;
@@ -119,6 +129,7 @@ impl Filter {
         let mut operations = Operations::default();
         let mut conditions = Vec::new();
         let mut actors = None::<Vec<String>>;
+        let (mut keys, mut texts) = (Vec::new(), Vec::new());
         for (name, value) in parameters {
             let Some(parameter) = PARAMETERS.into_iter().find(|known| *known == name) else { continue };
             let refuse = |problem| FilterError { parameter, problem };
@@ -149,6 +160,8 @@ impl Filter {
                         conditions.push(Condition::parse(piece).map_err(refuse)?);
                     }
                 }
+                "key" => keys.push(KeyValue::parse(value).map_err(refuse)?),
+                "text" => texts.push(Text::parse(value).map_err(refuse)?),
                 _ => {
                     let actors = actors.get_or_insert_default();
                     for piece in quoting::split_list(value).map_err(refuse)? {
@@ -157,7 +170,7 @@ impl Filter {
                 }
             }
         }
-        if conditions.iter().map(Condition::terms).sum::<usize>() > MAX_CONDITIONS {
+        if conditions.iter().map(Condition::terms).sum::<usize>() + keys.len() + texts.len() > MAX_CONDITIONS {
             return Err(FilterError { parameter: "where", problem: Problem::TooManyConditions { limit: MAX_CONDITIONS } });
         }
         if let Some(tables) = &mut tables {
@@ -170,10 +183,14 @@ impl Filter {
         }
         conditions.sort_unstable();
         conditions.dedup();
+        keys.sort_unstable();
+        keys.dedup();
+        texts.sort_unstable();
+        texts.dedup();
         let is_about_rows = !operations.is_empty() || !conditions.is_empty();
         let usual = if is_about_rows { Kinds::default().without(StreamKind::Ddl) } else { Kinds::default() };
         let operations = if operations.is_empty() { Operations::ALL } else { operations };
-        Ok(Self::new(Selection { kinds: kinds.unwrap_or(usual), tables, operations, conditions, actors }))
+        Ok(Self::new(Selection { kinds: kinds.unwrap_or(usual), tables, operations, conditions, actors, keys, texts }))
     }
 
     /// Its name within this process.
@@ -206,8 +223,9 @@ impl Filter {
 
     /// Whether every event of these kinds passes, whatever it is about.
     pub fn passes_all(&self, kinds: Kinds) -> bool {
-        let Selection { kinds: wanted, tables, operations, conditions, actors } = &self.selection;
-        let any_change = tables.is_none() && *operations == Operations::ALL && conditions.is_empty() && actors.is_none();
+        let Selection { kinds: wanted, tables, operations, conditions, actors, keys, texts } = &self.selection;
+        let any_row = conditions.is_empty() && keys.is_empty() && texts.is_empty();
+        let any_change = any_row && tables.is_none() && *operations == Operations::ALL && actors.is_none();
         any_change && wanted.contains_all(kinds)
     }
 }

@@ -50,6 +50,7 @@ fn block(events: &[Done]) -> Block {
                     .map(|(table, done)| Touched {
                         table: builder.table(&tables[*table]),
                         operations: done.iter().copied().collect(),
+                        count: None,
                     })
                     .collect();
                 builder.push_commit(NewEvent { kind: Kind::Commit, ..plain }, touched, |out| out.extend_from_slice(b"{}"));

@@ -100,7 +100,7 @@ impl JournalError {
     }
 
     /// Whether the file is not there any more: what it held is no longer kept.
-    pub(super) fn is_gone(&self) -> bool {
+    pub fn is_gone(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 }

@@ -21,11 +21,13 @@ pub(super) enum Kind {
     Commit = 3,
     /// The last of a file: an [`Index`](super::record::Index).
     Index = 4,
+    /// The last but one: [`Minutes`](super::minutes::Minutes).
+    Counts = 5,
 }
 
 impl Kind {
     fn of(byte: u8) -> Option<Self> {
-        [Kind::Start, Kind::Block, Kind::Commit, Kind::Index].into_iter().find(|kind| *kind as u8 == byte)
+        [Kind::Start, Kind::Block, Kind::Commit, Kind::Index, Kind::Counts].into_iter().find(|kind| *kind as u8 == byte)
     }
 }
 

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::record::{Index, Summary};
+use super::minutes::Minutes;
+use super::record::{Commit, Index, Start, State, Summary};
 use super::segment;
 use crate::lsn::{Epoch, EventId, Lsn};
 use crate::pgoutput::Timestamp;
@@ -18,6 +19,10 @@ pub(super) struct Segment {
     pub(super) number: u64,
     pub(super) path: PathBuf,
     pub(super) bytes: u64,
+    /// Its format.
+    pub(super) format: u32,
+    /// Where the stream stood where it begins, and when that was written, in microseconds since 1970: nothing, of the very first.
+    pub(super) begins: (Lsn, i64),
     /// The last event before it.
     pub(super) before: Option<EventId>,
     /// The first event in it, if it has any, and when that was committed.
@@ -37,15 +42,33 @@ pub(super) struct Segments {
     pub(super) all: VecDeque<Arc<Segment>>,
     /// Of the last file, which is written.
     current: Arc<Index>,
+    /// The counts of the last file.
+    minutes: Arc<Minutes>,
     /// Of complete files, that read longest ago first.
     held: Mutex<VecDeque<(u64, Arc<Index>)>>,
 }
 
 impl Segment {
-    pub(super) fn new(dir: &Path, number: u64, bytes: u64, before: Option<EventId>, blocks: &[(u64, u32, Summary)]) -> Self {
-        let path = segment::path(dir, number);
-        let mut segment =
-            Self { number, path, bytes, first: None, last: before.clone(), before, times: None, events: 0, epochs: Vec::new() };
+    /// The file of this number, format, and size, that begins like this and has these blocks.
+    pub(super) fn new(
+        dir: &Path,
+        (number, format, bytes): (u64, u32, u64),
+        start: &Start,
+        blocks: &[(u64, u32, Summary)],
+    ) -> Self {
+        let mut segment = Self {
+            number,
+            path: segment::path(dir, number),
+            bytes,
+            format,
+            begins: (start.state.position, start.state.time),
+            before: start.before.clone(),
+            first: None,
+            last: start.before.clone(),
+            times: None,
+            events: 0,
+            epochs: Vec::new(),
+        };
         segment.add(blocks);
         segment
     }
@@ -66,25 +89,33 @@ impl Segment {
 
 impl Segments {
     /// Another file, complete but for the last.
-    pub(super) fn push(&mut self, segment: Segment, index: Index) {
+    pub(super) fn push(&mut self, segment: Segment, index: Index, minutes: Minutes) {
         self.all.push_back(Arc::new(segment));
         self.current = Arc::new(index);
+        self.minutes = Arc::new(minutes);
     }
 
-    /// The last file has more: blocks, and the commit behind them. It has `bytes` then.
-    pub(super) fn grow(&mut self, blocks: Vec<(u64, u32, Summary)>, commit: (u64, Lsn, i64), bytes: u64) {
+    /// The last file has more: blocks, and the commit behind them, which stands at this place. It has `bytes` then.
+    pub(super) fn grow(&mut self, blocks: Vec<(u64, u32, Summary)>, (place, before, commit): (u64, &State, &Commit), bytes: u64) {
+        let summaries = blocks.iter().map(|(_, _, summary)| summary);
+        Arc::make_mut(&mut self.minutes).committed(before, summaries, &commit.state, &commit.gone);
         if let Some(last) = self.all.back_mut().map(Arc::make_mut) {
             last.add(&blocks);
             last.bytes = bytes;
         }
         let index = Arc::make_mut(&mut self.current);
         index.blocks.extend(blocks);
-        index.commits.push(commit);
+        index.commits.push((place, commit.state.position, commit.state.time));
     }
 
-    /// The index of the last file.
-    pub(super) fn current(&self) -> &Arc<Index> {
-        &self.current
+    /// The index and the counts of the last file.
+    pub(super) fn current(&self) -> (Arc<Index>, Arc<Minutes>) {
+        (Arc::clone(&self.current), Arc::clone(&self.minutes))
+    }
+
+    /// The counts of a file, if it is the last.
+    pub(super) fn minutes(&self, number: u64) -> Option<Arc<Minutes>> {
+        self.all.back().filter(|last| last.number == number).map(|_| Arc::clone(&self.minutes))
     }
 
     /// The index of a file, if it is in memory.

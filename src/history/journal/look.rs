@@ -6,6 +6,7 @@ use std::sync::{Arc, RwLock};
 
 use super::error::JournalError;
 use super::index::{Segment, Segments};
+use super::minutes::Minutes;
 use super::read::Archive;
 use super::record::{Index, Start, Watched};
 use super::verify::Fault;
@@ -49,7 +50,8 @@ pub struct FoundFile {
 
 /// What is known of a file without reading what is in its blocks, if it has a beginning, and what is wrong with it.
 struct Glance {
-    known: Option<(Start, Index)>,
+    known: Option<(Start, Index, Minutes)>,
+    format: u32,
     bytes: u64,
     complete: bool,
     /// Where, why, and whether that is but the tail.
@@ -79,13 +81,13 @@ impl Found {
             if let Some((offset, reason, is_tail)) = glance.fault {
                 faults.push(Fault { path: path.clone(), offset, reason, is_tail });
             }
-            let Some((start, index)) = glance.known else { continue };
+            let Some((start, index, minutes)) = glance.known else { continue };
             let state = (start.state.position, start.state.time);
             stands = index.commits.last().map_or(state, |(_, position, time)| (*position, *time));
-            let segment = Segment::new(dir, number, glance.bytes, start.before, &index.blocks);
+            let segment = Segment::new(dir, (number, glance.format, glance.bytes), &start, &index.blocks);
             let Segment { bytes, events, last, times, .. } = segment.clone();
             files.push(FoundFile { path, bytes, events, last, times, complete: glance.complete });
-            segments.push(segment, index);
+            segments.push(segment, index, minutes);
             watched = Some(start.watched);
         }
         let Some(watched) = watched else {
@@ -113,12 +115,14 @@ pub(super) fn numbers(dir: &Path) -> Result<Vec<u64>, JournalError> {
 
 impl Glance {
     fn at(path: &Path, is_newest: bool) -> Result<Self, JournalError> {
-        if let Some((start, index, bytes)) = segment::glance(path)? {
-            return Ok(Self { known: Some((start, index)), bytes, complete: true, fault: None });
+        if let Some((start, index, format, bytes)) = segment::glance(path)? {
+            // Those of a complete file are read from it.
+            let known = Some((start, index, Minutes::default()));
+            return Ok(Self { known, format, bytes, complete: true, fault: None });
         }
         let found = segment::scan(path, |_, _| Ok(()))?;
         let fault = tail::fault(path, &found, is_newest)?;
-        let known = found.start.map(|start| (start, found.index));
-        Ok(Self { known, bytes: found.length, complete: found.complete, fault })
+        let known = found.start.map(|start| (start, found.index, found.minutes));
+        Ok(Self { known, format: found.format, bytes: found.length, complete: found.complete, fault })
     }
 }

@@ -7,8 +7,9 @@ use std::sync::{Arc, RwLock};
 
 use super::error::JournalError;
 use super::index::{Segment, Segments};
+use super::minutes::Minutes;
 use super::read::Archive;
-use super::record::{Index, Start, State, Watched};
+use super::record::{FORMAT, Start, State, TableState, Watched};
 use super::write::{Current, Journal, LEVEL, Options, write};
 use super::{lock, segment, tail};
 use crate::lsn::{Epoch, EventId, Lsn};
@@ -60,11 +61,20 @@ pub struct Opened {
     lock: File,
     options: Options,
     segments: Arc<RwLock<Segments>>,
-    /// The file that was written last, its number, and whether it is complete.
-    file: Option<(PathBuf, u64, bool)>,
+    /// The file that was written last, if there is one.
+    file: Option<Last>,
     watched: Option<Watched>,
     state: State,
     last: Option<EventId>,
+}
+
+/// The file that was written last.
+struct Last {
+    path: PathBuf,
+    number: u64,
+    format: u32,
+    /// Nothing more is written to it: it is complete, or damaged.
+    is_over: bool,
 }
 
 impl Opened {
@@ -108,21 +118,23 @@ impl Opened {
         }
         for number in numbers {
             let path = segment::path(dir, number);
-            let (start, index, bytes) = match segment::glance(&path)? {
+            let (start, index, format, bytes) = match segment::glance(&path)? {
                 Some(found) => found,
                 None => {
                     let found = segment::scan(&path, |_, _| Ok(()))?;
                     let reason = "it does not begin with where it starts";
                     let start = found.start.ok_or(JournalError::Damaged { path, offset: 0, reason })?;
-                    (start, found.index, found.length)
+                    (start, found.index, found.format, found.length)
                 }
             };
-            segments.push(Segment::new(dir, number, bytes, start.before, &index.blocks), index);
+            segments.push(Segment::new(dir, (number, format, bytes), &start, &index.blocks), index, Minutes::default());
         }
         let (dir, mut opened) = (dir.to_owned(), None);
         if let Some((path, number, bytes, is_over, start, contents)) = found {
-            segments.push(Segment::new(&dir, number, bytes, start.before, &contents.index.blocks), contents.index);
-            opened = Some(((path, number, is_over), start.watched, contents.state, contents.last));
+            let segment = Segment::new(&dir, (number, contents.format, bytes), &start, &contents.index.blocks);
+            segments.push(segment, contents.index, contents.minutes);
+            let last = Last { path, number, format: contents.format, is_over };
+            opened = Some((last, start.watched, contents.state, contents.last));
         }
         let segments = Arc::new(RwLock::new(segments));
         let (file, watched, state, last) = match opened {
@@ -140,6 +152,11 @@ impl Opened {
     /// The epoch that was written last, if any was, how far, and on which timeline of the server.
     pub fn left(&self) -> Option<(&Epoch, Lsn, u32)> {
         self.state.epoch.as_ref().map(|epoch| (epoch, self.state.position, self.state.timeline))
+    }
+
+    /// What tells of DDL where it was left, and all tables there.
+    pub fn tables(&self) -> (Option<i64>, &[TableState]) {
+        (self.state.told_by, &self.state.tables)
     }
 
     /// The database that it is about, if it is about any yet.
@@ -168,15 +185,21 @@ impl Opened {
     pub fn begin(self, watched: &Watched) -> Result<Journal, JournalError> {
         self.admit(watched)?;
         let Self { dir, lock, options, segments, file, mut state, last, .. } = self;
-        let (current, complete) = match file {
-            Some((path, number, complete)) => {
+        let (current, is_over) = match file {
+            Some(Last { path, number, format, is_over }) => {
                 let bytes = fs::metadata(&path).map_err(JournalError::io("look at", &path))?.len();
-                (Current::resume(number, path, bytes)?, complete)
+                let mut current = Current::resume(number, path, bytes)?;
+                if !is_over && format < FORMAT {
+                    // What is written in this format goes to a file of its own.
+                    let (index, _) = write(&segments).current();
+                    current.conclude(&index, None)?;
+                }
+                (current, is_over || format < FORMAT)
             }
             None => {
                 let start = Start { watched: watched.clone(), before: None, state: State::default() };
                 let current = Current::begin(&dir, 1, &start)?;
-                write(&segments).push(Segment::new(&dir, 1, current.bytes(), None, &[]), Index::default());
+                current.enter(&dir, &mut write(&segments), &start);
                 (current, false)
             }
         };
@@ -184,7 +207,7 @@ impl Opened {
         let tables = std::mem::take(&mut state.tables).into_iter().map(|table| (table.oid, table)).collect();
         let watched = watched.clone();
         let mut journal = Journal { dir, watched, options, state, tables, last, current, segments, compressor, _lock: lock };
-        if complete {
+        if is_over {
             journal.begin_segment()?;
         }
         Ok(journal)

@@ -7,9 +7,9 @@ use super::index::{Segment, Segments};
 use super::record::{Index, Summary};
 use super::segment;
 use crate::event::filter::Filter;
-use crate::event::{Block, Kind};
+use crate::event::{Block, Kind, Trace};
 use crate::history::query::Order;
-use crate::lsn::{Epoch, EventId, Place};
+use crate::lsn::{Epoch, EventId, Place, Xid};
 use crate::pgoutput::Timestamp;
 
 /// A journal, for those who read. Cheap to clone. It blocks on the disk.
@@ -69,9 +69,15 @@ impl Glimpse<'_> {
         self.0.events
     }
 
+    /// Whether it may hold something of this transaction.
+    pub fn may_be_of(&self, xid: Xid) -> bool {
+        self.0.traces.may_hold(Trace::xid(xid))
+    }
+
     /// Whether something in it may pass a filter.
     pub fn may_pass(&self, filter: &Filter) -> bool {
-        filter.may_pass(&self.0.kinds, self.0.tables.iter().map(|(table, operations)| (table, *operations)))
+        let tables = self.0.tables.iter().map(|(table, operations)| (table, *operations));
+        filter.may_pass(&self.0.kinds, tables, &self.0.traces)
     }
 }
 
@@ -141,13 +147,13 @@ impl Archive {
     }
 
     /// The index of a file, from memory or from its end. The disk is read while nobody else waits for that.
-    fn index(&self, segment: &Segment) -> Result<Arc<Index>, JournalError> {
+    pub(super) fn index(&self, segment: &Segment) -> Result<Arc<Index>, JournalError> {
         let held = self.segments().held(segment.number);
         if let Some(index) = held {
             return Ok(index);
         }
         let index = Arc::new(match segment::glance(&segment.path)? {
-            Some((_, index, _)) => index,
+            Some((_, index, ..)) => index,
             None => segment::scan(&segment.path, |_, _| Ok(()))?.index,
         });
         self.segments().hold(segment.number, Arc::clone(&index));
@@ -188,7 +194,7 @@ impl Archive {
                 if before.is_some_and(|before| summary.id(summary.first) >= *before) {
                     return Ok(None);
                 }
-                match segment::block(&segment.path, *place, *length) {
+                match segment::block(&segment.path, segment.format, *place, *length) {
                     Ok(block) => {
                         shown = true;
                         if !visit(block) {
@@ -256,7 +262,11 @@ impl Archive {
         let until = before.map_or(blocks.len(), |before| blocks.partition_point(|(_, _, block)| block.id(block.first) < *before));
         let blocks = blocks.get(..until).unwrap_or_default();
         let mut show = |(place, length, summary): &(u64, u32, Summary)| {
-            if wants(Glimpse(summary)) { segment::block(&segment.path, *place, *length).map(&mut *visit) } else { Ok(true) }
+            if wants(Glimpse(summary)) {
+                segment::block(&segment.path, segment.format, *place, *length).map(&mut *visit)
+            } else {
+                Ok(true)
+            }
         };
         let mut goes_on = Ok(true);
         let mut step = |block| {

@@ -6,20 +6,19 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustc_hash::FxHashMap;
-use serde::de::DeserializeOwned;
 
 use super::error::JournalError;
 use super::frame::{self, Front, Kind};
-use super::record::{Commit, FORMAT, Index, Start, State, Summary, TableState};
+use super::minutes::Minutes;
+use super::record::{Commit, FORMAT, Index, Record, Start, State, Summary, TableState};
 use crate::event::Block;
 use crate::lsn::{EventId, Oid};
 
 /// How a file begins; its format follows, u32.
 pub(super) const MAGIC: &[u8; 8] = b"PGVIGIL\n";
-/// How a file ends that is complete; before it stands the place of its index, u64.
+/// How a file ends that is complete; before it stand the places of its counts (since format 2) and of its index, u64 each.
 pub(super) const END: &[u8; 8] = b"COMPLETE";
 pub(super) const HEADER: usize = MAGIC.len() + 4;
-const TRAILER: usize = 8 + END.len();
 const SUFFIX: &str = "journal";
 
 /// The file of this number.
@@ -50,18 +49,28 @@ pub(super) fn header() -> Vec<u8> {
     [&MAGIC[..], &FORMAT.to_le_bytes()].concat()
 }
 
-/// How it ends, with its index at `at`.
-pub(super) fn trailer(at: u64) -> Vec<u8> {
-    [&at.to_le_bytes()[..], END].concat()
+/// How it ends, with these frames at its end: its index, and since format 2 its counts before that.
+pub(super) fn trailer(counts: Option<u64>, index: u64) -> Vec<u8> {
+    let places = [counts, Some(index)].into_iter().flatten().flat_map(u64::to_le_bytes);
+    places.chain(*END).collect()
+}
+
+/// Bytes of it.
+fn trailer_length(format: u32) -> usize {
+    trailer((format > 1).then_some(0), 0).len()
 }
 
 /// All that is found in a file.
 #[derive(Debug)]
 pub(super) struct Contents {
+    /// Its format.
+    pub(super) format: u32,
     /// Nothing if not even that is whole.
     pub(super) start: Option<Start>,
     /// Of what is committed.
     pub(super) index: Index,
+    /// Of what is committed.
+    pub(super) minutes: Minutes,
     /// Where the stream stands at the last commit.
     pub(super) state: State,
     /// The last event that is committed.
@@ -86,7 +95,7 @@ pub(super) fn scan(
     let mut reader = BufReader::with_capacity(1 << 20, file);
     let mut scanner = Scanner::new(length, inspect);
     if let Some(header) = scanner.header(&mut reader).map_err(JournalError::io("read", path))? {
-        check_header(path, header)?;
+        scanner.found.format = format(path, header)?;
         let mut payload = Vec::new();
         while scanner.goes_on() {
             scanner.frame(&mut reader, &mut payload).map_err(JournalError::io("read", path))?;
@@ -103,14 +112,27 @@ struct Scanner<I> {
     /// Blocks behind the last commit.
     blocks: Vec<(u64, u32, Summary)>,
     last: Option<EventId>,
+    /// Where the counts stand, once they were found.
+    counts_at: Option<u64>,
     inspect: I,
 }
 
 impl<I: FnMut(&Summary, &[u8]) -> Result<(), &'static str>> Scanner<I> {
     fn new(length: u64, inspect: I) -> Self {
-        let (index, state) = (Index::default(), State::default());
-        let found = Contents { start: None, index, state, last: None, committed: 0, length, complete: false, fault: None };
-        Self { found, at: HEADER as u64, tables: FxHashMap::default(), blocks: Vec::new(), last: None, inspect }
+        let found = Contents {
+            format: FORMAT,
+            start: None,
+            index: Index::default(),
+            minutes: Minutes::default(),
+            state: State::default(),
+            last: None,
+            committed: 0,
+            length,
+            complete: false,
+            fault: None,
+        };
+        let at = HEADER as u64;
+        Self { found, at, tables: FxHashMap::default(), blocks: Vec::new(), last: None, counts_at: None, inspect }
     }
 
     fn header(&mut self, reader: &mut impl Read) -> io::Result<Option<[u8; HEADER]>> {
@@ -138,7 +160,7 @@ impl<I: FnMut(&Summary, &[u8]) -> Result<(), &'static str>> Scanner<I> {
             Ok(()) if self.found.complete => {
                 let mut rest = Vec::new();
                 reader.read_to_end(&mut rest)?;
-                if rest != trailer(self.at) {
+                if rest != trailer(self.counts_at, self.at) {
                     self.found.complete = false;
                     self.found.fault = Some((end, "it does not end as a complete file ends"));
                 }
@@ -154,17 +176,22 @@ impl<I: FnMut(&Summary, &[u8]) -> Result<(), &'static str>> Scanner<I> {
         if (kind == Kind::Start) != self.found.start.is_none() {
             return Err("a file has one start, at its beginning");
         }
+        if self.counts_at.is_some() && kind != Kind::Index {
+            return Err("nothing but the index stands behind the counts");
+        }
         let found = &mut self.found;
+        let format = found.format;
         match kind {
             Kind::Start => {
-                let start: Start = decode(payload)?;
+                let start = Start::read(format, payload)?;
+                found.minutes = Minutes::from(&start.state.tables);
                 self.tables = start.state.tables.iter().map(|table| (table.oid, table.clone())).collect();
                 found.state = State { tables: Vec::new(), ..start.state.clone() };
                 self.last.clone_from(&start.before);
                 found.start = Some(start);
             }
             Kind::Block => {
-                let (summary, block) = split(payload)?;
+                let (summary, block) = Summary::take(format, payload)?;
                 (self.inspect)(&summary, block)?;
                 let (first, last) = (summary.id(summary.first), summary.id(summary.last));
                 if self.last.as_ref().is_some_and(|last| *last >= first) || first > last {
@@ -178,15 +205,24 @@ impl<I: FnMut(&Summary, &[u8]) -> Result<(), &'static str>> Scanner<I> {
                 if self.blocks.last().is_some_and(|(_, _, summary)| summary.open) {
                     return Err("it is committed within a transaction");
                 }
-                let Commit { state, gone } = decode(payload)?;
+                let Commit { state, gone } = Commit::read(format, payload)?;
+                let blocks = self.blocks.iter().map(|(_, _, summary)| summary);
+                found.minutes.committed(&found.state, blocks, &state, &gone);
                 self.tables.extend(state.tables.iter().map(|table| (table.oid, table.clone())));
                 gone.iter().for_each(|oid| drop(self.tables.remove(oid)));
                 found.index.blocks.append(&mut self.blocks);
                 found.index.commits.push((place, state.position, state.time));
                 found.state = State { tables: Vec::new(), ..state };
             }
+            Kind::Counts => {
+                if Minutes::read(format, payload)? != found.minutes || !self.blocks.is_empty() {
+                    return Err("its counts are not those that were told");
+                }
+                self.counts_at = Some(self.at);
+                return Ok(());
+            }
             Kind::Index => {
-                let index: Index = decode(payload)?;
+                let index = Index::read(format, payload)?;
                 if index != found.index || !self.blocks.is_empty() {
                     return Err("its index is not that of its blocks");
                 }
@@ -224,7 +260,8 @@ fn next(reader: &mut impl Read, left: u64, payload: &mut Vec<u8>) -> io::Result<
     Ok(Ok(front))
 }
 
-fn check_header(path: &Path, header: [u8; HEADER]) -> Result<(), JournalError> {
+/// Of the file that begins like this.
+fn format(path: &Path, header: [u8; HEADER]) -> Result<u32, JournalError> {
     let (magic, format) = header.split_at(MAGIC.len());
     if magic != MAGIC {
         return Err(JournalError::Foreign { path: path.to_owned() });
@@ -233,48 +270,95 @@ fn check_header(path: &Path, header: [u8; HEADER]) -> Result<(), JournalError> {
     if version > FORMAT {
         return Err(JournalError::Newer { path: path.to_owned(), version, known: FORMAT });
     }
-    Ok(())
+    Ok(version)
 }
 
-/// The start and the index of a complete file, without reading what is between; `None` if it is not complete, or not sound: then it is to
-/// be scanned.
-pub(super) fn glance(path: &Path) -> Result<Option<(Start, Index, u64)>, JournalError> {
-    let file = File::open(path).map_err(JournalError::io("open", path))?;
-    let length = file.metadata().map_err(JournalError::io("look at", path))?.len();
-    let least = (HEADER + TRAILER) as u64;
-    if length < least {
-        return Ok(None);
+/// A file that is open to be looked at here and there.
+pub(super) struct Pages {
+    path: PathBuf,
+    file: File,
+    pub(super) length: u64,
+    pub(super) format: u32,
+}
+
+impl Pages {
+    pub(super) fn open(path: &Path) -> Result<Option<Self>, JournalError> {
+        let file = File::open(path).map_err(JournalError::io("open", path))?;
+        let length = file.metadata().map_err(JournalError::io("look at", path))?.len();
+        if length < HEADER as u64 {
+            return Ok(None);
+        }
+        let mut header = [0; HEADER];
+        file.read_exact_at(&mut header, 0).map_err(JournalError::io("read", path))?;
+        Ok(Some(Self { path: path.to_owned(), file, length, format: format(path, header)? }))
     }
-    let read = || -> io::Result<_> {
-        let (mut header, mut trailer) = ([0; HEADER], [0; TRAILER]);
-        file.read_exact_at(&mut header, 0)?;
-        file.read_exact_at(&mut trailer, length - TRAILER as u64)?;
-        Ok((header, trailer))
-    };
-    let (header, trailer) = read().map_err(JournalError::io("read", path))?;
-    check_header(path, header)?;
-    let Some((place, end)) = trailer.split_first_chunk::<8>() else { return Ok(None) };
-    if end != END {
-        return Ok(None);
+
+    /// The start of the file.
+    pub(super) fn start(&self) -> Result<Option<Start>, JournalError> {
+        self.record(HEADER as u64, Kind::Start)
     }
-    let at = u64::from_le_bytes(*place);
-    if at > length {
-        return Ok(None);
+
+    /// The commit whose frame's payload stands at `place`.
+    pub(super) fn commit(&self, place: u64) -> Result<Option<Commit>, JournalError> {
+        self.record(place.saturating_sub(frame::FRONT as u64), Kind::Commit)
     }
-    let frame = |at: u64, kind: Kind| -> io::Result<Option<Vec<u8>>> {
-        let mut from = &file;
-        from.seek(SeekFrom::Start(at))?;
-        let mut payload = Vec::new();
-        let front = next(&mut from, length.saturating_sub(at), &mut payload)?;
-        Ok(front.is_ok_and(|front| front.kind == kind && front.check(&payload).is_ok()).then_some(payload))
-    };
-    let both = || Ok(frame(HEADER as u64, Kind::Start)?.zip(frame(at, Kind::Index)?));
-    let Some((start, index)) = both().map_err(JournalError::io("read", path))? else { return Ok(None) };
-    Ok(decode(&start).ok().zip(decode(&index).ok()).map(|(start, index)| (start, index, length)))
+
+    /// The index, if the file is complete.
+    pub(super) fn index(&self) -> Result<Option<Index>, JournalError> {
+        let Some((_, at)) = self.places()? else { return Ok(None) };
+        self.record(at, Kind::Index)
+    }
+
+    /// The counts, if the file is complete and has them.
+    pub(super) fn minutes(&self) -> Result<Option<Minutes>, JournalError> {
+        let Some((Some(at), _)) = self.places()? else { return Ok(None) };
+        self.record(at, Kind::Counts)
+    }
+
+    /// Where the counts and the index stand in a complete file.
+    fn places(&self) -> Result<Option<(Option<u64>, u64)>, JournalError> {
+        let mut trailer = vec![0; trailer_length(self.format)];
+        if self.length < (HEADER + trailer.len()) as u64 {
+            return Ok(None);
+        }
+        let at = self.length - trailer.len() as u64;
+        self.file.read_exact_at(&mut trailer, at).map_err(JournalError::io("read", &self.path))?;
+        let Some(places) = trailer.strip_suffix(END) else { return Ok(None) };
+        let (places, _) = places.as_chunks::<8>();
+        Ok(match places {
+            [index] => Some((None, u64::from_le_bytes(*index))),
+            [counts, index] => Some((Some(u64::from_le_bytes(*counts)), u64::from_le_bytes(*index))),
+            _ => None,
+        })
+    }
+
+    /// What the frame at `at` holds, if one of this kind stands there, and is sound.
+    fn record<T: Record>(&self, at: u64, kind: Kind) -> Result<Option<T>, JournalError> {
+        if at >= self.length {
+            return Ok(None);
+        }
+        let read = || -> io::Result<_> {
+            let mut from = &self.file;
+            from.seek(SeekFrom::Start(at))?;
+            let mut payload = Vec::new();
+            let front = next(&mut from, self.length - at, &mut payload)?;
+            Ok(front.is_ok_and(|front| front.kind == kind && front.check(&payload).is_ok()).then_some(payload))
+        };
+        let payload = read().map_err(JournalError::io("read", &self.path))?;
+        Ok(payload.and_then(|payload| T::read(self.format, &payload).ok()))
+    }
+}
+
+/// The start and the index of a complete file, its format and length, without reading what is between; `None` if it is not complete, or not
+/// sound: then it is to be scanned.
+pub(super) fn glance(path: &Path) -> Result<Option<(Start, Index, u32, u64)>, JournalError> {
+    let Some(pages) = Pages::open(path)? else { return Ok(None) };
+    let both = pages.start()?.zip(pages.index()?);
+    Ok(both.map(|(start, index)| (start, index, pages.format, pages.length)))
 }
 
 /// Reads the block whose frame's payload stands at `place`.
-pub(super) fn block(path: &Path, place: u64, length: u32) -> Result<Block, JournalError> {
+pub(super) fn block(path: &Path, format: u32, place: u64, length: u32) -> Result<Block, JournalError> {
     let file = File::open(path).map_err(JournalError::io("open", path))?;
     let mut bytes = vec![0; frame::FRONT + length as usize];
     let at = place.saturating_sub(frame::FRONT as u64);
@@ -283,34 +367,21 @@ pub(super) fn block(path: &Path, place: u64, length: u32) -> Result<Block, Journ
         let (front, payload) = bytes.split_first_chunk().ok_or("it ends within a frame")?;
         let front = Front::read(*front)?;
         front.check(payload)?;
-        let (summary, block) = split(payload)?;
+        let (summary, block) = Summary::take(format, payload)?;
         unpack(&summary, block)
     };
     decoded().map_err(|reason| JournalError::Damaged { path: path.to_owned(), offset: at, reason })
-}
-
-/// What a frame of a block holds.
-fn split(payload: &[u8]) -> Result<(Summary, &[u8]), &'static str> {
-    postcard::take_from_bytes(payload).map_err(|_| "what is said of a block cannot be read")
 }
 
 /// The events of a block, from what was compressed.
 pub(super) fn unpack(summary: &Summary, compressed: &[u8]) -> Result<Block, &'static str> {
     let size = usize::try_from(summary.size).unwrap_or(usize::MAX).min(frame::LONGEST);
     let bytes = zstd::bulk::decompress(compressed, size).map_err(|_| "a block cannot be decompressed")?;
-    let block: Block = decode(&bytes)?;
+    let Ok((block, [])) = postcard::take_from_bytes::<Block>(&bytes) else { return Err("a block does not hold what it says") };
     let first = block.heads().first().map(|head| block.id(head));
     let last = block.heads().last().map(|head| block.id(head));
     let is_it = first == Some(summary.id(summary.first)) && last == Some(summary.id(summary.last));
     if block.is_sound() && is_it { Ok(block) } else { Err("a block does not hold what is said of it") }
-}
-
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, &'static str> {
-    match postcard::take_from_bytes(bytes) {
-        Ok((value, [])) => Ok(value),
-        Ok(_) => Err("there is more in a frame than belongs there"),
-        Err(_) => Err("a frame does not hold what it says"),
-    }
 }
 
 fn length_of(payload: &[u8]) -> u32 {

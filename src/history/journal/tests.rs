@@ -33,12 +33,18 @@ fn open_with(dir: &Path, watched: &Watched, options: Options) -> Result<(Journal
 
 fn count(oid: u32, count: Option<i64>) -> TableState {
     let (schema, name) = ("public".to_owned(), format!("t{oid}"));
-    TableState { oid: Oid(oid), schema, name, count, reason: None, relfilenode: Oid(oid), published_as: 0 }
+    let (oid, as_of) = (Oid(oid), Lsn(0));
+    TableState { oid, schema, name, count, as_of, reason: None, published_as: 0, parent: None, covered: true, verified_at: None }
+}
+
+fn mark(lsn: u64, time: i64, tables: Vec<TableState>) -> Mark {
+    let (epoch, position) = (epoch(1), Lsn(lsn));
+    Mark { position, epoch, timeline: 1, time, told_by: Some(1), tables, gone: Vec::new(), whole: false }
 }
 
 fn commit(journal: &mut Journal, lsn: u64) {
     let changed = i64::try_from(lsn).unwrap();
-    journal.commit((&epoch(1), Lsn(lsn), 1), changed, vec![count(1, Some(changed))], Vec::new()).unwrap();
+    journal.commit(mark(lsn, changed, vec![count(9, Some(changed))])).unwrap();
 }
 
 /// All events, as they are found.
@@ -308,7 +314,7 @@ fn a_later_format_and_another_file_are_refused() {
     later[segment::MAGIC.len()] = 99;
     fs::write(&path, &later).unwrap();
     let error = open_with(dir.path(), &watched(), SMALL).err().unwrap().to_string();
-    assert!(error.contains("has format 99, and this pgvigil knows formats up to 1"), "{error}");
+    assert!(error.contains("has format 99, and this pgvigil knows formats up to 2"), "{error}");
     fs::write(&path, b"something else entirely").unwrap();
     let error = open_with(dir.path(), &watched(), SMALL).err().unwrap().to_string();
     assert!(error.ends_with("is no journal of pgvigil"), "{error}");
@@ -339,28 +345,153 @@ fn write_what_a_later_pgvigil_reads() {
     }
 }
 
-/// The format: what was written once must be read for ever, or [`record::FORMAT`] must grow and the old form still be read.
-#[test]
-fn what_an_earlier_pgvigil_wrote_is_read() {
-    let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/journal/format-1");
-    let report = verify(&recorded).unwrap();
-    assert_eq!((report.files, report.events, report.faults.len()), (3, 8, 0));
-    let mut told = String::new();
+/// A copy of what was recorded in a format.
+fn recorded(format: u32) -> TempDir {
+    let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/journal/format-{format}"));
     let dir = TempDir::new().unwrap();
     for number in segment::numbers(&recorded).unwrap() {
         fs::copy(segment::path(&recorded, number), segment::path(dir.path(), number)).unwrap();
     }
-    let (journal, cut) = open(&dir);
-    assert_eq!(cut, None);
-    let tell = |block: Block| {
-        for head in block.heads() {
-            let (id, table) = (block.id(head), block.table(head).map(|table| &table.name));
-            told +=
-                &format!("{id} {:?} {table:?} {:?} {}\n", head.kind, head.operation, String::from_utf8_lossy(block.bytes(head)));
+    dir
+}
+
+/// The format: what was written once must be read for ever, or [`record::FORMAT`] must grow and the old form still be read.
+#[test]
+fn what_an_earlier_pgvigil_wrote_is_read() {
+    for format in 1..=record::FORMAT {
+        let dir = recorded(format);
+        let report = verify(dir.path()).unwrap();
+        assert_eq!((report.files, report.events, report.faults.len()), (3, 8, 0));
+        let (journal, cut) = open(&dir);
+        assert_eq!(cut, None);
+        let mut told = String::new();
+        let tell = |block: Block| {
+            for head in block.heads() {
+                let (id, table) = (block.id(head), block.table(head).map(|table| &table.name));
+                let json = String::from_utf8_lossy(block.bytes(head));
+                told += &format!("{id} {:?} {table:?} {:?} {json}\n", head.kind, head.operation);
+            }
+            true
+        };
+        journal.archive().visit((None, None), Order::OldestFirst, |_| true, tell).unwrap();
+        told += &format!("{:?} at {}", journal.tables().collect::<Vec<_>>(), journal.position());
+        insta::assert_snapshot!(format!("what_an_earlier_pgvigil_wrote_is_read_{format}"), told);
+    }
+}
+
+#[test]
+fn what_an_earlier_pgvigil_wrote_is_gone_on_with() {
+    for format in 1..=record::FORMAT {
+        let dir = recorded(format);
+        let before = events(&open(&dir).0.archive(), None, Order::OldestFirst);
+        let (mut journal, _) = open(&dir);
+        let block = whole(&epoch(1), 300, 3, 10);
+        journal.append(&block).unwrap();
+        commit(&mut journal, 300);
+        drop(journal);
+        let report = verify(dir.path()).unwrap();
+        assert!(report.faults.is_empty(), "{:?}", report.faults);
+        let (journal, cut) = open(&dir);
+        assert_eq!(cut, None);
+        assert_eq!(events(&journal.archive(), None, Order::OldestFirst), [before, told(&block)].concat());
+        let course = journal.archive().course(Oid(9), Minute(i64::MIN), Minute(i64::MAX)).unwrap();
+        assert_eq!(course.changes.last().map(|(_, count)| *count), Some(Some(300)), "{format}");
+    }
+}
+
+const MINUTE: i64 = 60_000_000;
+
+/// What the tables had at a position: where the mark stands that says it, and the count of table 9.
+fn at(archive: &Archive, lsn: u64) -> Option<(u64, Option<i64>)> {
+    let marked = archive.marked(|position, _| position <= Lsn(lsn)).unwrap()?;
+    Some((marked.position.0, marked.tables.get(&Oid(9)).and_then(|table| table.count)))
+}
+
+#[test]
+fn what_was_known_is_found_in_whichever_file_it_stands() {
+    let dir = TempDir::new().unwrap();
+    let (mut journal, _) = open(&dir);
+    for lsn in (100..=9_000).step_by(100) {
+        journal.append(&whole(&epoch(1), lsn, 3, 200)).unwrap();
+        commit(&mut journal, lsn);
+    }
+    assert!(segment::numbers(dir.path()).unwrap().len() > 3);
+    drop(journal);
+    let looked_at = Found::open(dir.path()).unwrap().archive;
+    for archive in [open(&dir).0.archive(), looked_at] {
+        assert_eq!(at(&archive, 99), None, "nothing was recorded yet");
+        for lsn in 100..=9_050 {
+            let mark = lsn / 100 * 100;
+            assert_eq!(at(&archive, lsn), Some((mark, i64::try_from(mark).ok())), "{lsn}");
         }
+        assert_eq!(archive.marks_begin().unwrap(), Some(100));
+    }
+}
+
+#[test]
+fn what_is_no_longer_kept_is_not_known() {
+    let dir = TempDir::new().unwrap();
+    let (mut journal, _) = open_with(dir.path(), &watched(), Options { keep: 10_000, ..SMALL }).unwrap();
+    for lsn in (100..=3_000).step_by(100) {
+        journal.append(&whole(&epoch(1), lsn, 3, 200)).unwrap();
+        commit(&mut journal, lsn);
+    }
+    let archive = journal.archive();
+    let floor = archive.floor().unwrap().place.commit_lsn.0;
+    assert_eq!(at(&archive, floor - 1), None);
+    assert_eq!(at(&archive, floor), Some((floor, i64::try_from(floor).ok())), "where a file begins, it says what was there");
+    assert_eq!(archive.marks_begin().unwrap(), i64::try_from(floor).ok());
+}
+
+#[test]
+fn counts_are_told_minute_by_minute_over_all_files() {
+    let dir = TempDir::new().unwrap();
+    let (mut journal, _) = open(&dir);
+    let begins = Minute::of_unix(0);
+    for minute in 1..=40_u32 {
+        journal.append(&whole(&epoch(1), u64::from(minute) * 100, 3, 200)).unwrap();
+        // Twice within a minute: the last is what counts. Every tenth is not known.
+        for count in [0, minute] {
+            let known = Some(i64::from(count)).filter(|_| minute % 10 != 0);
+            let (lsn, time) = (u64::from(minute) * 100 + u64::from(count > 0), i64::from(minute) * MINUTE);
+            journal.commit(mark(lsn, time, vec![self::count(9, known)])).unwrap();
+        }
+    }
+    assert!(segment::numbers(dir.path()).unwrap().len() > 3);
+    let course = |archive: &Archive, since: i64, until: i64| {
+        let course = archive.course(Oid(9), Minute(begins.0 + since), Minute(begins.0 + until)).unwrap();
+        let changes = course.changes.iter().map(|(minute, count)| (minute.0 - begins.0, *count)).collect::<Vec<_>>();
+        (course.before, changes, course.begins.unwrap().0 - begins.0)
+    };
+    let archive = journal.archive();
+    let (before, changes, first) = course(&archive, 1, 40);
+    assert_eq!((before, first, changes.len()), (None, 1, 36));
+    // What is not known any more is not known since it was said last, the minute before.
+    for (minute, count) in &changes {
+        assert_eq!(*count, Some(*minute).filter(|minute| minute % 10 != 9), "{minute}");
+    }
+    assert_eq!(course(&archive, 15, 17), (Some(14), vec![(15, Some(15)), (16, Some(16)), (17, Some(17))], 1));
+    assert_eq!(course(&archive, 50, 60), (None, vec![], 1));
+    drop((archive, journal));
+    assert_eq!(course(&Found::open(dir.path()).unwrap().archive, 1, 40), (before, changes, first));
+}
+
+#[test]
+fn a_question_for_a_transaction_reads_hardly_a_block_in_vain() {
+    let dir = TempDir::new().unwrap();
+    let (mut journal, _) = open(&dir);
+    for lsn in (100..=20_000).step_by(100) {
+        journal.append(&whole(&epoch(1), lsn, 3, 20)).unwrap();
+    }
+    commit(&mut journal, 20_000);
+    let mut read = 0;
+    let wants = |glimpse: Glimpse<'_>| glimpse.may_be_of(crate::lsn::Xid(700));
+    let mut found = false;
+    let show = |block: Block| {
+        read += 1;
+        found |= block.heads().iter().any(|head| head.xid == Some(crate::lsn::Xid(700)));
         true
     };
-    journal.archive().visit((None, None), Order::OldestFirst, |_| true, tell).unwrap();
-    told += &format!("{:?} at {}", journal.tables().collect::<Vec<_>>(), journal.position());
-    insta::assert_snapshot!(told);
+    journal.archive().visit((None, None), Order::NewestFirst, wants, show).unwrap();
+    assert!(found && read < 20, "{read} of 200 blocks");
 }

@@ -16,17 +16,39 @@ use serde::Serialize;
 use super::error::JournalError;
 use super::frame::{self, Kind};
 use super::index::{Segment, Segments};
+use super::minutes::Minutes;
 use super::read::Archive;
-use super::record::{Commit, Index, Start, State, Summary, TableState, Watched};
+use super::record::{Commit, FORMAT, Index, Start, State, Summary, TableState, Watched};
 use super::segment;
 use crate::event::Block;
+use crate::event::time::from_unix_micros;
 use crate::lsn::{Epoch, EventId, Lsn, Oid};
-use crate::pgoutput::Timestamp;
 
 /// Blocks wait for each other up to so many bytes before they go to the file.
 const GATHERED: usize = 1 << 20;
 /// Of zstd. Higher ones cost more than the disk space that they gain is worth.
 pub(super) const LEVEL: i32 = 1;
+
+/// Where the stream stands behind whole transactions, and what is known of the tables there.
+#[derive(Clone, Debug)]
+pub struct Mark {
+    /// Everything committed before this was appended.
+    pub position: Lsn,
+    /// In which epoch.
+    pub epoch: Epoch,
+    /// Of the server's log.
+    pub timeline: u32,
+    /// By our clock, microseconds since 1970.
+    pub time: i64,
+    /// What tells of DDL in the stream; where nothing does, counts wait for a look at the catalog, and commits tell none.
+    pub told_by: Option<i64>,
+    /// Tables of which something is new since the commit before.
+    pub tables: Vec<TableState>,
+    /// Tables that are gone.
+    pub gone: Vec<Oid>,
+    /// There are no other tables than these.
+    pub whole: bool,
+}
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug)]
@@ -133,31 +155,28 @@ impl Journal {
         self.current.flush()
     }
 
-    /// Makes everything that was appended durable: whole transactions, up to `position` of the stream, in `epoch`, on
-    /// this timeline of the server. `time` is now, in
-    /// microseconds since 1970; of the tables, those are told that changed, and those that are gone.
+    /// Makes everything that was appended durable: whole transactions, up to where the stream stands.
     ///
     /// # Errors
     /// It could not be written, and nothing was acknowledged. All of it is kept, for the next time.
-    pub fn commit(
-        &mut self,
-        (epoch, position, timeline): (&Epoch, Lsn, u32),
-        time: i64,
-        tables: Vec<TableState>,
-        gone: Vec<Oid>,
-    ) -> Result<(), JournalError> {
+    pub fn commit(&mut self, mark: Mark) -> Result<(), JournalError> {
+        let Mark { position, epoch, timeline, time, told_by, tables, mut gone, whole } = mark;
+        if whole {
+            let others = self.tables.keys().filter(|oid| !tables.iter().any(|table| table.oid == **oid));
+            gone.extend(others.copied());
+        }
+        let commit = Commit { state: State { epoch: Some(epoch), position, timeline, time, told_by, tables }, gone };
         let Self { current, segments, .. } = self;
-        let commit = Commit { state: State { epoch: Some(epoch.clone()), position, timeline, time, tables }, gone };
         let mut frame = Vec::new();
         let place = frame::append(&mut frame, Kind::Commit, &[&encoded(&commit, &current.path)?]);
         let place = current.seal(&frame)? + place as u64;
         let blocks = std::mem::take(&mut current.blocks);
         self.last = blocks.last().map(|(_, _, summary)| summary.id(summary.last)).or(self.last.take());
-        let Commit { state: State { epoch, position, timeline, time, tables }, gone } = commit;
-        self.state = State { epoch, position, timeline, time, tables: Vec::new() };
-        self.tables.extend(tables.into_iter().map(|table| (table.oid, table)));
+        write(segments).grow(blocks, (place, &self.state, &commit), current.committed);
+        let Commit { state, gone } = commit;
+        self.state = State { tables: Vec::new(), ..state };
+        self.tables.extend(state.tables.into_iter().map(|table| (table.oid, table)));
         gone.iter().for_each(|oid| drop(self.tables.remove(oid)));
-        write(segments).grow(blocks, (place, position, time), current.committed);
         if current.committed >= self.options.segment {
             self.complete()?;
         }
@@ -170,13 +189,9 @@ impl Journal {
             Err(error) if error.is_full() => return Ok(()),
             next => next?,
         };
-        let current = &mut self.current;
-        let index = Arc::clone(self.segments.read().unwrap_or_else(PoisonError::into_inner).current());
-        let mut end = Vec::new();
-        frame::append(&mut end, Kind::Index, &[&encoded(&*index, &current.path)?]);
-        end.extend_from_slice(&segment::trailer(current.written));
-        if let Err(error) = current.seal(&end) {
-            drop(fs::remove_file(&next.path));
+        let (index, minutes) = self.segments.read().unwrap_or_else(PoisonError::into_inner).current();
+        if let Err(error) = self.current.conclude(&index, Some(&minutes)) {
+            drop(fs::remove_file(&next.0.path));
             return if error.is_full() { Ok(()) } else { Err(error) };
         }
         self.go_on_in(next);
@@ -190,17 +205,16 @@ impl Journal {
         Ok(())
     }
 
-    fn next(&self) -> Result<Current, JournalError> {
+    fn next(&self) -> Result<(Current, Start), JournalError> {
         let mut tables: Vec<_> = self.tables.values().cloned().collect();
         tables.sort_unstable_by_key(|table| table.oid);
         let state = State { tables, ..self.state.clone() };
         let start = Start { watched: self.watched.clone(), before: self.last.clone(), state };
-        Current::begin(&self.dir, self.current.number + 1, &start)
+        Ok((Current::begin(&self.dir, self.current.number + 1, &start)?, start))
     }
 
-    fn go_on_in(&mut self, next: Current) {
-        let segment = Segment::new(&self.dir, next.number, next.committed, self.last.clone(), &[]);
-        write(&self.segments).push(segment, Index::default());
+    fn go_on_in(&mut self, (next, start): (Current, Start)) {
+        next.enter(&self.dir, &mut write(&self.segments), &start);
         self.current = next;
     }
 
@@ -210,7 +224,7 @@ impl Journal {
             self.options.keep_for.map(|time| now.saturating_sub(i64::try_from(time.as_micros()).unwrap_or(i64::MAX)));
         let is_old = |segment: &Segment| {
             let ended = segment.times.map(|(_, last)| last);
-            keep_since.zip(ended).is_some_and(|(since, ended)| ended < Timestamp(since - UNIX_TO_POSTGRES))
+            keep_since.zip(ended).is_some_and(|(since, ended)| ended < from_unix_micros(since))
         };
         loop {
             let oldest = {
@@ -233,9 +247,6 @@ impl Journal {
     }
 }
 
-/// Microseconds from 1970 to 2000.
-const UNIX_TO_POSTGRES: i64 = 946_684_800_000_000;
-
 impl Current {
     /// Goes on with a file that has these bytes.
     pub(super) fn resume(number: u64, path: PathBuf, bytes: u64) -> Result<Self, JournalError> {
@@ -244,8 +255,26 @@ impl Current {
         Ok(Self { number, path, file, committed: bytes, written: bytes, pending, broken, blocks })
     }
 
-    pub(super) fn bytes(&self) -> u64 {
-        self.committed
+    /// Tells those who read of it: a file that has nothing but its start.
+    pub(super) fn enter(&self, dir: &Path, segments: &mut Segments, start: &Start) {
+        let segment = Segment::new(dir, (self.number, FORMAT, self.committed), start, &[]);
+        segments.push(segment, Index::default(), Minutes::from(&start.state.tables));
+    }
+
+    /// Completes the file: its counts, and its index. Without counts, one of the first format.
+    pub(super) fn conclude(&mut self, index: &Index, counts: Option<&Minutes>) -> Result<(), JournalError> {
+        let (mut end, at) = (Vec::new(), self.written);
+        let index = match counts {
+            Some(counts) => {
+                frame::append(&mut end, Kind::Counts, &[&encoded(counts, &self.path)?]);
+                encoded(index, &self.path)?
+            }
+            None => encoded(&index.in_first_format(), &self.path)?,
+        };
+        let index_at = at + end.len() as u64;
+        frame::append(&mut end, Kind::Index, &[&index]);
+        end.extend_from_slice(&segment::trailer(counts.map(|_| at), index_at));
+        self.seal(&end).map(drop)
     }
 
     /// Makes a file and its beginning durable.

@@ -41,7 +41,7 @@ fn transaction(builder: &mut BlockBuilder, lsn: u64, ordinals: std::ops::RangeIn
             let tables: Vec<_> =
                 (0..3.min(changes)).map(|number| builder.table(&table(u32::try_from(number).unwrap()))).collect();
             let operations: Operations = [Operation::Insert].into_iter().collect();
-            builder.push_commit(plain, tables.into_iter().map(|table| Touched { table, operations }), |out| {
+            builder.push_commit(plain, tables.into_iter().map(|table| Touched { table, operations, count: None }), |out| {
                 json(out, "null".into())
             });
         } else {

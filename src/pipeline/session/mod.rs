@@ -1,5 +1,6 @@
 //! One epoch: from the connection to its loss.
 
+mod costs;
 mod recording;
 mod rows;
 mod showing;
@@ -12,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::costs::Costs;
 use self::recording::{Marks, recorded};
 use self::showing::Unconfirmed;
 use super::applier::Applier;
@@ -21,7 +23,7 @@ use super::observer::{self, Question, Sight, Survey, Watch};
 use super::opening::Opened;
 use super::running::Announcements;
 use super::sessions::Sessions;
-use super::tables::{Change, Tables};
+use super::tables::{Change, Recorded, Tables};
 use super::{Pipeline, unix_micros};
 use crate::catalog::{self, Catalog, CountError};
 use crate::counts::{FullXid, Snapshot};
@@ -70,27 +72,28 @@ struct Session<'a> {
     shown_after: u64,
     /// What is recorded.
     marks: Marks,
-    /// Bytes of log that the server keeps for the slot.
-    retained: watch::Sender<u64>,
 }
 
 impl Pipeline {
     /// Connects, follows the stream until it ends. `Ok` only when cancelled.
     pub(super) async fn session(&mut self, cancel: &CancellationToken) -> Result<(), PipelineError> {
         let Some(opened) = cancel.run_until_cancelled(self.open()).await else { return Ok(()) };
-        let Opened { mut stream, progress, applier, catalog, fence, slot, database, first_epoch } = opened?;
+        let Opened { mut stream, progress, applier, catalog, fence, slot, database, first_epoch, goes_on } = opened?;
 
         let (sight_sender, mut sights) = mpsc::channel(16);
         let observing = cancel.child_token();
         let _stop_observing = observing.clone().drop_guard();
         let survey = Survey::default();
-        let retained = watch::Sender::default();
+        let held = watch::Sender::default();
         let sessions = Sessions { target: self.config.target.clone(), watched: database };
         let watch = Watch {
             sessions: sessions.clone(),
             publication: self.config.publication.clone(),
             slot,
-            retained: retained.clone(),
+            held: held.clone(),
+            standing: self.standing.clone(),
+            stream: progress.clone(),
+            recording: self.recording.clone(),
             reconcile: self.config.reconcile,
         };
         let question = Question::default();
@@ -124,12 +127,16 @@ impl Pipeline {
             unknown,
             shown_after: 0,
             marks: Marks::default(),
-            retained,
         };
-        session.surveyed(catalog)?;
+        // What was recorded is true where the stream goes on, and nowhere else.
+        let recorded = std::mem::take(&mut session.pipeline.recorded_tables);
+        session.surveyed(catalog, goes_on.then_some(&recorded))?;
+        session.mark();
         session.publish();
         session.recorded_before()?;
-        let outcome = session.follow(&mut stream, &mut sights, &mut reports, cancel).await;
+        let mut costs = Costs::new(held.subscribe(), session.pipeline.budget.take(), session.applier.ledger().position());
+        let outcome = session.follow(&mut stream, &mut sights, &mut reports, &mut costs, cancel).await;
+        session.pipeline.budget = costs.into_budget();
         session.leave();
         if outcome.is_ok() {
             session.written().await;
@@ -156,10 +163,9 @@ impl Session<'_> {
         stream: &mut Stream,
         sights: &mut mpsc::Receiver<Sight>,
         reports: &mut mpsc::UnboundedReceiver<Report>,
+        costs: &mut Costs,
         cancel: &CancellationToken,
     ) -> Result<(), PipelineError> {
-        let budget = self.pipeline.config.begin.budget();
-        let mut retained = self.retained.subscribe();
         loop {
             let applier = &mut self.applier;
             self.counting.start(|job| applier.ask(job));
@@ -176,11 +182,11 @@ impl Session<'_> {
                     tokio::select! {
                         biased;
                         () = cancel.cancelled() => return Ok(()),
-                        over = over_budget(&mut retained, budget) => return Err(over),
+                        over = costs.exceed() => return Err(over),
                         drained = self.drain(stream) => drained?,
                     }
                 }
-                over = over_budget(&mut retained, budget) => return Err(over),
+                over = costs.exceed() => return Err(over),
                 sight = sights.recv() => match sight {
                     Some(sight) => self.sight(sight)?,
                     // The observer ends when all does, or when it fails in a way that it should not.
@@ -189,7 +195,7 @@ impl Session<'_> {
                 },
                 Some(report) = reports.recv() => self.report(report),
                 () = sleep_until(publish_at) => self.publish(),
-                () = sleep_until(mark_at) => self.mark(),
+                () = sleep_until(mark_at) => self.mark_in_turn(),
                 recorded = recorded(self.pipeline.recording.as_mut()) => self.recorded(recorded)?,
                 () = sleep_until(announce_at) => self.announce(),
                 () = sleep_until(self.counting.next_due()) => {}
@@ -301,11 +307,8 @@ impl Session<'_> {
             self.looked = Instant::now();
         }
         match sight {
-            Sight::Pulse(pulse) => {
-                self.pipeline.standing.looked(pulse.at.into(), pulse.server_lsn, pulse.retained);
-                self.applier.prune(&pulse.snapshot);
-            }
-            Sight::Survey(catalog) => self.surveyed(catalog)?,
+            Sight::Pulse(snapshot) => self.applier.prune(&snapshot),
+            Sight::Survey(catalog) => self.surveyed(catalog, None)?,
             Sight::Answer { question, altering } => self.answered(question, altering),
             Sight::Running(_) => {}
             Sight::Lost(problem) if sees => tracing::warn!(%problem, "the observer's connection is lost; trying again"),
@@ -314,7 +317,8 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn surveyed(&mut self, catalog: Catalog) -> Result<(), PipelineError> {
+    /// Takes up a look at the catalog. Counts that were `recorded` where the stream is now need not be taken.
+    fn surveyed(&mut self, catalog: Catalog, recorded: Option<&Recorded>) -> Result<(), PipelineError> {
         tracing::debug!(tables = catalog.tables.len(), at = %catalog.read_at_lsn, "the catalog was read");
         let Some(publication) = &catalog.publication else { return Err(self.publication_missing()) };
         if let Some(table) = catalog.attached_unnoticed(&self.before) {
@@ -333,11 +337,17 @@ impl Session<'_> {
         // Transactions that were running when a table came under the publication may have changed it unseen by the stream.
         let fence = self.fence.max(catalog.fence);
         let resolved: Vec<Oid> = self.doubtful.extract_if(|_, xid| catalog.snapshot.sees(*xid)).map(|(oid, _)| oid).collect();
-        for change in self.tables.survey(catalog) {
+        let changes = self.tables.survey(catalog);
+        recorded.into_iter().for_each(|recorded| self.tables.resume(recorded));
+        for change in changes {
             match change {
-                Change::Count { oid, fenced } => {
-                    self.recount(oid, if fenced { fence } else { self.fence }, "waiting to be counted")
-                }
+                Change::Count { oid, fenced } => match recorded.and_then(|recorded| self.tables.resumed(oid, recorded)) {
+                    Some(count) => {
+                        self.applier.ledger().resume(oid, count);
+                        self.want_rows(oid);
+                    }
+                    None => self.recount(oid, if fenced { fence } else { self.fence }, "waiting to be counted"),
+                },
                 Change::Uncovered(oid) => {
                     self.counting.forget(oid);
                     self.applier.ledger().doubt(oid);
@@ -420,7 +430,7 @@ impl Session<'_> {
         known.note = None;
         match outcome {
             Ok(baseline) => {
-                known.verified_at = Some(crate::event::time::rfc3339_unix(unix_micros()));
+                known.verified_at = Some(unix_micros());
                 if self.applier.ledger().counted(oid, baseline.count) {
                     // Exact once the stream has passed it: ask where the stream stands, rather than wait for the next second.
                     self.progress.request_reply();
@@ -452,22 +462,6 @@ impl Session<'_> {
     fn publication_missing(&self) -> PipelineError {
         let database = self.pipeline.pinned.as_ref().map_or_else(String::new, |database| database.name.clone());
         PipelineError::PublicationMissing { name: self.pipeline.config.publication.clone(), database }
-    }
-}
-
-/// Waits until the server keeps more for the slot than it may.
-async fn over_budget(retained: &mut watch::Receiver<u64>, budget: Option<u64>) -> PipelineError {
-    let Some(budget) = budget else { return std::future::pending().await };
-    // What had gathered while nobody read is read first.
-    let mut most = budget;
-    let mut at_first = None;
-    let mut is_over = |retained: &u64| {
-        most = most.max(*at_first.get_or_insert(*retained));
-        *retained > most
-    };
-    match retained.wait_for(|retained| *retained > 0 && is_over(retained)).await.map(|retained| *retained) {
-        Ok(retained) => PipelineError::OverBudget { retained, budget },
-        Err(_) => std::future::pending().await,
     }
 }
 

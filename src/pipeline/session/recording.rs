@@ -27,6 +27,8 @@ pub(super) struct Marks {
     last: Option<Instant>,
     position: Lsn,
     after_block: u64,
+    /// Any was set since the session began.
+    any: bool,
 }
 
 impl Marks {
@@ -37,6 +39,12 @@ impl Marks {
             let due = self.last.map_or_else(Instant::now, |last| last + apart);
             self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
         }
+    }
+
+    /// Something is known of the tables that was not when the last was set.
+    pub(super) fn news(&mut self) {
+        let due = self.last.map_or_else(Instant::now, |last| last + APART);
+        self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
     }
 
     pub(super) fn due(&self) -> Option<Instant> {
@@ -55,6 +63,15 @@ impl Session<'_> {
         self.pipeline.left = self.applier.is_flushed().then_some(Left { epoch, position, timeline });
     }
 
+    /// A mark is due, unless those before it still wait to be written.
+    pub(super) fn mark_in_turn(&mut self) {
+        if self.pipeline.history.takes_marks() {
+            self.mark();
+        } else {
+            self.marks.due = Some(Instant::now() + APART);
+        }
+    }
+
     /// What was applied so far are whole transactions, and can be made durable.
     pub(super) fn mark(&mut self) {
         self.marks.due = None;
@@ -63,8 +80,13 @@ impl Session<'_> {
         }
         let (position, epoch) = (self.applier.ledger().position(), self.applier.epoch().clone());
         let (tables, gone) = self.tables.take_unrecorded(self.applier.ledger());
-        self.marks = Marks { due: None, last: Some(Instant::now()), position, after_block: self.pipeline.history.position() };
-        self.pipeline.history.mark(Mark { position, epoch, timeline: self.pipeline.timeline, time: unix_micros(), tables, gone });
+        self.marks.last = Some(Instant::now());
+        (self.marks.position, self.marks.after_block) = (position, self.pipeline.history.position());
+        let (timeline, told_by) = (self.pipeline.timeline, self.tables.told_by());
+        let whole = !std::mem::replace(&mut self.marks.any, true);
+        let mark = Mark { position, epoch, timeline, time: unix_micros(), told_by, tables, gone, whole };
+        self.pipeline.recorded_tables.note(&mark);
+        self.pipeline.history.mark(mark);
     }
 
     /// Waits, for a bounded time, until what was marked last is on disk, so that the server is told.

@@ -101,6 +101,9 @@ impl Session<'_> {
             Some(counts) => self.pipeline.show(counts),
             None => self.pipeline.still_true(stamp),
         }
+        if self.tables.has_unrecorded() {
+            self.marks.news();
+        }
         if self.tables.has_more() {
             self.soon();
         }

@@ -16,6 +16,8 @@ use super::published::Table;
 use super::tree::Tree;
 use crate::catalog::{self, Catalog, Coverage, Kind, Persistence, Reason, ReplicaIdentity};
 use crate::event::{TableName, ddl};
+use crate::history::Mark;
+use crate::history::journal::{Opened, TableState};
 use crate::lsn::{Lsn, Oid, Xid};
 use crate::pgoutput::Timestamp;
 use crate::rows;
@@ -41,7 +43,7 @@ pub(super) struct Tables {
     altering: FxHashSet<Oid>,
     version: u64,
     /// Of the last look at the catalog.
-    told_ddl: bool,
+    told_by: Option<i64>,
     publication_version: Option<i64>,
     /// Why the ledger holds counts back, when it does.
     held: &'static str,
@@ -56,7 +58,8 @@ pub(super) struct Known {
     /// Why it is not counted yet, or cannot be.
     pub(super) note: Option<String>,
     pub(super) progress: Option<u8>,
-    pub(super) verified_at: Option<String>,
+    /// When it was counted last, in microseconds since 1970.
+    pub(super) verified_at: Option<i64>,
     pub(super) last_change: Option<Timestamp>,
     /// The transaction that truncated it, until a look at the catalog finds the file that it got by that.
     pub(super) truncated_by: Option<Xid>,
@@ -66,12 +69,25 @@ pub(super) struct Known {
     pub(super) row_cache: Option<rows::Standing>,
     /// What is said of it, with the next publication or since an earlier one.
     said: Option<Arc<Table>>,
+    /// Where nothing tells of DDL: the count that was shown last, and where it was true.
+    shown: Option<(i64, Lsn)>,
 }
 
 impl Known {
     fn new(table: Arc<catalog::Table>, named_by: Option<Xid>) -> Self {
-        let (note, progress, verified_at, last_change, truncated_by, said) = (None, None, None, None, None, None);
-        Known { table, named_by, note, progress, verified_at, last_change, truncated_by, found_wrong: 0, row_cache: None, said }
+        Known {
+            table,
+            named_by,
+            note: None,
+            progress: None,
+            verified_at: None,
+            last_change: None,
+            truncated_by: None,
+            found_wrong: 0,
+            row_cache: None,
+            said: None,
+            shown: None,
+        }
     }
 
     /// It turned out that it cannot be counted.
@@ -130,9 +146,14 @@ impl Tables {
         self.known.get_mut(&oid)
     }
 
+    /// What told of DDL when the database was last looked at.
+    pub(super) fn told_by(&self) -> Option<i64> {
+        self.told_by
+    }
+
     /// Whether the database told of DDL when it was last looked at.
     pub(super) fn tells_ddl(&self) -> bool {
-        self.told_ddl
+        self.told_by.is_some()
     }
 
     /// Counts are held back, for this reason.
@@ -144,6 +165,7 @@ impl Tables {
     /// Every table is published anew.
     pub(super) fn touch_all(&mut self) {
         self.dirty.extend(self.known.keys());
+        self.unrecorded.extend(self.known.keys());
     }
 
     /// Whether someone may be altering one of these of whom that was not known.
@@ -242,9 +264,9 @@ impl Tables {
 
     /// Takes up a look at the catalog.
     pub(super) fn survey(&mut self, catalog: Catalog) -> Vec<Change> {
-        let Catalog { snapshot, read_at_lsn, tells_ddl, publication, tables, .. } = catalog;
+        let Catalog { snapshot, read_at_lsn, told_by, publication, tables, .. } = catalog;
         // Where the server told of DDL all the while, a new file is no news.
-        let told_ddl = std::mem::replace(&mut self.told_ddl, tells_ddl) && tells_ddl;
+        let told_ddl = std::mem::replace(&mut self.told_by, told_by).is_some() && told_by.is_some();
         let version = publication.as_ref().map(|publication| publication.version);
         let same_publication =
             std::mem::replace(&mut self.publication_version, version).is_none_or(|before| Some(before) == version);
@@ -286,6 +308,58 @@ impl Tables {
         }
         self.tree.look(self.known.values().map(|known| &*known.table), &snapshot, read_at_lsn);
         changes
+    }
+}
+
+impl Tables {
+    /// The stream goes on where this was recorded.
+    pub(super) fn resume(&mut self, recorded: &Recorded) {
+        if self.is_told_since(recorded) {
+            let partitions = recorded.tables.values().filter_map(|table| Some((table.oid, table.parent?)));
+            self.tree.resume(partitions);
+        }
+    }
+
+    /// Whether what tells of DDL has told of everything since.
+    fn is_told_since(&self, recorded: &Recorded) -> bool {
+        self.told_by.is_some() && self.told_by == recorded.told_by
+    }
+
+    /// The count that was recorded of a table where the stream goes on, if it is still one: what tells of DDL has told of everything since, and the
+    /// publication carries the table as it did.
+    pub(super) fn resumed(&mut self, oid: Oid, recorded: &Recorded) -> Option<i64> {
+        let state = recorded.tables.get(&oid).filter(|state| self.is_told_since(recorded) && state.covered)?;
+        let known = self.known.get_mut(&oid).filter(|known| known.is_counted())?;
+        let count = state.count.filter(|_| known.table.published_as == state.published_as)?;
+        known.verified_at = state.verified_at;
+        self.mark(oid);
+        Some(count)
+    }
+}
+
+/// What was recorded of the tables last.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Recorded {
+    /// What told of DDL then.
+    pub(super) told_by: Option<i64>,
+    pub(super) tables: FxHashMap<Oid, TableState>,
+}
+
+impl Recorded {
+    /// What a journal says at its end.
+    pub(super) fn of(journal: &Opened) -> Self {
+        let (told_by, tables) = journal.tables();
+        Self { told_by, tables: tables.iter().map(|table| (table.oid, table.clone())).collect() }
+    }
+
+    /// What a mark says.
+    pub(super) fn note(&mut self, mark: &Mark) {
+        if mark.whole {
+            self.tables.clear();
+        }
+        self.told_by = mark.told_by;
+        mark.gone.iter().for_each(|oid| drop(self.tables.remove(oid)));
+        self.tables.extend(mark.tables.iter().map(|table| (table.oid, table.clone())));
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::{Known, Tables};
 use crate::catalog::{self, Coverage, Kind, Reason, ReplicaIdentity};
 use crate::counts::{Ledger, Standing, Totals};
-use crate::event::time::rfc3339;
+use crate::event::time::{rfc3339, rfc3339_unix};
 use crate::history::journal::TableState;
 use crate::lsn::{Lsn, Oid};
 use crate::pipeline::published::{CountState, Counts, Passed, Table, TableKind};
@@ -55,8 +55,8 @@ impl Tables {
         }
     }
 
-    /// What is to be recorded of the tables where the stream is now: of those of which something is new, and those that are gone. A count
-    /// only where it is certain by the stream alone.
+    /// What is to be recorded of the tables where the stream is now: of those of which something is new, and those that are gone. Where nothing
+    /// tells of DDL, a count is that which was shown last, as of where it was true.
     pub(in crate::pipeline) fn take_unrecorded(&mut self, ledger: &Ledger) -> (Vec<TableState>, Vec<Oid>) {
         let (mut states, mut gone) = (Vec::new(), Vec::new());
         for oid in std::mem::take(&mut self.unrecorded) {
@@ -64,20 +64,22 @@ impl Tables {
                 gone.push(oid);
                 continue;
             };
-            let catalog::Table { schema, name, relfilenode, published_as, coverage, .. } = &*known.table;
-            let is_certain = self.told_ddl && known.is_counted();
-            let (schema, name, relfilenode, published_as) = (schema.clone(), name.clone(), *relfilenode, *published_as);
-            let reason = match coverage {
-                Coverage::Covered => None,
-                Coverage::Uncovered(reason) => Some(reason.to_string()),
-            };
-            let count = match ledger.standing(oid) {
-                Standing::Exact(rows) if is_certain => Some(rows),
-                _ => None,
-            };
-            states.push(TableState { oid, schema, name, count, reason, relfilenode, published_as });
+            let said = self.describe(known, ledger);
+            let certain = if self.told_by.is_some() { said.count.map(|count| (count, ledger.position())) } else { known.shown };
+            let (count, as_of) = certain.map_or((None, ledger.position()), |(count, as_of)| (Some(count), as_of));
+            let reason = said.reason.filter(|_| count.is_none());
+            let catalog::Table { schema, name, published_as, parent, coverage, .. } = &*known.table;
+            let covered = *coverage == Coverage::Covered;
+            let (schema, name) = (schema.clone(), name.clone());
+            let (published_as, parent, verified_at) = (*published_as, *parent, known.verified_at);
+            states.push(TableState { oid, schema, name, count, as_of, reason, published_as, parent, covered, verified_at });
         }
         (states, gone)
+    }
+
+    /// Whether there is something to be recorded.
+    pub(in crate::pipeline) fn has_unrecorded(&self) -> bool {
+        !self.unrecorded.is_empty()
     }
 
     /// Whether there is more to say than could be said at once.
@@ -106,11 +108,17 @@ impl Tables {
         let nothing_watched = watched.peek().is_none() && !tables.is_empty();
         let leaves = watched.filter(|table| table.kind != TableKind::PartitionedTable);
         let total_rows = if nothing_watched { None } else { leaves.map(|table| table.count).sum() };
+        for oid in self.changed.iter().filter(|_| self.told_by.is_none()) {
+            if let Some(known) = self.known.get_mut(oid) {
+                known.shown = known.said.as_ref().and_then(|said| said.count).map(|count| (count, stamp.lsn));
+                self.unrecorded.insert(*oid);
+            }
+        }
         self.version += 1;
         self.changed.clear();
         self.withdrawn.clear();
         let (version, removed) = (self.version, std::mem::take(&mut self.removed));
-        let told_late = !self.told_ddl;
+        let told_late = self.told_by.is_none();
         Some(Counts { version, tables, changed, removed, total_rows, told_late, ..Counts::at(stamp) })
     }
 
@@ -166,7 +174,7 @@ impl Tables {
             deletes: totals.deletes,
             truncates: totals.truncates,
             last_change: last_change.map(rfc3339),
-            verified_at: known.verified_at.clone(),
+            verified_at: known.verified_at.map(rfc3339_unix),
             found_wrong: known.found_wrong,
             replica_identity: identity_name(*replica_identity),
             key: primary_key.clone(),

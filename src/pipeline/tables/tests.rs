@@ -74,8 +74,8 @@ fn table(oid: u32, kind: Kind, parent: Option<u32>) -> catalog::Table {
 
 fn seen(tables: Vec<catalog::Table>) -> Catalog {
     let (snapshot, fence) = ("10:10:".parse().unwrap(), FullXid(10));
-    let (role, server_version, tells_ddl, publication) = ("r".into(), 180_000, false, None);
-    Catalog { snapshot, read_at_lsn: Lsn::ZERO, fence, role, server_version, tells_ddl, publication, tables }
+    let (role, server_version, told_by, publication) = ("r".into(), 180_000, None, None);
+    Catalog { snapshot, read_at_lsn: Lsn::ZERO, fence, role, server_version, told_by, publication, tables }
 }
 
 #[test]

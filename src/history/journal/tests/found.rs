@@ -121,7 +121,7 @@ fn what_a_crash_leaves_is_told_from_damage() {
     }
     assert_eq!(faults(&bytes), None);
     // A hole before commits that were acknowledged is none.
-    let commits = Found::open(dir.path()).unwrap().archive.segments().current().commits.clone();
+    let commits = Found::open(dir.path()).unwrap().archive.segments().current().0.commits.clone();
     let [first, .., (before_last, _, _), (last, _, _)] = commits[..] else { panic!("{commits:?}") };
     let with_a_hole = |at: u64| {
         let mut bytes = bytes.clone();

@@ -1,15 +1,24 @@
 //! What stands in the frames, as `postcard` writes it: the fields in their order. Another order, or another field, is another format.
+//!
+//! | format | has | since |
+//! |---|---|---|
+//! | 1 | blocks, commits, and an index of them | the first |
+//! | 2 | also: traces of a block's values, counts minute by minute, of which table a table is a partition | counts over time |
+
+mod v1;
 
 use std::fmt;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Block, Kind, Operations, TableName};
+use super::minutes::{Minute, Minutes};
+use crate::event::{Block, Kind, Operations, TableName, Trace, Traces};
 use crate::lsn::{Epoch, EventId, Lsn, Oid, Place};
 use crate::pgoutput::Timestamp;
 
 /// The format that is written. Older ones are read.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// Which database a journal is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,12 +55,18 @@ pub struct TableState {
     pub name: String,
     /// Rows, if that is known.
     pub count: Option<i64>,
+    /// Where in the stream it had so many.
+    pub as_of: Lsn,
     /// Why it is not.
     pub reason: Option<String>,
-    /// The file that holds its rows: of another, the count says nothing.
-    pub relfilenode: Oid,
     /// How the publication came to carry it: covered otherwise, the count says nothing.
     pub published_as: u64,
+    /// Of which table it is a partition.
+    pub parent: Option<Oid>,
+    /// Whether the stream brings its changes.
+    pub covered: bool,
+    /// When it was counted last, by our clock, in microseconds since 1970.
+    pub verified_at: Option<i64>,
 }
 
 /// The first record of a file.
@@ -73,6 +88,8 @@ pub(super) struct State {
     pub(super) timeline: u32,
     /// Microseconds since 1970.
     pub(super) time: i64,
+    /// What tells of DDL in the stream; where nothing does, counts wait for a look at the catalog, and commits tell none.
+    pub(super) told_by: Option<i64>,
     pub(super) tables: Vec<TableState>,
 }
 
@@ -101,6 +118,10 @@ pub(super) struct Summary {
     pub(super) kinds: Vec<Kind>,
     /// Tables that they are about, by oid, and what was done to each.
     pub(super) tables: Vec<(TableName, Operations)>,
+    /// What values are in its events.
+    pub(super) traces: Traces,
+    /// What its commits say of counts, minute by minute.
+    pub(super) counts: Vec<(Oid, Minute, Option<i64>)>,
 }
 
 /// Where the blocks of a file are, and what is known of each: the place and the length of its frame's payload.
@@ -109,6 +130,57 @@ pub(super) struct Index {
     pub(super) blocks: Vec<(u64, u32, Summary)>,
     /// Places of the commits, and where each says the stream stands.
     pub(super) commits: Vec<(u64, Lsn, i64)>,
+}
+
+impl Index {
+    /// As the first format has it.
+    pub(super) fn in_first_format(&self) -> impl Serialize + use<> {
+        v1::Index::from(self)
+    }
+}
+
+/// What is read of a frame, of whatever format it is.
+pub(super) trait Record: DeserializeOwned {
+    /// The same as the first format had it.
+    type Old: DeserializeOwned + Into<Self>;
+
+    /// Reads it, and gives what stands behind it.
+    fn take(format: u32, payload: &[u8]) -> Result<(Self, &[u8]), &'static str> {
+        let taken = match format {
+            1 => postcard::take_from_bytes::<Self::Old>(payload).map(|(old, rest)| (old.into(), rest)),
+            _ => postcard::take_from_bytes(payload),
+        };
+        taken.map_err(|_| "a frame does not hold what it says")
+    }
+
+    /// Reads it, and nothing may stand behind it.
+    fn read(format: u32, payload: &[u8]) -> Result<Self, &'static str> {
+        match Self::take(format, payload)? {
+            (record, []) => Ok(record),
+            _ => Err("there is more in a frame than belongs there"),
+        }
+    }
+}
+
+impl Record for Start {
+    type Old = v1::Start;
+}
+
+impl Record for Commit {
+    type Old = v1::Commit;
+}
+
+impl Record for Summary {
+    type Old = v1::Summary;
+}
+
+impl Record for Index {
+    type Old = v1::Index;
+}
+
+/// Unknown to the first format.
+impl Record for Minutes {
+    type Old = Minutes;
 }
 
 impl Summary {
@@ -124,13 +196,24 @@ impl Summary {
         let mut note = |table: u32, done: Operations| {
             tables.get_mut(table as usize).into_iter().for_each(|operations| *operations = operations.union(done));
         };
+        let (mut traces, mut counts) = (block.keys().to_vec(), Minutes::default());
+        traces.extend(block.actors().iter().flat_map(|names| names.iter()).map(Trace::actor));
+        let mut xid = None;
         for (index, head) in block.heads().iter().enumerate() {
             if !kinds.contains(&head.kind) {
                 kinds.push(head.kind);
             }
+            if head.xid != xid {
+                xid = head.xid;
+                traces.extend(xid.map(Trace::xid));
+            }
             head.table.into_iter().for_each(|table| note(table, head.operation.into_iter().collect()));
             // The commit of changes that stand in an earlier block is about their tables as well.
-            block.touched(index).for_each(|touched| note(touched.table, touched.operations));
+            for touched in block.touched(index) {
+                note(touched.table, touched.operations);
+                let oid = block.tables().get(touched.table as usize).map(|table| table.oid);
+                oid.into_iter().for_each(|oid| counts.told(oid, Minute::of(head.time), touched.count));
+            }
         }
         let tables = block.tables().iter().map(|table| TableName::clone(table)).zip(tables).collect();
         let times = block.heads().iter().filter(|head| head.kind != Kind::Gap).map(|head| head.time);
@@ -145,6 +228,8 @@ impl Summary {
             size: size as u64,
             kinds,
             tables,
+            traces: Traces::of(traces),
+            counts: counts.all().collect(),
         })
     }
 }

@@ -1,0 +1,173 @@
+//! Questions to the history: by transaction, by who did it, by key, by text; and what is answered about what is not there any more.
+
+use anyhow::{Context, Result, ensure};
+use pgvigil::history::journal::Watched;
+use pgvigil::lsn::Oid;
+use reqwest::StatusCode;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::history::write_journal;
+use crate::serve;
+use crate::support::{Database, PATIENCE, Pgvigil, a_major, cluster, set_up, wait_for};
+
+const SCHEMA: &str = "
+    CREATE TABLE person (id int PRIMARY KEY, email text, doc jsonb);
+    ALTER TABLE person REPLICA IDENTITY FULL;
+    CREATE TABLE pair (a int, b text, PRIMARY KEY (a, b));
+    CREATE PUBLICATION pgvigil FOR ALL TABLES";
+
+/// What is told, newest first.
+async fn told(pgvigil: &Pgvigil, question: &str) -> Result<Vec<Value>> {
+    let page = pgvigil.json(&format!("/api/v1/events?{question}")).await?;
+    let events = page["events"].as_array().context("events")?;
+    // A gap is told to everybody.
+    Ok(events.iter().filter(|event| event["type"] != "gap").cloned().collect())
+}
+
+fn ids(events: &[Value]) -> Vec<i64> {
+    events.iter().filter_map(|event| event["key"]["id"].as_i64()).collect()
+}
+
+async fn are_answered(pgvigil: &Pgvigil, xid: i64) -> Result<()> {
+    ensure!(ids(&told(pgvigil, "key=id%3D7").await?) == [7, 7, 70_000, 7]);
+    ensure!(told(pgvigil, "key=id%3D07").await?.is_empty());
+    ensure!(told(pgvigil, "key=id%3D7&op=delete").await?.len() == 1);
+    // The update that gave it that key, and the one that took it away.
+    ensure!(told(pgvigil, "key=id%3D70000").await?.len() == 2);
+    ensure!(told(pgvigil, "key=a%3D1&key=b%3Dx%2Cy").await?.len() == 1);
+    ensure!(told(pgvigil, "key=a%3D1&key=b%3Dz").await?.is_empty());
+    // In a row, in a document in one, in a statement; never in a column's name.
+    ensure!(ids(&told(pgvigil, "text=P4711%40EXAMPLE").await?) == [4711]);
+    ensure!(ids(&told(pgvigil, "text=needle").await?) == [4712]);
+    ensure!(told(pgvigil, "text=email&kinds=change").await?.is_empty());
+    let statement = told(pgvigil, "text=delete%20from%20person%20where%20id%20%3D%207&kinds=commit").await?;
+    ensure!(statement.len() == 1, "statement: {statement:?} of {:?}", told(pgvigil, "kinds=commit").await?);
+    let altered = told(pgvigil, "text=add%20age&kinds=ddl").await?;
+    ensure!(altered.len() == 1, "ddl: {altered:?}");
+    let transaction = told(pgvigil, &format!("xid={xid}")).await?;
+    ensure!(transaction.len() == 2 && transaction.iter().all(|event| event["tx"]["xid"] == xid), "{transaction:?}");
+    let by = told(pgvigil, "actor=the-importer&kinds=commit").await?;
+    ensure!(by.len() == 1, "by: {by:?}");
+    ensure!(told(pgvigil, "actor=nobody").await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_for_is_found_in_memory_and_on_disk() -> Result<()> {
+    let cluster = cluster(a_major()).await?;
+    let mut database = Database::create(&cluster, "app").await?;
+    database.run(SCHEMA).await?;
+    set_up(&mut database, "--apply --attribute insert,update,delete,truncate").await.1?;
+    let (url, dir) = (cluster.url("app"), TempDir::new()?);
+    let mut pgvigil = serve(&url, dir.path(), &["--history-memory", "64MiB"]).await?;
+    pgvigil.wait_for_count("public.person", 0).await?;
+    database.run("SET application_name = 'the-importer'; INSERT INTO person SELECT i, 'p' || i || '@example.org' FROM generate_series(1, 9000) i; SET application_name = 'psql'").await?;
+    database.run("UPDATE person SET doc = '{\"in\":[\"a Needle\"]}' WHERE id = 4712").await?;
+    database.run("INSERT INTO pair VALUES (1, 'x,y'), (1, 'z2')").await?;
+    database.run("ALTER TABLE person ADD age int").await?;
+    database.run("UPDATE person SET id = 70000 WHERE id = 7").await?;
+    database.run("UPDATE person SET id = 7 WHERE email = 'p7@example.org'").await?;
+    database.run("DELETE FROM person WHERE id = 7").await?;
+    let deleted = wait_for("the delete", PATIENCE, async || Ok(told(&pgvigil, "op=delete&kinds=change").await?.pop())).await?;
+    let xid = deleted["tx"]["xid"].as_i64().context("an xid")?;
+    are_answered(&pgvigil, xid).await?;
+    ensure!(pgvigil.stop().await?.success());
+    // Nothing is in memory now.
+    are_answered(&serve(&url, dir.path(), &["--history-memory", "1MiB"]).await?, xid).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_longer_kept_is_no_empty_list() -> Result<()> {
+    let cluster = cluster(a_major()).await?;
+    let database = Database::create(&cluster, "app").await?;
+    database.run(SCHEMA).await?;
+    let before: String =
+        database.value("SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')").await?;
+    let pgvigil = Pgvigil::serve(&cluster.url("app"), &["--history-memory", "1MiB"]).await?;
+    database.run("INSERT INTO person VALUES (1, 'first')").await?;
+    let first = wait_for("the row", PATIENCE, async || Ok(told(&pgvigil, "op=insert&kinds=change").await?.pop())).await?;
+    // All of it is here: what was before pgvigil came it says it does not know.
+    let page = pgvigil.json("/api/v1/events?op=insert&kinds=change").await?;
+    ensure!(page["begins"]["cut"] == false && page["begins"]["time"].is_string() && page["next"].is_null(), "{page}");
+    let answer = pgvigil.get(&format!("/api/v1/events?until={before}")).await?;
+    ensure!(answer.status() == StatusCode::GONE, "{}", answer.text().await?);
+    let time = first["tx"]["time"].as_str().context("a time")?;
+    let page = pgvigil.json(&format!("/api/v1/events?since={time}&op=insert&kinds=change")).await?;
+    ensure!(page["begins"].is_null() && page["events"].as_array().is_some_and(|events| events.len() == 1), "{page}");
+    // More comes than is kept.
+    let id = first["tx"]["id"].as_str().context("an id")?;
+    wait_for("the first to go", PATIENCE, async || {
+        database.run("UPDATE person SET email = repeat('x', 10000) FROM generate_series(1, 100)").await?;
+        database
+            .run("INSERT INTO pair SELECT 1, g || repeat('x', 1000) FROM generate_series(1, 500) g; DELETE FROM pair")
+            .await?;
+        Ok((pgvigil.get(&format!("/api/v1/transactions/{id}")).await?.status() == StatusCode::GONE).then_some(()))
+    })
+    .await?;
+    let lsn = first["tx"]["lsn"].as_str().context("an lsn")?;
+    is_said(
+        &pgvigil,
+        &[format!("until={time}"), format!("until={lsn}"), format!("before={}", first["id"].as_str().context("an id")?)],
+    )
+    .await
+}
+
+/// What was asked for is no longer kept; and that what is kept is not all, whoever asks for more is told.
+async fn is_said(pgvigil: &Pgvigil, gone: &[String]) -> Result<()> {
+    let page = pgvigil.json("/api/v1/events?table=public.nothing").await?;
+    ensure!(page["begins"]["cut"] == true && page["begins"]["id"].is_string(), "{page}");
+    for question in gone {
+        let answer = pgvigil.get(&format!("/api/v1/events?{question}")).await?;
+        let (status, text) = (answer.status(), answer.text().await?);
+        ensure!(status == StatusCode::GONE && text.contains("--keep"), "{question}: {text}");
+    }
+    let url = format!("{}/api/v1/events?limit=1", pgvigil.origin());
+    let lines = reqwest::Client::new().get(url).header("accept", "application/x-ndjson").send().await?.text().await?;
+    let gap: Value = serde_json::from_str(lines.lines().next().context("a line")?)?;
+    ensure!(gap["type"] == "gap" && gap["reason"] == "evicted" && gap["from"].is_null(), "{gap}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_longer_on_disk_is_no_empty_list() -> Result<()> {
+    let cluster = cluster(a_major()).await?;
+    let database = Database::create(&cluster, "app").await?;
+    database.run(SCHEMA).await?;
+    let dir = TempDir::new()?;
+    let system_identifier = database.value("SELECT system_identifier::text FROM pg_control_system()").await?;
+    let oid: u32 = database.value("SELECT oid FROM pg_database WHERE datname = 'app'").await?;
+    write_journal(dir.path(), &Watched { system_identifier, database: Oid(oid), name: "app".to_owned() }, 60)?;
+    let pgvigil = serve(&cluster.url("app"), dir.path(), &[]).await?;
+    is_said(&pgvigil, &["until=2000-01-01T00:00:00Z".to_owned(), "until=0/64".to_owned(), "before=k3.0-64.2".to_owned()]).await?;
+    // A time at which nothing was recorded is none of which nothing is kept.
+    let page = pgvigil.json("/api/v1/events?since=2001-01-01T00:00:00Z&op=delete&kinds=change").await?;
+    ensure!(page["begins"].is_null() && page["unread"].is_null(), "{page}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_is_no_empty_list() -> Result<()> {
+    let cluster = cluster(a_major()).await?;
+    let database = Database::create(&cluster, "app").await?;
+    database.run(SCHEMA).await?;
+    let dir = TempDir::new()?;
+    let system_identifier = database.value("SELECT system_identifier::text FROM pg_control_system()").await?;
+    let oid: u32 = database.value("SELECT oid FROM pg_database WHERE datname = 'app'").await?;
+    write_journal(dir.path(), &Watched { system_identifier, database: Oid(oid), name: "app".to_owned() }, 60)?;
+    let pgvigil = serve(&cluster.url("app"), dir.path(), &[]).await?;
+    let page = pgvigil.json("/api/v1/events?op=insert&limit=1000").await?;
+    ensure!(page["unread"].is_null(), "{page}");
+    let mut files: Vec<_> =
+        std::fs::read_dir(dir.path())?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "journal"));
+    files.sort();
+    let damaged = files.get(1).context("a file")?;
+    let mut bytes = std::fs::read(damaged)?;
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(damaged, bytes)?;
+    let page = pgvigil.json("/api/v1/events?op=insert&limit=1000").await?;
+    ensure!(page["unread"].as_str().is_some_and(|said| said.contains("journal")), "{page}");
+    Ok(())
+}
