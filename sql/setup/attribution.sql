@@ -8,7 +8,8 @@
 -- It comes after the first changes of its transaction, and once more when the statement, the role or the application's name becomes
 -- another, 16 times at most: the last one has no statement, and is of all that follow. A savepoint that is rolled back takes its messages
 -- with it, and the note of them. "operations" are those that fire the triggers: of any other change the statement is not known.
--- "current_user" is the role that the session has taken on with SET ROLE, if any; "client_addr" is null on a Unix socket.
+-- "current_user" is the role that the session has taken on with SET ROLE, if any, and within a SECURITY DEFINER function still that, not the
+-- function's owner; "client_addr" is null on a Unix socket.
 --
 -- Who wants to hide from this can: it explains accidents, and is no audit. Whoever may call pg_logical_emit_message can also write such a
 -- message, about itself.

@@ -3,7 +3,10 @@ SELECT c.oid,
        n.nspname::text AS schema,
        c.relname::text AS name,
        c.relkind = 'p' AS partitioned,
+       c.relpersistence = 'u' AS unlogged,
        (SELECT i.inhparent FROM pg_inherits i WHERE c.relispartition AND i.inhrelid = c.oid) AS parent,
+       -- Whose DELETE reaches its rows: those that it is a partition of, or inherits from.
+       ARRAY(SELECT i.inhparent FROM pg_inherits i WHERE i.inhrelid = c.oid) AS above,
        c.relreplident AS replica_identity,
        pg_has_role(c.relowner, 'USAGE') AS owned,
        -- An index identifies rows only if it is valid and holds at every moment, not just at the end of a transaction.
@@ -36,6 +39,7 @@ SELECT c.oid,
   LEFT JOIN pg_index k ON k.indrelid = c.oid AND k.indisprimary
   LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisreplident
  WHERE c.relkind IN ('r', 'p')
-   AND c.relpersistence = 'p'
+   -- A partitioned table has no rows: up to 17 it may be called unlogged, and its partitions be none the less permanent.
+   AND (c.relpersistence = 'p' OR c.relpersistence = 'u' AND c.relkind = 'p')
    AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'pgvigil')
  ORDER BY n.nspname, c.relname

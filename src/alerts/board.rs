@@ -222,8 +222,8 @@ impl Board {
         self.open.insert(key, Open { alert, shared: Some(shared), clearing, happened: now, good_since: None });
     }
 
-    /// The table has so many rows, and that is the present.
-    pub(super) fn counted(&mut self, oid: u32, rows: i64, now: Moment) {
+    /// The table has so many rows, and that is the present. Gives what that resolves.
+    pub(super) fn counted(&mut self, oid: u32, rows: i64, now: Moment) -> Vec<Key> {
         let mut good = Vec::new();
         for (key, open) in self.open.iter_mut().filter(|(key, _)| key.target == Target::Table(oid)) {
             let Clearing::Count { good: limit, clear, .. } = open.clearing else { continue };
@@ -235,7 +235,8 @@ impl Board {
                 open.good_since = None;
             }
         }
-        good.into_iter().for_each(|key| self.resolve(key, now));
+        good.iter().for_each(|key| self.resolve(*key, now));
+        good
     }
 
     /// The table is gone, or is not known by this oid any more: no count of it is good or bad.
@@ -248,10 +249,9 @@ impl Board {
         over.into_iter().for_each(|key| self.resolve(key, now));
     }
 
-    /// Resolves what time resolves. `can_tell` says of a table whether its count is known to be the present one. Gives those whose
-    /// count has become what is usual.
+    /// Resolves what time resolves, and gives that. `can_tell` says of a table whether its count is known to be the present one.
     pub(super) fn pass(&mut self, now: Moment, can_tell: impl Fn(u32) -> bool) -> Vec<Key> {
-        let (mut over, mut usual) = (Vec::new(), Vec::new());
+        let mut over = Vec::new();
         for (key, open) in &mut self.open {
             match open.clearing {
                 Clearing::Quiet(time) if now.since(open.happened) >= time => over.push(*key),
@@ -261,17 +261,16 @@ impl Board {
                     if !can_tell(oid) {
                         // Nobody can say that it has been good all the while.
                         open.good_since = None;
-                    } else if open.good_since.is_some_and(|since| now.instant.saturating_duration_since(since) >= SETTLED) {
+                    } else if open.good_since.is_some_and(|since| now.instant.saturating_duration_since(since) >= SETTLED)
+                        || usual_after.is_some_and(|time| now.since(open.happened) >= time)
+                    {
                         over.push(*key);
-                    } else if usual_after.is_some_and(|time| now.since(open.happened) >= time) {
-                        over.push(*key);
-                        usual.push(*key);
                     }
                 }
             }
         }
-        over.into_iter().for_each(|key| self.resolve(key, now));
-        usual
+        over.iter().for_each(|key| self.resolve(*key, now));
+        over
     }
 
     /// It does not hold any more.

@@ -145,7 +145,8 @@ impl Held {
 }
 
 /// Why nothing can be undone of what is no longer there.
-pub(super) const GONE: &str = "the history no longer holds all of the transaction; --history-memory makes it reach further back";
+pub(super) const GONE: &str = "the history no longer holds all of the transaction; how far it reaches is set by --history-memory or, with \
+    --data-dir, by --keep and --keep-for";
 
 /// Which transaction it was, and whose.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]

@@ -1,5 +1,6 @@
 //! The file of rules: TOML, read strictly. A name that means nothing is refused, with its line and with what is accepted.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -34,6 +35,9 @@ pub enum RulesError {
         /// What is wrong with it, and what is accepted.
         problem: Problem,
     },
+    /// What holds for all rules makes no sense.
+    #[error("{0}")]
+    OfAll(Problem),
     /// A time zone that nobody knows here.
     #[error("timezone: {name:?} is not known here; give a name such as \"Europe/Berlin\", or leave it out for UTC")]
     TimeZone {
@@ -120,10 +124,10 @@ struct RawRule {
     partitions: Option<bool>,
     actors: Option<List>,
     except_actors: Option<List>,
-    from_rows: Option<u32>,
-    min: Option<u32>,
-    rows: Option<u64>,
-    percent: Option<u8>,
+    from_rows: Option<Number>,
+    min: Option<Number>,
+    rows: Option<Number>,
+    percent: Option<Number>,
     bytes: Option<String>,
     within: Option<Time>,
     r#for: Option<Time>,
@@ -155,6 +159,13 @@ struct RawWebhook {
 #[serde(untagged, expecting = "expected a list of texts, such as [\"public.User\", \"Order\"]")]
 enum List {
     Of(Vec<String>),
+}
+
+/// How many, whatever is accepted.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(untagged, expecting = "expected a whole number without quotes, such as 20")]
+enum Number {
+    Of(i64),
 }
 
 /// How long.
@@ -202,6 +213,8 @@ pub(super) fn read(text: &str, zone: &impl Fn(&str) -> Option<TimeZone>) -> Resu
         None => TimeZone::UTC,
         Some(name) => zone(&name).ok_or(RulesError::TimeZone { name })?,
     };
+    // Also where no rule has them: nobody would notice before the first night.
+    quiet_spans(&file.quiet_hours, &zone).map_err(RulesError::OfAll)?;
     let line = |start: usize| text.bytes().take(start).filter(|byte| *byte == b'\n').count() + 1;
     let mut rules: Vec<Rule> = Vec::new();
     for raw in file.rule {
@@ -247,12 +260,7 @@ impl RawRule {
         let severity = self.severity.unwrap_or(kind.usual_severity());
         // What is critical wakes people, unless its own rule says that it does not.
         let of_all = if severity == Severity::Critical { &[][..] } else { quiet_hours };
-        let hours = self.quiet_hours.as_deref().unwrap_or(of_all).iter().map(String::as_str);
-        let quiet = QuietHours::parse(hours, zone.clone()).map_err(|given| Problem::Value {
-            option: "quiet_hours",
-            given: given.to_owned(),
-            expected: "spans such as \"22:00-07:00\" or \"sat,sun 00:00-24:00\"",
-        })?;
+        let quiet = quiet_spans(self.quiet_hours.as_deref().unwrap_or(of_all), zone)?;
         let selection = Selection::new(Names {
             tables: self.tables.unwrap_or_default().into(),
             except_tables: self.except_tables.unwrap_or_default().into(),
@@ -285,35 +293,35 @@ impl RawRule {
     }
 
     fn condition(&self) -> Result<Condition, Problem> {
-        let from_rows = |usual: u32| i64::from(self.from_rows.unwrap_or(usual));
-        let percent = |usual| percent(self.percent.unwrap_or(usual));
+        let from_rows = |usual| number("from_rows", self.from_rows, usual, ROWS);
+        let percent = |usual| number("percent", self.percent, usual, PERCENT);
         let within = |usual| duration("within", self.within.as_ref(), usual);
         let lasting = |usual| duration("for", self.r#for.as_ref(), usual);
         let resolve_after = |usual| duration("resolve_after", self.resolve_after.as_ref(), usual);
         Ok(match self.kind {
             Kind::CountZero => {
                 let (within, resolve_after) = (within(HOUR)?, resolve_after(HOUR)?);
-                Condition::CountZero { from_rows: from_rows(10).max(1), within, resolve_after }
+                Condition::CountZero { from_rows: from_rows(10)?.max(1), within, resolve_after }
             }
             Kind::CountDrop => {
                 let (within, resolve_after) = (within(MINUTE)?, resolve_after(HOUR)?);
-                Condition::CountDrop { percent: percent(10)?, within, from_rows: from_rows(100), resolve_after }
+                Condition::CountDrop { percent: percent(10)?, within, from_rows: from_rows(100)?, resolve_after }
             }
             Kind::CountFloor => {
-                let min = self.min.filter(|min| *min > 0);
-                Condition::CountFloor { min: min.ok_or(Problem::Missing { option: "min", example: "min = 20" })?.into() }
+                let given = self.min.ok_or(Problem::Missing { option: "min", example: "min = 20" })?;
+                Condition::CountFloor { min: number("min", Some(given), 1, FLOOR)? }
             }
             Kind::MassDelete => {
-                Condition::MassDelete { rows: self.rows.unwrap_or(1000), resolve_after: resolve_after(10 * MINUTE)? }
+                Condition::MassDelete { rows: number("rows", self.rows, 1000, ROWS)?, resolve_after: resolve_after(10 * MINUTE)? }
             }
             Kind::ProtectedTable if self.tables.as_deref().is_none_or(<[_]>::is_empty) => {
                 return Err(Problem::Missing { option: "tables", example: "tables = [\"public.Plan\"]" });
             }
             Kind::ProtectedTable => Condition::ProtectedTable { resolve_after: resolve_after(10 * MINUTE)? },
-            Kind::TableDropped => Condition::TableDropped { from_rows: from_rows(1), resolve_after: resolve_after(HOUR)? },
+            Kind::TableDropped => Condition::TableDropped { from_rows: from_rows(1)?, resolve_after: resolve_after(HOUR)? },
             Kind::ChangedUnwatched => {
                 let resolve_after = resolve_after(HOUR)?;
-                Condition::ChangedUnwatched { percent: percent(50)?, from_rows: from_rows(10), resolve_after }
+                Condition::ChangedUnwatched { percent: percent(50)?, from_rows: from_rows(10)?, resolve_after }
             }
             Kind::RecountDiffers => Condition::RecountDiffers { resolve_after: resolve_after(HOUR)? },
             Kind::NotLive => Condition::NotLive { lasting: lasting(Duration::from_secs(15))? },
@@ -357,6 +365,14 @@ impl RawWebhook {
     }
 }
 
+fn quiet_spans(given: &[String], zone: &TimeZone) -> Result<QuietHours, Problem> {
+    QuietHours::parse(given.iter().map(String::as_str), zone.clone()).map_err(|given| Problem::Value {
+        option: "quiet_hours",
+        given: given.to_owned(),
+        expected: "spans such as \"22:00-07:00\" or \"sat,sun 00:00-24:00\"",
+    })
+}
+
 fn duration(option: &'static str, given: Option<&Time>, usual: Duration) -> Result<Duration, Problem> {
     let Some(Time::Of(text)) = given else { return Ok(usual) };
     let time = text.parse::<SignedDuration>().ok().and_then(|time| Duration::try_from(time).ok());
@@ -365,13 +381,24 @@ fn duration(option: &'static str, given: Option<&Time>, usual: Duration) -> Resu
     time.ok_or_else(|| Problem::Value { option, given: text.clone(), expected: "a time from 1s on, such as 15s, 10m or 1h" })
 }
 
-fn percent(given: u8) -> Result<u8, Problem> {
-    let refused = || Problem::Value { option: "percent", given: given.to_string(), expected: "a number from 1 to 99" };
-    if (1..=99).contains(&given) { Ok(given) } else { Err(refused()) }
+/// Numbers that are accepted, and how that is said.
+type Accepted = (RangeInclusive<i64>, &'static str);
+
+/// More rows than any table can have, with which one can still calculate.
+const MANY: i64 = 1 << 53;
+const ROWS: Accepted = (0..=MANY, "a number of rows from 0 on");
+const FLOOR: Accepted = (1..=MANY, "a number of rows from 1 on");
+const PERCENT: Accepted = (1..=99, "a number from 1 to 99");
+
+fn number<T: TryFrom<i64>>(option: &'static str, given: Option<Number>, usual: T, accepted: Accepted) -> Result<T, Problem> {
+    let Some(Number::Of(given)) = given else { return Ok(usual) };
+    let (range, expected) = accepted;
+    let fitting = Some(given).filter(|given| range.contains(given)).and_then(|given| T::try_from(given).ok());
+    fitting.ok_or_else(|| Problem::Value { option, given: given.to_string(), expected })
 }
 
 fn size(given: Option<&str>, usual: ByteSize) -> Result<u64, Problem> {
     let Some(text) = given else { return Ok(usual.as_u64()) };
     let refused = || Problem::Value { option: "bytes", given: text.to_owned(), expected: "a size such as 512MiB or 1GiB" };
-    text.parse::<ByteSize>().map(|size| size.as_u64()).map_err(|_| refused())
+    text.parse::<ByteSize>().ok().map(|size| size.as_u64()).filter(|bytes| *bytes > 0).ok_or_else(refused)
 }

@@ -10,7 +10,7 @@ use rustc_hash::FxHashSet;
 
 use super::notes::{Note, Notes};
 use super::tally::Tally;
-use crate::lsn::Xid;
+use crate::lsn::{Lsn, Xid};
 
 /// A segment is closed when it would grow past this. A larger message gets a segment of its own.
 pub(super) const SEGMENT: usize = 256 << 10;
@@ -27,6 +27,8 @@ pub(super) struct Log {
     memory: usize,
     /// Messages in it, rolled back or not.
     messages: u64,
+    /// Where the record of the latest change starts, and how many messages came before the first change of that record.
+    latest: (Lsn, u64),
     rolled_back: FxHashSet<Xid>,
     pub(super) notes: Notes,
     pub(super) tally: Tally,
@@ -50,9 +52,21 @@ impl Log {
         }
     }
 
-    /// Notes what the next message to be pushed says.
-    pub(super) fn note(&mut self, subxid: Option<Xid>, prefix: &'static [u8], content: Option<&[u8]>) {
-        self.notes.take(self.messages, subxid.unwrap_or_default(), prefix, content);
+    /// The next message to be pushed is a change, whose record starts at `lsn`.
+    pub(super) fn changes_at(&mut self, lsn: Lsn) {
+        if self.latest.0 != lsn {
+            self.latest = (lsn, self.messages);
+        }
+    }
+
+    /// Notes what the next message to be pushed says, whose record ends at `lsn`.
+    ///
+    /// The server merges sub-transactions by position, which is the start of a change and the end of a message. So what directly follows
+    /// a message in another sub-transaction has the same position, and may come before it. The note is put where the message was.
+    pub(super) fn note(&mut self, lsn: Lsn, subxid: Option<Xid>, prefix: &'static [u8], content: Option<&[u8]>) {
+        let (latest, first) = self.latest;
+        let at = if latest >= lsn { first.saturating_sub(1) } else { self.messages };
+        self.notes.take(at, subxid.unwrap_or_default(), prefix, content);
     }
 
     /// Everything that `subxid` wrote is as if it had never been written.

@@ -205,13 +205,19 @@ impl Assembler {
         self.memory + 2 * length + log::SEGMENT > self.limit
     }
 
-    /// Takes the next message of the stream.
-    pub fn push<'a>(&mut self, bytes: &'a [u8]) -> Result<Step<'a>, Error> {
+    /// Takes the next message of the stream, which the server says to be from `lsn`: of a change, where its record starts.
+    pub fn push<'a>(&mut self, lsn: Lsn, bytes: &'a [u8]) -> Result<Step<'a>, Error> {
         let front = pgoutput::peek(bytes, self.context())?;
         match front.tag {
-            Tag::Insert | Tag::Update | Tag::Delete | Tag::Truncate => self.keep(front.tag, front.xid, bytes),
+            Tag::Insert | Tag::Update | Tag::Delete | Tag::Truncate => {
+                if let Some(log) = self.current() {
+                    log.changes_at(lsn);
+                }
+                self.keep(front.tag, front.xid, bytes)
+            }
             // They outlive a rollback of the sub-transaction that they came in; see the module's text.
             Tag::Relation | Tag::Type | Tag::Origin => self.keep(front.tag, None, bytes),
+            // Of a message the server says where its record ends.
             Tag::Logical => match pgoutput::decode(bytes, self.context())? {
                 Message::Logical(message) if !message.transactional => Ok(Step::Message(message)),
                 Message::Logical(message) => {
@@ -233,11 +239,17 @@ impl Assembler {
 
     fn note(&mut self, subxid: Option<Xid>, message: &Logical<'_>) {
         let Some(prefix) = self.noted.iter().find(|prefix| **prefix == message.prefix.0) else { return };
-        let content = message.content.whole();
+        if let Some(log) = self.current() {
+            log.note(message.lsn, subxid, prefix, message.content.whole());
+        }
+    }
+
+    /// The log of the transaction that messages belong to now.
+    fn current(&mut self) -> Option<&mut Log> {
         match &mut self.state {
-            State::Open { log, .. } => log.note(subxid, prefix, content),
-            State::Streaming { xid } => self.streamed.entry(*xid).or_default().note(subxid, prefix, content),
-            State::Idle => {}
+            State::Open { log, .. } => Some(log),
+            State::Streaming { xid } => Some(self.streamed.entry(*xid).or_default()),
+            State::Idle => None,
         }
     }
 

@@ -15,7 +15,8 @@ const BYTES: usize = 512 << 10;
 /// A message that was noted.
 #[derive(Debug)]
 pub struct Note {
-    /// Its place in the transaction, as [`position`](super::Transaction::position) counts: how many messages came before it.
+    /// Its place in the transaction, as [`position`](super::Transaction::position) counts: how many messages came before it, but for
+    /// changes that the server sent first though they were made after it.
     pub at: u64,
     /// One of those that the assembler was told to note.
     pub prefix: &'static [u8],

@@ -22,7 +22,7 @@ fn assembler(limit: usize) -> Assembler {
 fn feed(assembler: &mut Assembler, messages: &[Vec<u8>]) -> Result<Vec<(Xid, Vec<String>)>, Error> {
     let mut out = Vec::new();
     for message in messages {
-        match assembler.push(message)? {
+        match assembler.push(Lsn::ZERO, message)? {
             Step::Transaction(transaction) => {
                 let xid = transaction.xid;
                 out.push((xid, read(assembler, transaction)?));
@@ -226,7 +226,7 @@ proptest! {
     fn any_messages_are_taken_or_refused(messages in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 0..20)) {
         let mut assembler = assembler(100);
         for message in &messages {
-            drop(assembler.push(message));
+            drop(assembler.push(Lsn::ZERO, message));
         }
     }
 }
@@ -289,9 +289,9 @@ fn memory_stays_under_the_limit_and_nothing_is_lost() {
     let limit = 1 << 20;
     let mut assembler = assembler(limit);
     let rows: Vec<String> = (0..40_000).map(|n| format!("{n:0100}")).collect();
-    assembler.push(&start(7, true)).unwrap();
+    assembler.push(Lsn::ZERO, &start(7, true)).unwrap();
     for row in &rows {
-        assembler.push(&insert(Some(7), row)).unwrap();
+        assembler.push(Lsn::ZERO, &insert(Some(7), row)).unwrap();
         assert!(assembler.memory() <= limit + (512 << 10), "{}", assembler.memory());
     }
     assert!(assembler.spilled() > 1);
@@ -340,7 +340,7 @@ fn what_is_noted_is_known_beforehand() {
         assert_eq!(feed(&mut assembler, &messages).unwrap(), []);
         assert_eq!(assembler.running().map(|running| (running.xid, running.notes.len())).collect::<Vec<_>>(), [(Xid(100), 2)]);
         let commit = stream_commit(100, 8);
-        let Ok(Step::Transaction(mut transaction)) = assembler.push(&commit) else { panic!("a transaction") };
+        let Ok(Step::Transaction(mut transaction)) = assembler.push(Lsn::ZERO, &commit) else { panic!("a transaction") };
         let notes: Vec<_> = transaction.notes().iter().map(|note| (note.at, text(&note.content))).collect();
         assert_eq!(notes, [(3, "first".to_owned()), (6, "second".to_owned())]);
         let mut read = Vec::new();
@@ -351,5 +351,36 @@ fn what_is_noted_is_known_beforehand() {
         assert_eq!(read, [(3, "first".to_owned()), (4, "not noted".to_owned()), (6, "second".to_owned())]);
         assert_eq!(assembler.take_ended(), [(Xid(100), super::End::Committed)]);
         assert!(!assembler.streams());
+    }
+}
+
+/// The server merges sub-transactions by position, and that of a message is where its record ends.
+#[test]
+fn what_directly_follows_a_message_is_not_what_it_is_about_though_it_came_before() {
+    let said = |lsn| {
+        let (prefix, content) = (Text(b"who"), Content::Whole(b"x"));
+        encode(&Message::Logical(Logical { xid: None, transactional: true, lsn: Lsn(lsn), prefix, content }))
+    };
+    for (rows, expected) in [
+        (vec![10, 20], 3),
+        (vec![10, 30], 1),
+        // Several rows of one record.
+        (vec![10, 20, 30, 30, 30], 2),
+        (vec![10, 20, 40], 2),
+        (vec![30], 0),
+    ] {
+        let mut assembler = assembler(1 << 20).noting(&[b"who"]);
+        let mut take = |lsn, message: &[u8]| match assembler.push(Lsn(lsn), message).unwrap() {
+            Step::Transaction(transaction) => Some(transaction),
+            _ => None,
+        };
+        take(5, &begin(7));
+        take(0, &relation(None, "t"));
+        for lsn in &rows {
+            take(*lsn, &insert(None, "row"));
+        }
+        take(30, &said(30));
+        let transaction = take(50, &commit(50)).unwrap();
+        assert_eq!(transaction.notes().iter().map(|note| note.at).collect::<Vec<_>>(), [expected], "{rows:?}");
     }
 }

@@ -85,7 +85,8 @@ async fn plan(client: &Client, options: &CleanupOptions) -> Result<Script, Clean
     if made.try_get("attribution")? {
         end_attribution(&mut script, client).await?;
     }
-    match made.try_get("publication_ours")? {
+    let publication_ours: Option<bool> = made.try_get("publication_ours")?;
+    match publication_ours {
         Some(true) => {
             let publication = escape_identifier(publication);
             script.sql(include_str!("../../sql/cleanup/publication.sql"), &[("publication", &publication)]);
@@ -95,7 +96,8 @@ async fn plan(client: &Client, options: &CleanupOptions) -> Result<Script, Clean
     }
     // After the publication: a table that has no key must not be published without FULL.
     if made.try_get("identities")? {
-        restore_identities(&mut script, client).await?;
+        let goes = if publication_ours == Some(true) { publication } else { "" };
+        restore_identities(&mut script, client, goes).await?;
     }
     match made.try_get("schema_ours")? {
         Some(true) => script.sql(include_str!("../../sql/cleanup/schema.sql"), &[]),
@@ -126,16 +128,27 @@ async fn end_attribution(script: &mut Script, client: &Client) -> Result<(), tok
     Ok(())
 }
 
-async fn restore_identities(script: &mut Script, client: &Client) -> Result<(), tokio_postgres::Error> {
+/// Gives tables the replica identity that they had, unless a publication of somebody else, but for the one that goes, needs what they have.
+async fn restore_identities(script: &mut Script, client: &Client, goes: &str) -> Result<(), tokio_postgres::Error> {
     let mut alter = Vec::new();
-    for row in client.query(include_str!("../../sql/cleanup/identities.sql"), &[]).await? {
+    for row in client.query(include_str!("../../sql/cleanup/identities.sql"), &[&goes]).await? {
         let identity = match char::from(row.try_get::<_, i8>("identity")?.cast_unsigned()) {
             'n' => "NOTHING",
             // An index that served once was gone or unusable, or FULL would not have been needed. What the table has without it, is this.
             _ => "DEFAULT",
         };
         let name = sql_name(row.try_get("schema")?, row.try_get("name")?);
-        alter.push(format!("ALTER TABLE {name} REPLICA IDENTITY {identity};"));
+        let restore = format!("ALTER TABLE {name} REPLICA IDENTITY {identity};");
+        let published: Vec<String> = row.try_get("published")?;
+        if published.is_empty() {
+            alter.push(restore);
+        } else {
+            script.remark(format!(
+                "Table {name} keeps REPLICA IDENTITY FULL, since publication {} carries it, and its UPDATE and DELETE would fail. What it had \
+                 before:\n  {restore}",
+                published.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
+            ));
+        }
     }
     script.sql(include_str!("../../sql/cleanup/identity.sql"), &[("alter", &alter.join("\n"))]);
     Ok(())

@@ -40,6 +40,9 @@ pub enum Event<'a> {
 pub struct Hello {
     /// What is watched.
     pub database: Option<Database>,
+    /// Tables that were asked for and are not there.
+    #[serde(default)]
+    pub no_such_table: Vec<String>,
 }
 
 /// The watched database.

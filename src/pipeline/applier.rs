@@ -184,12 +184,12 @@ impl Applier {
         std::mem::take(&mut self.noticed)
     }
 
-    /// Applies one message of the stream. What it completes waits in the current block for [`Self::flush`].
-    pub(super) async fn apply(&mut self, payload: &[u8], history: &mut Writer) -> Result<(), assembler::Error> {
+    /// Applies one message of the stream, which the server says to be from `lsn`. What it completes waits in the current block for [`Self::flush`].
+    pub(super) async fn apply(&mut self, lsn: Lsn, payload: &[u8], history: &mut Writer) -> Result<(), assembler::Error> {
         let step = if self.assembler.spills_with(payload.len()) {
-            tokio::task::block_in_place(|| self.assembler.push(payload))
+            tokio::task::block_in_place(|| self.assembler.push(lsn, payload))
         } else {
-            self.assembler.push(payload)
+            self.assembler.push(lsn, payload)
         };
         match step? {
             Step::Pending => {}

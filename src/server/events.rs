@@ -11,20 +11,31 @@ use bytes::Bytes;
 use futures_util::stream;
 use serde::Serialize;
 
-use super::App;
 use super::parameters::{self, Events};
 use super::problem::{Kind, Problem};
+use super::{App, tables};
 use crate::event::filter::Filter;
 use crate::event::time::rfc3339;
 use crate::event::{Gap, GapReason};
 use crate::history::{self, Beginning, Bound, History, Query, Read, Reader, Start, TransactionLookup};
-use crate::lsn::{EventId, TransactionId};
+use crate::lsn::TransactionId;
 
 /// Events on a page, if nothing is said.
 const PAGE: usize = 100;
 
 /// What to do about a history that is too short.
 const REACH_BACK: &str = "To reach further back, give pgvigil more memory with --history-memory, or a folder with --data-dir, and room there with --keep.";
+
+/// What a page of events says besides these.
+#[derive(Serialize)]
+struct Rest {
+    next: Option<String>,
+    begins: Option<Begins>,
+    unread: Option<String>,
+    /// Tables that were asked for and are not there now: misspelt, or gone since.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    no_such_table: Vec<String>,
+}
 
 /// `GET /api/v1/events`
 pub(super) async fn events(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
@@ -45,13 +56,14 @@ pub(super) async fn events(State(app): State<Arc<App>>, request: Request) -> Res
         Ok((history.query(&query), begins))
     })
     .await??;
-    let quoted = |id: EventId| format!("\"{id}\"");
-    let next = page.next.map_or_else(|| "null".to_owned(), quoted);
+    let next = page.next.map(|id| id.to_string());
     // Only who has come to the end of what is kept has to know that it is one.
-    let begins = begins.filter(|_| next == "null");
-    let begins = serde_json::to_string(&begins.map(Begins::from)).unwrap_or_default();
-    let unread = serde_json::to_string(&page.unread.map(|error| error.to_string())).unwrap_or_default();
-    Ok(list("{", page.events, format!(r#","next":{next},"begins":{begins},"unread":{unread}}}"#)))
+    let begins = begins.filter(|_| next.is_none()).map(Begins::from);
+    // What a table that is gone has left behind is told all the same.
+    let no_such_table = tables::missing(&filter, &app.sources.counts.borrow());
+    let rest = Rest { next, begins, unread: page.unread.map(|error| error.to_string()), no_such_table };
+    let rest = serde_json::to_string(&rest).unwrap_or_default().replacen('{', ",", 1);
+    Ok(list("{", page.events, rest))
 }
 
 /// Where what is kept begins, for who asked for what was before.

@@ -137,7 +137,9 @@ impl Subscription {
                 *following = Following::begin(&self.app.sources.history, start, &epoch, &self.counts.borrow());
             }
         }
-        Batch::from(Bytes::from_static(br#"{"type":"subscribed"}"#))
+        let no_such_table = tables::missing(&self.filter, &self.counts.borrow());
+        let subscribed = Subscribed { r#type: "subscribed", no_such_table };
+        Batch::from(Bytes::from(serde_json::to_vec(&subscribed).unwrap_or_default()))
     }
 
     /// All that can be sent now.
@@ -181,7 +183,7 @@ impl Subscription {
         status.epoch.as_ref()?;
         let epoch = history.newest()?.epoch;
         let following = Following::begin(history, start, &epoch, &counts);
-        batch.push(hello(&status, &epoch, &following, history, &counts));
+        batch.push(hello(&status, &epoch, &following, history, &counts, &self.filter));
         Some(following)
     }
 }
@@ -281,9 +283,20 @@ struct Hello<'a> {
     from: Option<String>,
     oldest: Option<String>,
     state: pipeline::State,
+    /// Tables that were asked for and are not there now. They may come yet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    no_such_table: Vec<String>,
 }
 
-fn hello(status: &Status, epoch: &Epoch, following: &Following, history: &History, counts: &Counts) -> Bytes {
+/// The answer to new terms.
+#[derive(Serialize)]
+struct Subscribed {
+    r#type: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    no_such_table: Vec<String>,
+}
+
+fn hello(status: &Status, epoch: &Epoch, following: &Following, history: &History, counts: &Counts, filter: &Filter) -> Bytes {
     let from = following.reader.last();
     let held = from.filter(|from| from.epoch == *epoch).map_or(counts.lsn, |from| from.place.commit_lsn);
     let hello = Hello {
@@ -295,6 +308,7 @@ fn hello(status: &Status, epoch: &Epoch, following: &Following, history: &Histor
         from: from.map(EventId::to_string),
         oldest: history.oldest().as_ref().map(EventId::to_string),
         state: status.state_at(Instant::now()),
+        no_such_table: tables::missing(filter, counts),
     };
     serde_json::to_vec(&hello).unwrap_or_default().into()
 }

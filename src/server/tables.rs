@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::problem::{Problem, fresh_json};
 use super::{App, parameters, past};
+use crate::event::filter::Filter;
 use crate::event::time::rfc3339_unix;
 use crate::pipeline::{self, Counts, Table};
 
@@ -65,6 +66,13 @@ pub(super) async fn tables(State(app): State<Arc<App>>, uri: Uri) -> Result<Resp
         total_rows: counts.total_rows,
         tables: counts.tables.iter().map(|table| &**table).collect(),
     }))
+}
+
+/// The tables that `filter` names and that are not there now, as `schema.name`. Nothing is said while tables are not known yet.
+pub(super) fn missing(filter: &Filter, counts: &Counts) -> Vec<String> {
+    let is_there = |schema: &str, name: &str| counts.tables.iter().any(|table| *table.schema == *schema && *table.name == *name);
+    let missing = filter.tables().filter(|(schema, name)| counts.version > 0 && !is_there(schema, name));
+    missing.map(|(schema, name)| format!("{schema}.{name}")).collect()
 }
 
 /// The `counts` event for a client that was told version `told` before: what changed since, if that is one version only.

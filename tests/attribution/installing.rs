@@ -56,10 +56,18 @@ async fn what_is_asked_for_is_what_there_is() -> Result<()> {
     set_up(database, "--apply --attribute none").await.1?;
     ensure!(attributed(database).await?.is_empty());
     ensure!(database.value::<i64>("SELECT count(*) FROM pg_event_trigger WHERE evtname = 'pgvigil_new'").await? == 0);
+    let (text, outcome) = set_up(database, "--apply").await;
+    outcome?;
+    ensure!(text.contains("-- Nothing is missing.") && attributed(database).await?.is_empty(), "{text}");
     set_up(database, "--apply --attribute truncate").await.1?;
     ensure!(attributed(database).await?.contains(&"item: TRUNCATE".to_owned()));
     clean_up(database, "--apply").await?;
     ensure!(attributed(database).await?.is_empty());
+
+    for arguments in ["--apply --attribute none", "--apply"] {
+        set_up(database, arguments).await.1?;
+        ensure!(attributed(database).await?.is_empty(), "what was not wanted at first is not wanted later: {arguments}");
+    }
     Ok(())
 }
 

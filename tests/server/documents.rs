@@ -167,6 +167,21 @@ async fn events_stream_as_lines_from_the_oldest() -> Result<()> {
     Ok(())
 }
 
+/// A misspelt name never looks like a table to which nothing happened; and what a table that is gone left behind can be asked for.
+#[tokio::test]
+async fn who_asks_for_a_table_that_is_not_there_is_told() -> Result<()> {
+    let mut server = live().await?;
+    server.delete(200, &[1]);
+    let page = async |query: &str| server.json(&format!("/api/v1/events?{query}")).await;
+    let misspelt = page("table=public.user,User,shop.x").await?;
+    assert_eq!(misspelt["no_such_table"], json!(["public.user", "shop.x"]));
+    assert_eq!(misspelt["events"].as_array().map(Vec::len), Some(2));
+    for query in ["", "table=User", "table=public.User&op=insert"] {
+        assert!(page(query).await?.get("no_such_table").is_none(), "{query}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_transaction_is_whole_or_said_not_to_be() -> Result<()> {
     let mut server = Setup { history: 64 << 10, ..Setup::default() }.live().await?;

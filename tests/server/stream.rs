@@ -232,6 +232,18 @@ async fn a_subscription_can_be_changed() -> Result<()> {
 }
 
 #[tokio::test]
+async fn who_asks_for_a_table_that_is_not_there_is_told() -> Result<()> {
+    let server = live().await?;
+    let mut socket = server.websocket("?table=user,User").await?;
+    assert_eq!(socket.next_of("hello").await?["no_such_table"], json!(["public.user"]));
+    socket.send(&json!({"type": "subscribe", "table": "User"})).await?;
+    assert_eq!(socket.next_of("subscribed").await?, json!({"type": "subscribed"}));
+    socket.send(&json!({"type": "subscribe", "table": "shop.x"})).await?;
+    assert_eq!(socket.next_of("subscribed").await?["no_such_table"], json!(["shop.x"]));
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_is_not_understood_is_an_error_and_the_connection_stays() -> Result<()> {
     let mut server = live().await?;
     let mut socket = server.websocket("?kinds=change").await?;

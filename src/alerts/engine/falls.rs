@@ -50,7 +50,16 @@ impl Engine {
         };
         let why = self.tables.get(&table.oid).and_then(|known| known.takers.clone());
         self.moved(table.oid, None, rows, why.as_ref(), now);
-        self.board.counted(table.oid, rows, now);
+        for key in self.board.counted(table.oid, rows, now) {
+            self.over(key, rows, now);
+        }
+    }
+
+    /// An alert of a table was resolved when it had `rows`. What it fell from was told, and is not told again: it falls from these now.
+    pub(super) fn over(&mut self, key: Key, rows: i64, now: Moment) {
+        let Target::Table(oid) = key.target else { return };
+        let was_empty = self.rules.get(key.rule).is_some_and(|rule| rule.condition.kind() == Kind::CountZero);
+        self.begin(oid, rows, now, |index, kind| index == key.rule || was_empty && kind == Kind::CountDrop);
     }
 
     fn lose(&mut self, oid: u32, now: Moment) {
@@ -72,7 +81,7 @@ impl Engine {
             // Since then it was not watched, and may have changed at any time.
             Count::Unknown { last: Some(last @ Last { watched: false, .. }), .. } => {
                 self.changed(oid, last, then, None, now);
-                self.begin(oid, then, now);
+                self.begin(oid, then, now, |_, _| true);
                 self.fell(oid, then, after, Held::UntilNow, why, now);
             }
             // Watched all the while, only not counted: both numbers are true, each at its time.
@@ -85,16 +94,16 @@ impl Engine {
                 }
             }
             Count::Unknown { last: None, .. } => {
-                self.begin(oid, then, now);
+                self.begin(oid, then, now, |_, _| true);
                 self.fell(oid, then, after, Held::UntilNow, why, now);
             }
         }
     }
 
-    /// What was before does not count: the table has `rows` from now on.
-    fn begin(&mut self, oid: u32, rows: i64, now: Moment) {
+    /// What was before does not count to these rules: the table has `rows` from now on.
+    fn begin(&mut self, oid: u32, rows: i64, now: Moment, concerns: impl Fn(usize, Kind) -> bool) {
         self.each_rule(oid, |_, index, rule, known| {
-            if let Some(within) = rule.condition.looks_back() {
+            if let Some(within) = rule.condition.looks_back().filter(|_| concerns(index, rule.condition.kind())) {
                 known.past(index).begin(rows, now.instant, within);
             }
         });

@@ -59,10 +59,9 @@ impl Engine {
     pub fn passed(&mut self, now: Moment) {
         let (tables, live) = (&self.tables, self.standing.is_live());
         let can_tell = |oid| live && tables.get(&oid).is_some_and(|known| known.count.is_known());
-        for Key { rule, target } in self.board.pass(now, can_tell) {
-            if let (Target::Table(oid), Some(Count::Known(rows))) = (target, self.table_count(target)) {
-                // So few are usual now: the table has not fallen from what was before.
-                self.usual(oid, rule, rows, now);
+        for key in self.board.pass(now, can_tell) {
+            if let Some(Count::Known(rows)) = self.table_count(key.target) {
+                self.over(key, rows, now);
             }
         }
         for (index, rule) in self.rules.clone().into_iter().enumerate() {
@@ -78,13 +77,6 @@ impl Engine {
         match target {
             Target::Table(oid) => self.tables.get(&oid).map(|known| known.count),
             _ => None,
-        }
-    }
-
-    fn usual(&mut self, oid: u32, rule: usize, rows: i64, now: Moment) {
-        let within = self.rules.get(rule).and_then(|rule| rule.condition.looks_back());
-        if let (Some(known), Some(within)) = (self.tables.get_mut(&oid), within) {
-            known.past(rule).begin(rows, now.instant, within);
         }
     }
 

@@ -64,6 +64,28 @@ fn what_is_so_for_long_is_usual_and_no_fall_any_more() {
 }
 
 #[test]
+fn a_fall_that_is_over_is_not_told_again() {
+    // As by the usual rules, and emptied: what is filled again to a half has not fallen from the whole.
+    let mut scene = Scene::live("", &[user(900)]);
+    scene.delete(900, 0);
+    scene.count(&[user(450)], false);
+    assert!(scene.fires().is_empty());
+    scene.delete(1, 449);
+    assert_eq!((scene.fires(), scene.raised()), (vec![], 1));
+    // But from what it has now it can fall.
+    scene.delete(200, 249);
+    assert_eq!((scene.fires(), scene.alert().from), (vec!["count_drop".to_owned()], Some(449)));
+
+    let mut scene = Scene::live("[[rule]]\nkind = \"count_drop\"\nwithin = \"1h\"\n", &[user(1000)]);
+    scene.delete(200, 800);
+    scene.count(&[user(960)], false);
+    scene.delete(70, 890);
+    assert!(scene.fires().is_empty());
+    scene.delete(30, 860);
+    assert_eq!((scene.alert().from, scene.raised()), (Some(960), 2));
+}
+
+#[test]
 fn what_a_transaction_did_is_over_when_nothing_more_happens() {
     let mut scene = Scene::live("[[rule]]\nkind = \"mass_delete\"\nrows = 1\nresolve_after = \"5m\"\n", &[user(1000)]);
     scene.delete(10, 990);

@@ -112,7 +112,12 @@ fn whether_undo_restores_is_what_the_events_hold() {
         (vec![(19, &whole), (3, &keys)], Some("only the keys of 3 of the 22 deleted rows")),
         (vec![(21, &whole), (1, &cut)], Some("longer than --max-value")),
         // The beginning of a transaction went before it could be read.
-        (vec![(21, &whole)], Some("no longer holds all of the transaction")),
+        (
+            vec![(21, &whole)],
+            Some(
+                "no longer holds all of the transaction; how far it reaches is set by --history-memory or, with --data-dir, by --keep and --keep-for",
+            ),
+        ),
     ] {
         let mut scene = Scene::live(ZERO, &[user(22)]);
         for (times, event) in events {

@@ -11,6 +11,7 @@ use clap::Args;
 
 use super::sink::{Form, Sink};
 use super::{DAMAGED, Failure, notice, plural, unreadable, written};
+use crate::commands::tail::usual_kinds;
 use crate::event::GapReason;
 use crate::event::filter::{Filter, StreamKind};
 use crate::event::time::{from_unix_micros, rfc3339};
@@ -20,8 +21,6 @@ use crate::lsn::Xid;
 
 /// Bytes that are written at once.
 const BUFFER: usize = 256 << 10;
-/// The kinds that are told if nothing is said: those of `tail`.
-const USUAL: &str = "change,commit,ddl";
 /// All that a journal holds.
 const RECORDED: &str = "change,commit,ddl,message";
 /// All that CSV tells.
@@ -56,7 +55,8 @@ pub(super) struct ExportArgs {
     #[arg(long, value_name = "NAMES")]
     actor: Vec<String>,
 
-    /// Only these kinds: change, commit, ddl, message; all but message if nothing is said, and in csv only change. Repeatable
+    /// Only these kinds: change, commit, ddl, message. If nothing is said, change, commit and, unless --op or --where is given, ddl; in
+    /// csv only change. Repeatable
     #[arg(long, value_name = "KINDS")]
     kinds: Vec<String>,
 
@@ -111,7 +111,7 @@ pub(super) fn run(dir: &Path, args: &ExportArgs) -> Result<(), Failure> {
 impl ExportArgs {
     fn query(&self) -> Result<Query, Failure> {
         let (usual, possible, of) = match self.format {
-            Form::Ndjson => (USUAL, RECORDED, "a journal holds"),
+            Form::Ndjson => (usual_kinds(&self.op, &self.conditions), RECORDED, "a journal holds"),
             Form::Csv => (IN_CSV, IN_CSV, "csv tells"),
         };
         let kinds = if self.kinds.is_empty() { usual.to_owned() } else { self.kinds.join(",") };
@@ -240,7 +240,9 @@ mod tests {
         let asked = query(&["--table", "Order", "--op", "delete", "--xid", "771", "--since", "0/1F", "--actor", "ann"]).unwrap();
         assert_eq!((asked.xid, asked.since), (Some(Xid(771)), Some(Bound::Lsn(crate::lsn::Lsn(0x1F)))));
         assert!(asked.filter.passes_table("public", "Order") && !asked.filter.passes_table("public", "User"));
-        assert!(asked.filter.wants(StreamKind::Ddl) && !asked.filter.wants(StreamKind::Message));
+        assert!(!asked.filter.wants(StreamKind::Ddl), "who asks for deletes has not asked for it");
+        let all = query(&["--table", "Order"]).unwrap().filter;
+        assert!(all.wants(StreamKind::Ddl) && !all.wants(StreamKind::Message));
         assert!(!query(&["--format", "csv"]).unwrap().filter.wants(StreamKind::Commit));
         let Some(Bound::Time(ago)) = query(&["--since", "10m"]).unwrap().since else { panic!("a time") };
         let Some(Bound::Time(now)) = query(&["--since", "0s"]).unwrap().since else { panic!("a time") };

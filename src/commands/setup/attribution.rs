@@ -1,7 +1,7 @@
 //! Who changed rows, and by which statement: what of the triggers that tell it is there, and what is missing.
 //!
-//! The triggers are put on every table that is published and on the partitioned tables above it, since a statement fires those of the
-//! table that it names. What is asked for is what there will be: the triggers of a table that is left out now are removed, and what is
+//! The triggers are put on every table that is published and on those above it, partitioned or inherited from, since a statement fires
+//! those of the table that it names. What is asked for is what there will be: the triggers of a table that is left out now are removed, and what is
 //! not asked for stays as it was set up before.
 
 use std::collections::{BTreeSet, HashMap};
@@ -10,7 +10,8 @@ use std::str::FromStr;
 use tokio_postgres::Client;
 
 use super::SetupOptions;
-use super::candidates::{Candidate, Selection};
+use super::candidates::Candidate;
+use super::selection::Selection;
 use crate::commands::script::{Script, fill};
 
 /// The function that the triggers call.
@@ -149,7 +150,7 @@ impl<'a> Attribution<'a> {
 
     /// Whether something is put into the schema `pgvigil`.
     pub(super) fn puts_code(&self) -> bool {
-        !self.operations.is_empty() && self.function == Function::Missing
+        self.function == Function::Missing
     }
 
     /// What makes it so.
@@ -158,6 +159,10 @@ impl<'a> Attribution<'a> {
         if self.operations.is_empty() {
             if superuser && self.has_event_trigger {
                 script.sql("DROP EVENT TRIGGER pgvigil_new;\nDROP FUNCTION pgvigil.attribute_new();", &[]);
+            }
+            if self.function == Function::Missing {
+                script.remark("Who changes rows is not told. The function for it is there all the same, to remember that.");
+                script.sql(&self.filled(TELL_ACTOR), &[]);
             }
         } else if self.function == Function::OutOfReach {
             if !self.lacking.is_empty() {
@@ -233,14 +238,14 @@ fn settings(options: &SetupOptions, tell_actor: Option<&str>) -> (BTreeSet<Attri
     (operations, options.attribute_query.or(query).unwrap_or_default())
 }
 
-/// The tables that are read, and the partitioned tables above them.
+/// The tables that are read, and those above them.
 fn covered(selection: &Selection<'_>) -> BTreeSet<u32> {
-    let parents: HashMap<u32, u32> = selection.all.iter().filter_map(|table| Some((table.oid, table.parent?))).collect();
+    let above: HashMap<u32, &[u32]> = selection.all.iter().map(|table| (table.oid, &*table.above)).collect();
     let mut covered = BTreeSet::new();
-    for table in &selection.read {
-        let mut next = Some(table.oid);
-        while let Some(oid) = next.filter(|oid| covered.insert(*oid)) {
-            next = parents.get(&oid).copied();
+    let mut next: Vec<u32> = selection.read.iter().map(|table| table.oid).collect();
+    while let Some(oid) = next.pop() {
+        if covered.insert(oid) {
+            next.extend(above.get(&oid).copied().unwrap_or_default());
         }
     }
     covered

@@ -6,6 +6,8 @@
 mod attribution;
 mod candidates;
 mod plan;
+mod selection;
+mod there;
 
 use std::io::{self, Write};
 
@@ -17,8 +19,8 @@ use super::connection::ConnectionArgs;
 use super::script::{self, ScriptError};
 pub use attribution::{Attribute, QueryText};
 
-use candidates::{NoSuchTable, Remedy};
 use plan::Plan;
+use selection::{NoSuchTable, Remedy};
 
 /// What `setup` is told.
 #[derive(Args, Clone, Debug)]

@@ -6,12 +6,11 @@ use postgres_protocol::escape::{escape_identifier, escape_literal};
 use tokio_postgres::Client;
 
 use super::attribution::Attribution;
-use super::candidates::{Candidate, Remedy, Selection};
+use super::candidates::Candidate;
+use super::selection::{Apart, Remedy, Selection};
+use super::there::{DDL_MESSAGES, Existing, Role, Server};
 use super::{SetupError, SetupOptions};
 use crate::commands::script::Script;
-
-/// The DDL messages: functions and event triggers.
-const DDL_MESSAGES: &str = include_str!("../../../sql/setup/ddl_messages.sql");
 
 /// What to run, and what keeps it from being run.
 pub(super) struct Plan {
@@ -21,44 +20,6 @@ pub(super) struct Plan {
     pub(super) next: Script,
     /// Its script makes the schema `pgvigil`.
     makes_schema: bool,
-}
-
-/// Who is connected, and to what.
-struct Server {
-    me: String,
-    superuser: bool,
-    may_create_roles: bool,
-    may_replicate: bool,
-    may_create: bool,
-    database: String,
-    version: i32,
-    wal_level: String,
-    /// The schema `pgvigil` is there.
-    has_schema: bool,
-    /// It belongs to a role that is neither a superuser nor the one that is connected.
-    schema_of_another: Option<String>,
-    /// The role of pgvigil may not connect to the database.
-    lacks_connect: bool,
-    /// The DDL messages are there as they should be.
-    tells_ddl: bool,
-}
-
-/// The role that pgvigil is to connect as, if it is there.
-struct Role {
-    superuser: bool,
-    may_replicate: bool,
-    /// It is a member of `pg_read_all_data`.
-    reads_all: bool,
-    ours: bool,
-}
-
-/// The publication, if it is there.
-struct Existing {
-    all_tables: bool,
-    ours: bool,
-    whole: bool,
-    generated: bool,
-    tables: BTreeSet<u32>,
 }
 
 impl Plan {
@@ -75,6 +36,10 @@ impl Plan {
         let mut plan = Plan { script: Script::default(), obstacle: None, next: Script::default(), makes_schema: false };
         plan.introduce(&server);
         plan.explain_left_out(&selection, options);
+        // Of a publication for all tables, or one that is left as it is, it makes no difference what would be named.
+        if !options.all_tables && existing.as_ref().is_none_or(|existing| existing.ours) {
+            plan.explain_apart(&selection);
+        }
         plan.schema(&selection, &server, &attribution);
         plan.identities(&selection);
         plan.publication(&selection, options, &server, existing.as_ref());
@@ -123,6 +88,28 @@ impl Plan {
             let names: Vec<_> = not_owned.iter().map(|table| format!("\n  {}", table.sql_name())).collect();
             self.script.remark(format!("Left out, since only their owner or a superuser can publish them:{}", names.concat()));
         }
+    }
+
+    fn explain_apart(&mut self, selection: &Selection<'_>) {
+        let apart = &selection.apart;
+        if apart.is_empty() {
+            return;
+        }
+        let mut text = format!(
+            "Published partition by partition: {} partitioned table(s). A partition that is made or attached there later is not published \
+             until\nsetup is run again; until then neither it nor the table as a whole has a count.",
+            apart.len()
+        );
+        for (table, reason) in apart {
+            text += &format!("\n  {} {reason}.", table.sql_name());
+            if *reason == Apart::NoKey {
+                text += &format!(
+                    " What would help, before setup is run again:\n      ALTER TABLE {} ADD PRIMARY KEY (...);",
+                    table.sql_name()
+                );
+            }
+        }
+        self.script.remark(text);
     }
 
     fn schema(&mut self, selection: &Selection<'_>, server: &Server, attribution: &Attribution<'_>) {
@@ -308,69 +295,6 @@ impl Plan {
         } else if !options.apply {
             self.script.remark("Nothing was run. To run it, all or nothing: pgvigil setup --apply, with the same options.");
         }
-    }
-}
-
-impl Server {
-    async fn read(client: &Client, role: &str) -> Result<Server, tokio_postgres::Error> {
-        let row = client.query_one(include_str!("../../../sql/setup/server.sql"), &[&role]).await?;
-        let bodies = DDL_MESSAGES.split("$$").skip(1).step_by(2);
-        let present: Vec<String> = row.try_get("ddl_functions")?;
-        let same = bodies.clone().count() == present.len() && bodies.zip(&present).all(|(wanted, there)| wanted == there);
-        Ok(Server {
-            me: row.try_get("me")?,
-            superuser: row.try_get("superuser")?,
-            may_create_roles: row.try_get("may_create_roles")?,
-            may_replicate: row.try_get("may_replicate")?,
-            may_create: row.try_get("may_create")?,
-            database: row.try_get("database")?,
-            version: row.try_get("version")?,
-            wal_level: row.try_get("wal_level")?,
-            has_schema: row.try_get("has_schema")?,
-            schema_of_another: row.try_get("schema_of_another")?,
-            lacks_connect: row.try_get("lacks_connect")?,
-            tells_ddl: same && row.try_get("ddl_triggers")?,
-        })
-    }
-
-    /// Whether the DDL messages are to be made: they are not there, and they can be.
-    fn lacks_ddl_messages(&self) -> bool {
-        self.superuser && !self.tells_ddl
-    }
-
-    fn may_make_role(&self) -> bool {
-        self.superuser || (self.version >= 160_000 && self.may_create_roles && self.may_replicate)
-    }
-}
-
-impl Role {
-    async fn read(client: &Client, name: &str) -> Result<Option<Role>, tokio_postgres::Error> {
-        let found = client.query_opt(include_str!("../../../sql/setup/role_is.sql"), &[&name]).await?;
-        let read = |row: tokio_postgres::Row| {
-            Ok(Role {
-                superuser: row.try_get("superuser")?,
-                may_replicate: row.try_get("may_replicate")?,
-                reads_all: row.try_get("reads_all")?,
-                ours: row.try_get("ours")?,
-            })
-        };
-        found.map(read).transpose()
-    }
-}
-
-impl Existing {
-    async fn read(client: &Client, name: &str) -> Result<Option<Existing>, tokio_postgres::Error> {
-        let found = client.query_opt(include_str!("../../../sql/setup/publication_is.sql"), &[&name]).await?;
-        let read = |row: tokio_postgres::Row| {
-            Ok(Existing {
-                all_tables: row.try_get("all_tables")?,
-                ours: row.try_get("ours")?,
-                whole: row.try_get("whole")?,
-                generated: row.try_get("generated")?,
-                tables: row.try_get::<_, Vec<u32>>("tables")?.into_iter().collect(),
-            })
-        };
-        found.map(read).transpose()
     }
 }
 

@@ -58,8 +58,13 @@ pub struct TailArgs {
     #[arg(long = "where", env = "PGVIGIL_WHERE", value_name = "CONDITION")]
     pub conditions: Vec<String>,
 
-    /// Only these kinds: change, commit, counts, status, alert, ddl, message. Repeatable
-    #[arg(long, env = "PGVIGIL_KINDS", default_value = "change,commit,ddl", value_name = "KINDS")]
+    /// Only what these did: a role, an application, an address. Repeatable
+    #[arg(long, env = "PGVIGIL_ACTOR", value_name = "NAMES")]
+    pub actor: Vec<String>,
+
+    /// Only these kinds: change, commit, counts, status, alert, ddl, message, running. If nothing is said, change, commit and, unless
+    /// --op or --where is given, ddl. Repeatable
+    #[arg(long, env = "PGVIGIL_KINDS", value_name = "KINDS")]
     pub kinds: Vec<String>,
 
     /// Where to begin: live, oldest, or behind the event with this id
@@ -169,14 +174,22 @@ impl Tail {
     }
 
     fn query(&self) -> String {
-        let TailArgs { table, op, conditions, kinds, from, .. } = &self.args;
+        let TailArgs { table, op, conditions, actor, kinds, from, .. } = &self.args;
         let from = self.last.as_ref().unwrap_or(from);
         let mut query = form_urlencoded::Serializer::new(String::new());
-        for (name, values) in [("table", table), ("op", op), ("where", conditions), ("kinds", kinds)] {
+        for (name, values) in [("table", table), ("op", op), ("where", conditions), ("actor", actor), ("kinds", kinds)] {
             query.extend_pairs(values.iter().map(|value| (name, value)));
+        }
+        if kinds.is_empty() {
+            query.append_pair("kinds", usual_kinds(op, conditions));
         }
         query.append_pair("from", from).finish()
     }
+}
+
+/// The kinds that are printed if nothing is said. Who asks for certain operations or rows has not asked for DDL.
+pub(super) fn usual_kinds(op: &[String], conditions: &[String]) -> &'static str {
+    if op.is_empty() && conditions.is_empty() { "change,commit,ddl" } else { "change,commit" }
 }
 
 /// Where the stream stands after this object, if it says so.
@@ -225,6 +238,14 @@ mod tests {
     async fn the_query_says_what_the_flags_say_and_where_it_was() {
         let mut tail = tail(&["--table", "public.User", "--table", "\"a.b\"", "--where", "name.eq.A&B", "--kinds", "change"]);
         assert_eq!(tail.query(), "table=public.User&table=%22a.b%22&where=name.eq.A%26B&kinds=change&from=live");
+        for (flags, kinds) in [
+            (&[][..], "kinds=change%2Ccommit%2Cddl&"),
+            (&["--op", "delete"], "kinds=change%2Ccommit&"),
+            (&["--actor", "ann", "--kinds", "ddl", "--op", "delete"], "actor=ann&kinds=ddl&"),
+        ] {
+            let query = self::tail(flags).query();
+            assert!(query.contains(kinds) && query.matches("kinds").count() == 1, "{query}");
+        }
         tail.last = Some("k3.0-1.4".into());
         assert!(tail.query().ends_with("&from=k3.0-1.4"));
     }

@@ -1,5 +1,7 @@
 //! Why a filter is refused: which parameter, what is wrong with it, what is accepted.
 
+use super::kinds::StreamKind;
+
 /// A parameter that cannot be taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{parameter}: {problem}")]
@@ -19,8 +21,8 @@ pub enum Problem {
         /// What stands there.
         given: String,
     },
-    /// Not one of the seven.
-    #[error("{given:?} is no kind of event; accepted: change, commit, counts, status, alert, ddl, message")]
+    /// Not one of [`StreamKind::EACH`].
+    #[error("{given:?} is no kind of event; accepted: {}", StreamKind::EACH.map(StreamKind::as_str).join(", "))]
     UnknownKind {
         /// What stands there.
         given: String,

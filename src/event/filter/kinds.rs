@@ -50,7 +50,7 @@ impl StreamKind {
     }
 }
 
-/// A set of [`StreamKind`]s. The default is all but messages.
+/// A set of [`StreamKind`]s.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Kinds(u8);
 
@@ -76,6 +76,12 @@ impl Kinds {
         others.0 & !self.0 == 0
     }
 
+    /// All of them but one.
+    #[must_use]
+    pub fn without(self, kind: StreamKind) -> Kinds {
+        Kinds(self.0 & !Kinds::from(kind).0)
+    }
+
     /// Those of either set.
     #[must_use]
     pub fn union(self, others: Kinds) -> Kinds {
@@ -83,9 +89,10 @@ impl Kinds {
     }
 }
 
+/// All but messages.
 impl Default for Kinds {
     fn default() -> Self {
-        Kinds(Self::ALL.0 & !Kinds::from(StreamKind::Message).0)
+        Self::ALL.without(StreamKind::Message)
     }
 }
 

@@ -11,6 +11,9 @@
 //! | message | its actor passes (it is about no table) |
 //! | gap | always, whatever is asked for |
 //!
+//! **Kinds** that nobody names are all but messages; and where certain operations or rows are asked for, all but messages and DDL, which is
+//! neither an operation on rows nor about some of them. (What is told beside the history, such as counts and the status, comes.)
+//!
 //! **Tables** are named `schema.name`, or `name` alone for schema `public`, letter case as it is. A part that holds a dot, a comma or a
 //! quote stands in double quotes, doubled inside, as in SQL.
 //!
@@ -184,8 +187,10 @@ impl Filter {
         keys.dedup();
         texts.sort_unstable();
         texts.dedup();
+        let is_about_rows = !operations.is_empty() || !conditions.is_empty();
+        let usual = if is_about_rows { Kinds::default().without(StreamKind::Ddl) } else { Kinds::default() };
         let operations = if operations.is_empty() { Operations::ALL } else { operations };
-        Ok(Self::new(Selection { kinds: kinds.unwrap_or_default(), tables, operations, conditions, actors, keys, texts }))
+        Ok(Self::new(Selection { kinds: kinds.unwrap_or(usual), tables, operations, conditions, actors, keys, texts }))
     }
 
     /// Its name within this process.

@@ -130,7 +130,9 @@ impl Asked {
     }
 
     fn passes_by_anyone(&self, event: &Wanted) -> bool {
-        let wants = |kind| self.kinds.as_ref().map_or(kind != StreamKind::Message, |kinds| kinds.contains(&kind));
+        let about_rows = !self.operations.is_empty() || !self.conditions.is_empty();
+        let usual = |kind| kind != StreamKind::Message && !(kind == StreamKind::Ddl && about_rows);
+        let wants = |kind| self.kinds.as_ref().map_or(usual(kind), |kinds| kinds.contains(&kind));
         let table_passes = |table: usize| self.tables.as_ref().is_none_or(|tables| tables.contains(&table));
         let operation_passes = |operation| self.operations.is_empty() || self.operations.contains(operation);
         match event {
@@ -277,6 +279,16 @@ fn without_parameters_all_but_messages_pass() {
 }
 
 #[test]
+fn who_asks_for_operations_or_rows_has_not_asked_for_ddl() {
+    let ddl = [Wanted::Ddl { table: None }];
+    let passes = |parameters: &[(&str, &str)]| passing(&parse(parameters), &ddl)[0];
+    assert!(!passes(&[("op", "delete")]) && !passes(&[("where", "id.eq.7")]));
+    assert!(passes(&[("op", "delete"), ("kinds", "change,ddl")]), "unless by name");
+    let beside = [StreamKind::Counts, StreamKind::Status, StreamKind::Alert, StreamKind::Running];
+    assert!(beside.into_iter().all(|kind| parse(&[("op", "delete")]).wants(kind)));
+}
+
+#[test]
 fn an_update_passes_by_the_row_before_or_after() {
     let filter = parse(&[("where", "status.eq.open")]);
     let (open, shut) = (json!({"id": 7, "status": "open"}), json!({"id": 7, "status": "shut"}));
@@ -300,7 +312,10 @@ fn a_delete_is_known_by_its_key_and_a_truncate_took_every_row() {
 fn refusals_name_the_parameter_and_what_is_accepted() {
     let refused = |name: &str, value: &str| Filter::parse([(name, value)]).unwrap_err().to_string();
     assert_eq!(refused("op", "drop"), "op: \"drop\" is no operation; accepted: insert, update, delete, truncate");
-    assert!(refused("kinds", "changes").starts_with("kinds: \"changes\" is no kind of event; accepted: change, commit,"));
+    assert_eq!(
+        refused("kinds", "changes"),
+        "kinds: \"changes\" is no kind of event; accepted: change, commit, counts, status, alert, ddl, message, running"
+    );
     assert!(refused("table", "a.b.c").starts_with("table: \"a.b.c\" is no table; accepted: schema.name"));
     assert!(refused("where", "a").starts_with("where: \"a\" is no condition"));
     assert!(refused("actor", "\"ann").starts_with("actor: a quote or parenthesis is not closed"));

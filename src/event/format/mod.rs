@@ -120,6 +120,9 @@ impl Formatter {
         Ok(match (line, &event) {
             (Some(line), _) => Output::Lines(line),
             (None, Event::Gap(_) | Event::Error(_)) => pretty::line(&event, false).map_or(Output::Nothing, Output::Notice),
+            (None, Event::Hello(hello)) if !hello.no_such_table.is_empty() => {
+                Output::Notice(format!("there is no table {} (now)", hello.no_such_table.join(", ")))
+            }
             (None, _) => Output::Nothing,
         })
     }

@@ -49,6 +49,16 @@ fn cloudevents() {
 }
 
 #[test]
+fn who_asks_for_a_table_that_is_not_there_is_told() {
+    let hello = r#"{"type":"hello","protocol":1,"database":null,"no_such_table":["public.Usr","shop.x"]}"#;
+    for format in Format::ALL.into_iter().filter(|format| *format != Format::Json) {
+        let told = Formatter::new(format, false).format(hello).unwrap();
+        assert_eq!(told, Output::Notice("there is no table public.Usr, shop.x (now)".to_owned()));
+        assert_eq!(Formatter::new(format, false).format(HELLO).unwrap(), Output::Nothing);
+    }
+}
+
+#[test]
 fn what_was_cut_is_named_in_every_form() {
     let update = r#"{"type":"change","id":"k3.0-10.1","op":"update","schema":"public","table":"t","oid":1,
         "tx":{"id":"k3-0-10","xid":7,"lsn":"0/10","time":"2026-11-22T14:02:11.204113Z","ordinal":1},

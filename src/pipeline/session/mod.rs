@@ -208,7 +208,7 @@ impl Session<'_> {
     async fn drain(&mut self, stream: &mut Stream) -> Result<(), PipelineError> {
         while let Some(frame) = stream.next_frame()? {
             match frame {
-                Frame::Data { payload, .. } => self.applier.apply(payload, &mut self.pipeline.history).await?,
+                Frame::Data { start, payload, .. } => self.applier.apply(start, payload, &mut self.pipeline.history).await?,
                 Frame::Keepalive { wal_end, sent } => {
                     self.applier.keepalive(wal_end);
                     self.proof = self.proof.max(Some(sent));

@@ -1,6 +1,8 @@
 //! `setup` and `cleanup` against real servers: no statement of the application ever fails by them, and nothing of them is left.
 
+#[path = "../support/mod.rs"]
 mod support;
+mod trees;
 
 use anyhow::{Context, Result};
 use pgvigil::catalog;
@@ -114,7 +116,7 @@ async fn every_table_can_be_changed(database: &Database) -> Result<()> {
 }
 
 /// Everything in the catalogs that setup could touch, in a form in which equal means equal.
-async fn dump(database: &Database) -> Result<Vec<String>> {
+pub(crate) async fn dump(database: &Database) -> Result<Vec<String>> {
     let acl = |column: &str, default: &str, owner: &str| {
         // Granting and revoking leaves the default written out where it was left open before.
         format!(
@@ -151,14 +153,14 @@ async fn dump(database: &Database) -> Result<Vec<String>> {
 }
 
 /// The database is as it was, but for what is expected.
-async fn assert_unchanged(before: &[String], database: &Database, context: &str) -> Result<()> {
+pub(crate) async fn assert_unchanged(before: &[String], database: &Database, context: &str) -> Result<()> {
     let after = dump(database).await?;
     let missing = |from: &[String], of: &[String]| from.iter().filter(|line| !of.contains(line)).cloned().collect::<Vec<_>>();
     assert_eq!(missing(before, &after), missing(&after, before), "{context}");
     Ok(())
 }
 
-support::on_every_major!(nothing_is_left_after_cleanup, no_statement_fails_by_it);
+support::on_every_major!(nothing_is_left_after_cleanup, no_statement_fails_by_it, cleanup_makes_no_statement_fail);
 
 async fn nothing_is_left_after_cleanup(major: u32) -> Result<()> {
     let cluster = cluster(major).await?;
@@ -247,6 +249,32 @@ async fn no_statement_fails_by_it(major: u32) -> Result<()> {
         assert!(matches!(outcome, Err(SetupError::OtherForm { all_tables: true, .. })), "{outcome:?}");
     }
     Ok(())
+}
+
+/// What setup gave a table, somebody else may have come to rely on.
+async fn cleanup_makes_no_statement_fail(major: u32) -> Result<()> {
+    let cluster = cluster(major).await?;
+    let mut database = app(&cluster).await?;
+    set_up(&mut database, "--apply --full-identity").await.1?;
+    database
+        .run(
+            "CREATE PUBLICATION theirs FOR TABLE keyless, ONLY keyed; CREATE PUBLICATION rooted FOR TABLE \"Shop\".keyless_tree \
+               WITH (publish_via_partition_root = true); \
+             CREATE PUBLICATION harmless FOR TABLE deferred WITH (publish = 'insert'); \
+             CREATE PUBLICATION keyed FOR TABLE keyless_child; ALTER TABLE keyless_child ADD PRIMARY KEY (keyed)",
+        )
+        .await?;
+    let text = clean_up(&mut database, "--apply").await?;
+    for said in [
+        r#"Table "public"."keyless" keeps REPLICA IDENTITY FULL, since publication "theirs" carries it"#,
+        r#"Table "Shop"."keyless_leaf" keeps REPLICA IDENTITY FULL, since publication "rooted" carries it"#,
+        r#"--   ALTER TABLE "public"."keyless" REPLICA IDENTITY DEFAULT;"#,
+    ] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    let full = "SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relreplident = 'f'";
+    assert!(database.value::<String>(full).await?.starts_with("full_already generated_full keyless keyless_leaf"));
+    every_table_can_be_changed(&database).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
