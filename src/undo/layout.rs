@@ -5,12 +5,15 @@
 //! What is so in all the ways that are left is certain. Otherwise a column is the one that is called so, if that is so in the ways in which
 //! the most are; unless it is known that columns were renamed, since a name may be another one's by now. Of the rest nothing is said.
 //!
+//! Generated columns have numbers, too, and are not told, unless a publication says so (from 18 on). One that is not generated any more may
+//! not have been told then; if nothing tells of that, it is seen by names that numbers do not bear out.
+//!
 //! ```text
 //!  told    id    name     last             id stands for id, and nothing but name can have been "Full name";
 //!  numbers 1 id  2 "Full name"  3 ✝  4 b   last may have been 3 or 4
 //! ```
 
-use super::schema::Table;
+use super::schema::{Column, Table};
 
 /// A number that the table gave.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +32,7 @@ pub(super) fn places(told: &[&str], table: &Table) -> Vec<Option<usize>> {
         // Whether a column had to be told is not known then.
         return by_name();
     }
-    let numbers = numbers(table);
+    let numbers = numbers(told, table);
     let Some(possible) = ways(told, &numbers, |_, _| false) else { return by_name() };
     let is_called = |number: &Number<'_>, name: &str| number.name == Some(name);
     let likely = ways(told, &numbers, |number, name| !table.was_renamed && is_called(number, name)).unwrap_or_default();
@@ -42,6 +45,11 @@ pub(super) fn places(told: &[&str], table: &Table) -> Vec<Option<usize>> {
     if table.was_renamed {
         return places;
     }
+    let named = by_name();
+    if named.iter().all(Option::is_some) && named.is_sorted() && !table.was_generated {
+        // Each name is there, in its order, and yet not where it was: names were passed on, or a column that is told now was generated then.
+        return places.into_iter().zip(named).map(|(place, named)| place.filter(|_| place == named)).collect();
+    }
     // One that was dropped and made anew is what it was, for whoever reads its name.
     for (nth, name) in told.iter().enumerate() {
         let Some(namesake) = table.place(name).filter(|namesake| !places.contains(&Some(*namesake))) else { continue };
@@ -52,10 +60,12 @@ pub(super) fn places(told: &[&str], table: &Table) -> Vec<Option<usize>> {
     places
 }
 
-fn numbers(table: &Table) -> Vec<Number<'_>> {
-    let live = table.columns.iter().enumerate().map(|(place, column)| {
-        let number = Number { name: Some(&column.name), place: Some(place), is_told: !column.is_generated };
-        (column.number, number)
+fn numbers<'t>(told: &[&str], table: &'t Table) -> Vec<Number<'t>> {
+    // A generated column is not told, unless a publication sends it, or did once.
+    let is_sent = |column: &Column| !column.is_generated || column.may_be_sent || told.contains(&&*column.name);
+    let live = table.columns.iter().enumerate().filter(|(_, column)| is_sent(column)).map(|(place, column)| {
+        let is_told = !column.is_generated && !table.was_generated;
+        (column.number, Number { name: Some(&column.name), place: Some(place), is_told })
     });
     let dropped = table.dropped.iter().map(|number| (*number, Number { name: None, place: None, is_told: false }));
     let mut numbers: Vec<_> = live.chain(dropped).collect();
@@ -117,7 +127,6 @@ fn after(same: &[Vec<usize>], numbers: &[Number<'_>]) -> Vec<Vec<Option<usize>>>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::undo::schema::Column;
     use proptest::prelude::*;
 
     /// A table by its numbers: a name, or what was dropped.

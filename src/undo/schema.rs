@@ -3,7 +3,7 @@
 //! By oid, so a table that was renamed or moved to another schema since is found. A partition stands for the tree that it is in now:
 //! rows that moved between partitions, or whose partition was attached elsewhere since, are found by their key in the whole tree.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::quoting::identifier;
 use crate::lsn::Oid;
@@ -40,10 +40,14 @@ pub struct Table {
     pub has_column_list: bool,
     /// Columns may have been renamed since its changes were recorded, as far as that is known.
     pub was_renamed: bool,
+    /// Columns may have been generated once that are not any more, as far as that is known.
+    pub was_generated: bool,
     /// What must be unique; a primary key first, then what identifies a row.
     pub keys: Vec<Key>,
     /// Something must be unique that is not told by columns alone: a partial or expression index, an exclusion constraint.
     pub has_other_unique: bool,
+    /// What every row must fulfil.
+    pub checks: Vec<Check>,
     /// Of the application, enabled.
     pub triggers: Vec<Trigger>,
 }
@@ -57,14 +61,43 @@ pub struct Column {
     pub number: i16,
     /// Its type as SQL takes it, without a length.
     pub type_name: String,
+    /// The same with its length.
+    pub stored_as: String,
     /// It is `json` or `jsonb`, or a domain over one.
     pub is_document: bool,
     /// Computed from others.
     pub is_generated: bool,
+    /// Rows that are told may have it: a generated one is sent only if a publication says so.
+    pub may_be_sent: bool,
     /// `GENERATED ALWAYS AS IDENTITY`: an `UPDATE` cannot set it.
     pub is_identity_always: bool,
+    /// It must have a value, or its domain must.
+    pub is_not_null: bool,
     /// A row may be inserted without a value for it: it may be NULL, or has a default.
     pub may_be_left_out: bool,
+    /// So many transactions ago, or further back, it and its type were altered for the last time; `None` if any text is good for it.
+    pub altered: Option<i64>,
+    /// Whether a text is good for it is for a function of the application to say.
+    pub calls_application: bool,
+    /// Texts that are not good for it, as far as it was asked.
+    pub refused: FxHashSet<String>,
+}
+
+/// A `CHECK` of a table.
+#[derive(Clone, Debug, Default)]
+pub struct Check {
+    /// Name of the constraint.
+    pub name: String,
+    /// As SQL takes it, with the names of its columns.
+    pub expression: String,
+    /// Places in [`Table::columns`].
+    pub columns: Vec<usize>,
+    /// So many transactions ago it was made or altered.
+    pub altered: i64,
+    /// It is for a function of the application to say.
+    pub calls_application: bool,
+    /// Values of its columns that do not fulfil it, as far as it was asked.
+    pub refused: FxHashSet<Vec<Option<String>>>,
 }
 
 /// Columns of which no two rows have the same values.
@@ -134,12 +167,9 @@ impl Schema {
         self.tables.get(self.roots.get(&oid).unwrap_or(&oid))
     }
 
-    /// Columns of this table may have been renamed since its changes were recorded.
-    pub fn renamed(&mut self, oid: Oid) {
-        let root = *self.roots.get(&oid).unwrap_or(&oid);
-        if let Some(table) = self.tables.get_mut(&root) {
-            table.was_renamed = true;
-        }
+    /// The same, to note something about it.
+    pub fn table_mut(&mut self, oid: Oid) -> Option<&mut Table> {
+        self.tables.get_mut(self.roots.get(&oid).unwrap_or(&oid))
     }
 }
 

@@ -38,8 +38,17 @@ pub(super) struct Reading<'s> {
     trees: Vec<Oid>,
     /// What came later first, once that is reached.
     behind: Option<Vec<Bytes>>,
-    /// Tables of which columns may have been renamed on the way.
-    renamed: Vec<Oid>,
+    /// What may have been done to columns on the way.
+    altered: Vec<(Oid, Altered)>,
+}
+
+/// What a command may have done to columns of a table, as far as it matters to who reads older rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Altered {
+    /// Renamed some.
+    Renamed,
+    /// Made ordinary ones of generated ones: `DROP EXPRESSION`.
+    Ungenerated,
 }
 
 /// What is to be undone.
@@ -76,7 +85,7 @@ impl<'s> Reading<'s> {
             filter: Arc::clone(&scope.range.filter),
             trees,
             behind: None,
-            renamed: Vec::new(),
+            altered: Vec::new(),
         }
     }
 
@@ -96,7 +105,7 @@ impl<'s> Reading<'s> {
     }
 
     fn sort(&mut self, event: history::Event<'_>, undone: &mut Undone) -> Result<(), Problem> {
-        self.renamed.extend(renames(&event)?);
+        self.altered.extend(altered(&event)?);
         let (head, json) = (event.head(), event.json());
         match (head.kind, event.block().table(head)) {
             _ if self.behind.is_some() || self.scope.is_behind(head) => self.behind.get_or_insert_default().push(json),
@@ -122,7 +131,7 @@ impl<'s> Reading<'s> {
                         table.map_or(event.head().kind == event::Kind::Gap, |table| self.trees.contains(&table.oid))
                     };
                     for event in batch.iter().filter(is_told) {
-                        self.renamed.extend(renames(&event)?);
+                        self.altered.extend(altered(&event)?);
                         sift(event.bytes(), &mut sieve, &mut later)?;
                     }
                 }
@@ -133,9 +142,9 @@ impl<'s> Reading<'s> {
         Ok(later)
     }
 
-    /// The tables of which columns may have been renamed, as far as that is told: once all is read.
-    pub(super) fn renamed(self) -> Vec<Oid> {
-        self.renamed
+    /// What may have been done to columns of which tables, as far as that is told: once all is read.
+    pub(super) fn altered(self) -> Vec<(Oid, Altered)> {
+        self.altered
     }
 
     /// What is needed next may still be on its way to the disk.
@@ -160,13 +169,18 @@ impl<'s> Reading<'s> {
     }
 }
 
-/// The table of which a command may have renamed columns. Of a statement only the beginning may be known, or nothing.
-fn renames(event: &history::Event<'_>) -> Result<Option<Oid>, Problem> {
+/// What a command may have done to columns. Of a statement only the beginning may be known, or nothing.
+fn altered(event: &history::Event<'_>) -> Result<Vec<(Oid, Altered)>, Problem> {
     let table = event.block().table(event.head()).filter(|_| event.head().kind == event::Kind::Ddl);
-    let Some(table) = table else { return Ok(None) };
-    let Event::Ddl(ddl) = read(event.bytes())? else { return Ok(None) };
-    let may = ddl.sql.is_none_or(|sql| sql.ends_with('…') || sql.to_ascii_lowercase().contains("rename"));
-    Ok((may && ddl.command == "ALTER TABLE").then_some(table.oid))
+    let Some(table) = table else { return Ok(Vec::new()) };
+    let Event::Ddl(ddl) = read(event.bytes())? else { return Ok(Vec::new()) };
+    if ddl.command != "ALTER TABLE" {
+        return Ok(Vec::new());
+    }
+    let sql = ddl.sql.map(|sql| sql.to_ascii_lowercase());
+    let may = |word: &str| sql.as_ref().is_none_or(|sql| sql.ends_with('…') || sql.contains(word));
+    let ways = [(Altered::Renamed, "rename"), (Altered::Ungenerated, "expression")];
+    Ok(ways.into_iter().filter(|(_, word)| may(word)).map(|(way, _)| (table.oid, way)).collect())
 }
 
 /// Keeps what matters, in memory of its own: a few changes are not to keep all of the history.
