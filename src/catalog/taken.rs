@@ -2,6 +2,7 @@
 //!
 //! Nothing is written, and nothing that an ordinary user wrote is run: what may do that is not asked (`calls_application`).
 
+use postgres_protocol::escape::escape_identifier;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
@@ -83,7 +84,6 @@ pub async fn rows(client: &Client, schema: &Schema, asked: &Rows) -> Result<Take
 
 /// The numbers of the rows that do not fulfil it; `$1` and so on are the values of its columns.
 fn fulfilling(check: &Check, columns: &[&Column]) -> String {
-    use postgres_protocol::escape::escape_identifier;
     let (mut given, mut names, mut read) = (Vec::new(), Vec::new(), Vec::new());
     for (nth, column) in (1..).zip(columns) {
         given.push(format!("${nth}::text[]"));
@@ -102,14 +102,15 @@ fn fulfilling(check: &Check, columns: &[&Column]) -> String {
     )
 }
 
-/// The value is not good: class 22 is wrong data, 23 a constraint of a domain.
+/// The value is not good. By which code a type says so is its own affair.
 fn is_refusal(error: &tokio_postgres::Error) -> bool {
-    error.code().is_some_and(|code| matches!(code.code().get(..2), Some("22" | "23")))
+    error.code().is_some_and(|code| !is_transient(code) && *code != SqlState::INSUFFICIENT_PRIVILEGE)
 }
 
 /// That it cannot be asked; or that the connection is in trouble, or takes too long.
 fn unknown<T>(error: tokio_postgres::Error) -> Result<Taken<T>, tokio_postgres::Error> {
     match error.as_db_error() {
+        // A statement_timeout of our own.
         Some(server) if !is_transient(server.code()) || *server.code() == SqlState::QUERY_CANCELED => {
             Ok(Taken::Unknown(format!("{} ({})", server.message(), server.code().code())))
         }

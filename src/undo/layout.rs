@@ -61,10 +61,11 @@ pub(super) fn places(told: &[&str], table: &Table) -> Vec<Option<usize>> {
 }
 
 fn numbers<'t>(told: &[&str], table: &'t Table) -> Vec<Number<'t>> {
-    // A generated column is not told, unless a publication sends it, or did once.
-    let is_sent = |column: &Column| !column.is_generated || column.may_be_sent || told.contains(&&*column.name);
-    let live = table.columns.iter().enumerate().filter(|(_, column)| is_sent(column)).map(|(place, column)| {
-        let is_told = !column.is_generated && !table.was_generated;
+    // Generated columns are told all or none.
+    let were_sent = table.columns.iter().any(|column| column.is_generated && told.contains(&&*column.name));
+    let may_be_told = |column: &Column| !column.is_generated || column.may_be_sent || were_sent;
+    let live = table.columns.iter().enumerate().filter(|(_, column)| may_be_told(column)).map(|(place, column)| {
+        let is_told = if column.is_generated { were_sent } else { !table.was_generated };
         (column.number, Number { name: Some(&column.name), place: Some(place), is_told })
     });
     let dropped = table.dropped.iter().map(|number| (*number, Number { name: None, place: None, is_told: false }));
@@ -182,6 +183,47 @@ mod tests {
             let table = Table { was_renamed: true, ..table(numbers) };
             assert_eq!(now(told, &table), expected, "{told:?} {numbers:?}");
         }
+    }
+
+    /// A column of these names is generated.
+    fn generated(names: &[&str], mut table: Table) -> Table {
+        table.columns.iter_mut().filter(|column| names.contains(&&*column.name)).for_each(|column| column.is_generated = true);
+        table
+    }
+
+    #[test]
+    fn a_generated_column_is_no_place_for_another() {
+        let (id, b, up, ts, x, c) = (Some("id"), Some("b"), Some("up"), Some("ts"), Some("x"), Some("c"));
+        let not_told: &[&str] = &["id", "a", "ts"];
+        for (told, numbers, expected) in [
+            // In the middle, at either end; beside a column that was dropped, or came since.
+            (not_told, &[id, b, up, ts][..], &[id, b, ts][..]),
+            (not_told, &[up, id, b, ts], &[id, b, ts]),
+            (not_told, &[id, b, ts, up], &[id, b, ts]),
+            (not_told, &[id, up, x, c], &[id, x, c]),
+            (not_told, &[id, None, up, ts, x], &[id, None, None]),
+            (not_told, &[id, b, up, ts, x], &[id, b, ts]),
+            // It was told by its name, so it has a place.
+            (&["id", "a", "up", "ts"], &[id, b, up, ts, x], &[id, b, up, ts]),
+            (&["id", "a", "up", "ts"], &[id, up, b, ts, x], &[id, up, b, ts]),
+        ] {
+            let table = generated(&["up"], Table { was_renamed: true, ..table(numbers) });
+            assert_eq!(now(told, &table), expected, "{told:?} {numbers:?}");
+        }
+        // A publication may have sent it, under another name: as far as nothing else explains the row.
+        let mut sent = generated(&["x"], Table { was_renamed: true, ..table(&[id, b, x, ts]) });
+        sent.columns[2].may_be_sent = true;
+        assert_eq!(now(&["id", "a", "up", "ts"], &sent), [id, b, x, ts]);
+        assert_eq!(now(not_told, &sent), [id, b, None]);
+    }
+
+    #[test]
+    fn a_column_that_was_generated_then_may_not_have_been_told() {
+        let (id, up, ts) = (Some("id"), Some("up"), Some("ts"));
+        let told: &[&str] = &["id", "ts"];
+        assert_eq!(now(told, &table(&[id, up, ts])), [id, None]);
+        assert_eq!(now(told, &Table { was_generated: true, ..table(&[id, up, ts]) }), [id, ts]);
+        assert_eq!(now(told, &Table { was_generated: true, was_renamed: true, ..table(&[id, up, ts]) }), [None, None]);
     }
 
     #[test]
