@@ -4,13 +4,14 @@ SELECT a.attrelid AS "table", a.attname AS name, a.attnum AS number,
        format_type(a.atttypid, -1) AS type_name,
        format_type(a.atttypid, a.atttypmod) AS stored_as,
        base.is_document,
+       base.is_spelled_out,
        a.attgenerated <> '' AS is_generated,
        -- From 18 on a publication may send them; read through JSON, the absence of the option is no error.
        a.attgenerated = '' OR a.attgenerated = 's'
            AND EXISTS (SELECT FROM pg_publication p WHERE to_jsonb(p) ->> 'pubgencols' = 's') AS may_be_sent,
        a.attidentity = 'a' AS is_identity_always,
        a.attnotnull OR base.is_not_null AS is_not_null,
-       NOT a.attnotnull OR a.atthasdef OR a.attidentity <> '' AS may_be_left_out,
+       NOT (a.attnotnull OR base.is_not_null) OR a.atthasdef OR a.attidentity <> '' OR base.has_default AS may_be_left_out,
        -- How many transactions ago the column or something of its type was last altered; that of a type that takes any text is of no account.
        CASE WHEN format_type(a.atttypid, a.atttypmod) NOT IN ('text', 'character varying')
             THEN least(age(a.xmin), described.age)::bigint END AS altered,
@@ -18,11 +19,14 @@ SELECT a.attrelid AS "table", a.attname AS name, a.attnum AS number,
   FROM pg_attribute a
   CROSS JOIN LATERAL (
       WITH RECURSIVE base AS (
-          SELECT oid, typtype, typbasetype, typnotnull FROM pg_type WHERE oid = a.atttypid
+          SELECT oid, typtype, typbasetype, typnotnull, typcategory, typdefault FROM pg_type WHERE oid = a.atttypid
           UNION ALL
-          SELECT t.oid, t.typtype, t.typbasetype, t.typnotnull FROM base JOIN pg_type t ON base.typtype = 'd' AND t.oid = base.typbasetype
+          SELECT t.oid, t.typtype, t.typbasetype, t.typnotnull, t.typcategory, t.typdefault
+            FROM base JOIN pg_type t ON base.typtype = 'd' AND t.oid = base.typbasetype
       )
-      SELECT bool_or(oid IN ('json'::regtype, 'jsonb'::regtype)) AS is_document, bool_or(typnotnull) AS is_not_null FROM base
+      SELECT bool_or(oid IN ('json'::regtype, 'jsonb'::regtype)) AS is_document, bool_or(typcategory IN ('A', 'B')) AS is_spelled_out,
+             bool_or(typnotnull) AS is_not_null, bool_or(typdefault IS NOT NULL) AS has_default
+        FROM base
   ) base
   CROSS JOIN LATERAL (
       -- The type, and those that it is made of, as far as they are not the server's own.

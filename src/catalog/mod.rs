@@ -35,7 +35,7 @@ pub use sessions::sessions;
 pub use slot::{DurableSlot, SlotState, slot};
 pub(crate) use table::sql_name;
 pub use table::{Kind, Persistence, Table};
-pub use taken::{Taken, rows as rows_taken, texts as texts_taken};
+pub use taken::{Read, Taken, rows as rows_taken, texts as texts_taken};
 
 pub use crate::event::Operation;
 pub use crate::pgoutput::ReplicaIdentity;

@@ -85,6 +85,7 @@ fn column(row: &Row) -> Result<Column, tokio_postgres::Error> {
         type_name: row.try_get("type_name")?,
         stored_as: row.try_get("stored_as")?,
         is_document: row.try_get("is_document")?,
+        is_spelled_out: row.try_get("is_spelled_out")?,
         is_generated: row.try_get("is_generated")?,
         may_be_sent: row.try_get("may_be_sent")?,
         is_identity_always: row.try_get("is_identity_always")?,
@@ -93,6 +94,7 @@ fn column(row: &Row) -> Result<Column, tokio_postgres::Error> {
         altered: row.try_get("altered")?,
         calls_application: row.try_get("calls_application")?,
         refused: FxHashSet::default(),
+        rewritten: FxHashSet::default(),
     })
 }
 

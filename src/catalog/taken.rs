@@ -3,6 +3,7 @@
 //! Nothing is written, and nothing that an ordinary user wrote is run: what may do that is not asked (`calls_application`).
 
 use postgres_protocol::escape::escape_identifier;
+use rustc_hash::FxHashSet;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
@@ -20,53 +21,69 @@ const MOST: usize = 20_000;
 /// What the database said.
 #[derive(Debug)]
 pub enum Taken<T> {
-    /// It refuses these.
-    But(Vec<T>),
+    /// So.
+    Known(T),
     /// It cannot be asked, for this reason.
     Unknown(String),
 }
 
-/// Which of these texts the column does not take.
-pub async fn texts(client: &Client, schema: &Schema, asked: &Texts) -> Result<Taken<String>, tokio_postgres::Error> {
+/// What a column makes of texts.
+#[derive(Debug, Default)]
+pub struct Read {
+    /// It does not take these,
+    pub refused: FxHashSet<String>,
+    /// and makes something else of these.
+    pub rewritten: FxHashSet<String>,
+}
+
+/// What the column makes of these texts.
+pub async fn texts(client: &Client, schema: &Schema, asked: &Texts) -> Result<Taken<Read>, tokio_postgres::Error> {
     let column = schema.tables.get(&asked.table).and_then(|table| table.columns.get(asked.column));
-    let Some(column) = column else { return Ok(Taken::But(Vec::new())) };
+    let Some(column) = column else { return Ok(Taken::Known(Read::default())) };
     let statement = match client.prepare(&reading(column)).await {
         Ok(statement) => statement,
         Err(error) => return unknown(error),
     };
-    let (mut refused, mut questions) = (Vec::new(), 0);
+    let (mut read, mut questions) = (Read::default(), 0);
     // Halves of what was refused are asked again.
     let mut parts: Vec<&[String]> = asked.texts.chunks(TOGETHER).collect();
     while let Some(part) = parts.pop() {
         questions += 1;
         let answer = if questions > MOST { None } else { Some(client.query_one(&statement, &[&part]).await) };
         match answer {
-            Some(Ok(_)) => {}
+            Some(Ok(row)) => read.rewritten.extend(row.try_get::<_, Vec<String>>(0)?),
             Some(Err(error)) if !is_refusal(&error) => return unknown(error),
             Some(Err(_)) if part.len() > 1 => parts.extend(<[&[String]; 2]>::from(part.split_at(part.len() / 2))),
-            Some(Err(_)) | None => refused.extend_from_slice(part),
+            Some(Err(_)) | None => read.refused.extend(part.iter().cloned()),
         }
     }
-    Ok(Taken::But(refused))
+    Ok(Taken::Known(read))
 }
 
-/// Reads all texts of `$1`. A cast would cut what is too long, so it is fields of a record that are read; but a document that is a field of a
-/// document is read as it stands.
-fn reading(Column { type_name, stored_as, is_document, .. }: &Column) -> String {
-    if *is_document {
-        return format!("SELECT count(CAST(text AS {type_name})) FROM unnest($1::text[]) text");
-    }
+/// Reads all texts of `$1`, and gives those that it would write otherwise. A cast would cut what is too long, so it is fields of a record that
+/// are read; but a document that is a field of a document is read as it stands.
+fn reading(Column { type_name, stored_as, is_document, is_spelled_out, .. }: &Column) -> String {
+    let read = match is_document {
+        true => format!("(SELECT CAST(text AS {type_name})) AS read (value)"),
+        false => format!("jsonb_to_record(jsonb_build_object('value', text)) AS read (value {stored_as})"),
+    };
+    // The text of an array is made of its elements, and that of a boolean is the one of JSON.
+    let written = if *is_spelled_out { format!("format('%s', CAST(text AS {type_name}))") } else { "text".to_owned() };
     format!(
-        "SELECT count(read.value) FROM unnest($1::text[]) text, \
-         LATERAL jsonb_to_record(jsonb_build_object('value', text)) AS read (value {stored_as})"
+        "SELECT coalesce(array_agg(text) FILTER (WHERE format('%s', read.value) <> {written}), '{{}}') \
+         FROM unnest($1::text[]) text, LATERAL {read}"
     )
 }
 
 /// Which of these rows do not fulfil the check.
-pub async fn rows(client: &Client, schema: &Schema, asked: &Rows) -> Result<Taken<Vec<Option<String>>>, tokio_postgres::Error> {
+pub async fn rows(
+    client: &Client,
+    schema: &Schema,
+    asked: &Rows,
+) -> Result<Taken<FxHashSet<Vec<Option<String>>>>, tokio_postgres::Error> {
     let table = schema.tables.get(&asked.table);
     let Some((table, check)) = table.and_then(|table| Some((table, table.checks.get(asked.check)?))) else {
-        return Ok(Taken::But(Vec::new()));
+        return Ok(Taken::Known(FxHashSet::default()));
     };
     let columns: Vec<&Column> = check.columns.iter().filter_map(|place| table.columns.get(*place)).collect();
     let values: Vec<Vec<Option<&str>>> =
@@ -76,7 +93,7 @@ pub async fn rows(client: &Client, schema: &Schema, asked: &Rows) -> Result<Take
         Ok(found) => {
             let places = found.iter().map(|row| row.try_get::<_, i64>(0)).collect::<Result<Vec<_>, _>>()?;
             let row = |place: i64| asked.rows.get(usize::try_from(place).ok()?.checked_sub(1)?).cloned();
-            Ok(Taken::But(places.into_iter().filter_map(row).collect()))
+            Ok(Taken::Known(places.into_iter().filter_map(row).collect()))
         }
         Err(error) => unknown(error),
     }

@@ -108,6 +108,8 @@ pub enum Reason {
     /// The recorded text is not good for the column any more: a value of an enum was renamed, a length or another type was set, a domain got
     /// a `CHECK`.
     ValueNotTaken,
+    /// The column takes the recorded text and makes another one of it: it rounds, or is of another type by now.
+    ValueRewritten,
     /// It was NULL, and the column or its domain is `NOT NULL` by now.
     NullNotTaken,
     /// The row does not fulfil a `CHECK` that the table got since.
@@ -142,6 +144,7 @@ impl Reason {
                 "what was recorded is no value of its type any more: the column or its type was altered since, such as by renaming a value \
                  of an enum"
             }
+            Self::ValueRewritten => "its type was altered since, and writes what was recorded in another way, such as rounded",
             Self::NullNotTaken => "was NULL, and is NOT NULL since",
             Self::CheckNotFulfilled => "does not fulfil a CHECK that the table got since",
             Self::RowNotNamed => "no key that is still there tells which row is meant, and not all columns are known",

@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::de::IgnoredAny;
+
 use super::net;
 use super::plan::{self, Options};
 use super::quoting::{table_name, where_needed};
@@ -27,6 +29,8 @@ pub struct Texts {
     pub column: usize,
     /// Each once.
     pub texts: Vec<String>,
+    /// Those of them that may mean something else than what they say.
+    pub ambiguous: Vec<String>,
 }
 
 /// A `CHECK`, and the rows that may have to fulfil it.
@@ -57,8 +61,19 @@ pub fn texts<'a>(changes: Changes<'a, 'a>, schema: &Schema, options: &Options) -
             found.entry((table.oid, place)).or_default().extend(texts);
         }
     });
-    let texts = found.into_iter().map(|((table, column), texts)| Texts { table, column, texts: texts.into_iter().collect() });
+    let texts = found.into_iter().map(|((table, column), texts)| {
+        let texts: Vec<String> = texts.into_iter().collect();
+        let of = schema.tables.get(&table).and_then(|table| table.column(column));
+        let is_new = of.is_some_and(|column| column.is_document && column.altered.is_some_and(|altered| since.has(altered)));
+        let ambiguous = texts.iter().filter(|text| is_new && may_be_quoted(text)).cloned().collect();
+        Texts { table, column, texts, ambiguous }
+    });
     texts.filter(|texts| !texts.texts.is_empty()).collect()
+}
+
+/// It is a string as a document, or the text of a document as it is told of a column that was a text then.
+fn may_be_quoted(text: &str) -> bool {
+    serde_json::from_str::<String>(text).is_ok_and(|inner| serde_json::from_str::<IgnoredAny>(&inner).is_ok())
 }
 
 /// The rows that have to fulfil a `CHECK` that was not there when they were, or not as it is now. Asked when it is known which texts are good.

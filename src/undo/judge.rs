@@ -151,12 +151,13 @@ impl<'p, 'a> Judge<'p, 'a> {
         }
         let mut columns = Vec::with_capacity(known.len());
         for (place, column) in known {
-            match refusal(column, old.get(place)) {
-                None => columns.push(place),
-                Some(reason) => {
-                    may_be_partial &= column.may_be_left_out;
-                    missing.entry(reason).or_default().push(&column.name);
-                }
+            let refusal = refusal(column, old.get(place));
+            match refusal {
+                None | Some(Reason::ValueRewritten) => columns.push(place),
+                Some(_) => may_be_partial &= column.may_be_left_out,
+            }
+            if let Some(reason) = refusal {
+                missing.entry(reason).or_default().push(&column.name);
             }
         }
         Act { kind: Kind::Insert, columns, missing, may_be_partial }
@@ -175,7 +176,11 @@ impl<'p, 'a> Judge<'p, 'a> {
                 (Some(Value::Unknown), _) => Reason::OldRowIncomplete,
                 (Some(old), Some(new)) if old == new || *new == Value::Unknown => continue,
                 _ if column.is_identity_always => Reason::IdentityAlways,
-                (old, new) => match refusal(column, old).or_else(|| refusal(column, new)) {
+                (old, new) => match refusal(column, new).or_else(|| refusal(column, old)) {
+                    Some(Reason::ValueRewritten) if refusal(column, new).is_none() => {
+                        set.push(place);
+                        Reason::ValueRewritten
+                    }
                     Some(reason) => reason,
                     None => {
                         set.push(place);
@@ -198,7 +203,11 @@ impl<'p, 'a> Judge<'p, 'a> {
             return Some(Self::unnamed(Kind::Update));
         }
         let stored: Vec<usize> = self.columns().map(|(place, _)| place).collect();
-        let lost = self.refused(new, self.effect.key.map_or(stored.as_slice(), |key| key.columns.as_slice()));
+        let mut lost = self.refused(new, self.effect.key.map_or(stored.as_slice(), |key| key.columns.as_slice()));
+        if self.effect.key.is_some() {
+            // A key is found by its value, however that is written.
+            lost.remove(&Reason::ValueRewritten);
+        }
         if !lost.is_empty() {
             return Some(Act { kind: Kind::Update, columns: set, missing: lost, may_be_partial: false });
         }
@@ -214,7 +223,8 @@ fn is_known(row: &Row<'_>, place: usize) -> bool {
 fn refusal(column: &Column, value: Option<&Value<'_>>) -> Option<Reason> {
     match value? {
         Value::Null => column.is_not_null.then_some(Reason::NullNotTaken),
-        Value::Text(text) => column.refused.contains(text.as_ref()).then_some(Reason::ValueNotTaken),
+        Value::Text(text) if column.refused.contains(text.as_ref()) => Some(Reason::ValueNotTaken),
+        Value::Text(text) => column.rewritten.contains(text.as_ref()).then_some(Reason::ValueRewritten),
         Value::Unknown | Value::Invalid | Value::Cut => None,
     }
 }

@@ -3,7 +3,7 @@
 //! A row tells its columns in the order of their numbers, and a column keeps its number for as long as it lives. So the row is laid along the
 //! numbers that the table ever gave: in their order, and such that no column is passed over which had to be told since one behind it was.
 //! What is so in all the ways that are left is certain. Otherwise a column is the one that is called so, if that is so in the ways in which
-//! the most are; unless it is known that columns were renamed, since a name may be another one's by now. Of the rest nothing is said.
+//! the most are; unless it is known that columns were renamed, since a name of which that is told may be another one's by now. Of the rest nothing is said.
 //!
 //! Generated columns have numbers, too, and are not told, unless a publication says so (from 18 on). One that is not generated any more may
 //! not have been told then; if nothing tells of that, it is seen by names that numbers do not bear out.
@@ -35,14 +35,15 @@ pub(super) fn places(told: &[&str], table: &Table) -> Vec<Option<usize>> {
     let numbers = numbers(told, table);
     let Some(possible) = ways(told, &numbers, |_, _| false) else { return by_name() };
     let is_called = |number: &Number<'_>, name: &str| number.name == Some(name);
-    let likely = ways(told, &numbers, |number, name| !table.was_renamed && is_called(number, name)).unwrap_or_default();
+    let likely =
+        ways(told, &numbers, |number, name| is_called(number, name) && !table.may_have_been_renamed(name)).unwrap_or_default();
     let certain = |(name, (possible, likely)): (&&str, (Vec<Number<'_>>, Vec<Number<'_>>))| match (&*possible, &*likely) {
         ([only], _) => only.place,
-        (_, [only]) if is_called(only, name) && !table.was_renamed => only.place,
+        (_, [only]) if is_called(only, name) && !table.may_have_been_renamed(name) => only.place,
         _ => None,
     };
     let mut places: Vec<Option<usize>> = told.iter().zip(possible.into_iter().zip(likely)).map(certain).collect();
-    if table.was_renamed {
+    if !table.renames.is_empty() {
         return places;
     }
     let named = by_name();
@@ -128,6 +129,7 @@ fn after(same: &[Vec<usize>], numbers: &[Number<'_>]) -> Vec<Vec<Option<usize>>>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::undo::schema::Rename;
     use proptest::prelude::*;
 
     /// A table by its numbers: a name, or what was dropped.
@@ -180,8 +182,17 @@ mod tests {
             (&["id", "a", "z"], &[id, None, x], &[id, None, x]),
             (&["id", "a", "z"], &[id, z, a], &[id, z, a]),
         ] {
-            let table = Table { was_renamed: true, ..table(numbers) };
+            let table = Table { renames: vec![Rename::Unknown], ..table(numbers) };
             assert_eq!(now(told, &table), expected, "{told:?} {numbers:?}");
+        }
+        // But those of which nobody said a word do.
+        for (sql, expected) in [
+            ("ALTER TABLE t RENAME x TO y", [id, None, z]),
+            ("ALTER TABLE t RENAME \"Z\" TO z", [id, None, None]),
+            ("ALTER TABLE t RENAME x TO U&\"\\007A\"", [id, None, None]),
+        ] {
+            let table = Table { renames: vec![Rename::Statement(sql.to_owned())], ..table(&[id, None, a, z]) };
+            assert_eq!(now(&["id", "b", "z"], &table), expected, "{sql}");
         }
     }
 
@@ -207,11 +218,11 @@ mod tests {
             (&["id", "a", "up", "ts"], &[id, b, up, ts, x], &[id, b, up, ts]),
             (&["id", "a", "up", "ts"], &[id, up, b, ts, x], &[id, up, b, ts]),
         ] {
-            let table = generated(&["up"], Table { was_renamed: true, ..table(numbers) });
+            let table = generated(&["up"], Table { renames: vec![Rename::Unknown], ..table(numbers) });
             assert_eq!(now(told, &table), expected, "{told:?} {numbers:?}");
         }
         // A publication may have sent it, under another name: as far as nothing else explains the row.
-        let mut sent = generated(&["x"], Table { was_renamed: true, ..table(&[id, b, x, ts]) });
+        let mut sent = generated(&["x"], Table { renames: vec![Rename::Unknown], ..table(&[id, b, x, ts]) });
         sent.columns[2].may_be_sent = true;
         assert_eq!(now(&["id", "a", "up", "ts"], &sent), [id, b, x, ts]);
         assert_eq!(now(not_told, &sent), [id, b, None]);
@@ -223,7 +234,10 @@ mod tests {
         let told: &[&str] = &["id", "ts"];
         assert_eq!(now(told, &table(&[id, up, ts])), [id, None]);
         assert_eq!(now(told, &Table { was_generated: true, ..table(&[id, up, ts]) }), [id, ts]);
-        assert_eq!(now(told, &Table { was_generated: true, was_renamed: true, ..table(&[id, up, ts]) }), [None, None]);
+        assert_eq!(
+            now(told, &Table { was_generated: true, renames: vec![Rename::Unknown], ..table(&[id, up, ts]) }),
+            [None, None]
+        );
     }
 
     #[test]

@@ -38,8 +38,8 @@ pub struct Table {
     pub dropped: Vec<i16>,
     /// A publication leaves some of its columns out.
     pub has_column_list: bool,
-    /// Columns may have been renamed since its changes were recorded, as far as that is known.
-    pub was_renamed: bool,
+    /// What may have renamed columns since its changes were recorded, as far as that is known.
+    pub renames: Vec<Rename>,
     /// Columns may have been generated once that are not any more, as far as that is known.
     pub was_generated: bool,
     /// What must be unique; a primary key first, then what identifies a row.
@@ -50,6 +50,15 @@ pub struct Table {
     pub checks: Vec<Check>,
     /// Of the application, enabled.
     pub triggers: Vec<Trigger>,
+}
+
+/// A command that may have renamed columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rename {
+    /// This one, which names them.
+    Statement(String),
+    /// Its text is not known whole.
+    Unknown,
 }
 
 /// A column.
@@ -65,6 +74,8 @@ pub struct Column {
     pub stored_as: String,
     /// It is `json` or `jsonb`, or a domain over one.
     pub is_document: bool,
+    /// What is recorded of it is not the text that the server wrote, but means the same: it is an array or a boolean, or a domain over one.
+    pub is_spelled_out: bool,
     /// Computed from others.
     pub is_generated: bool,
     /// Rows that are told may have it: a generated one is sent only if a publication says so.
@@ -81,6 +92,8 @@ pub struct Column {
     pub calls_application: bool,
     /// Texts that are not good for it, as far as it was asked.
     pub refused: FxHashSet<String>,
+    /// Texts that it takes and writes otherwise, likewise: it rounds them.
+    pub rewritten: FxHashSet<String>,
 }
 
 /// A `CHECK` of a table.
@@ -184,6 +197,14 @@ impl Table {
         format!("{}{}", if self.has_children { "ONLY " } else { "" }, self.sql_name())
     }
 
+    /// The column that is called so may have been called otherwise.
+    pub(super) fn may_have_been_renamed(&self, name: &str) -> bool {
+        self.renames.iter().any(|rename| match rename {
+            Rename::Statement(sql) => names(sql, name),
+            Rename::Unknown => true,
+        })
+    }
+
     pub(super) fn column(&self, place: usize) -> Option<&Column> {
         self.columns.get(place)
     }
@@ -192,6 +213,13 @@ impl Table {
     pub(super) fn place(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column.name == name)
     }
+}
+
+/// Whether the name occurs in the statement, if it is one of which that can be said.
+fn names(sql: &str, name: &str) -> bool {
+    let is_part = |character: char| character.is_alphanumeric() || character == '_';
+    let may_be_escaped = !name.chars().all(is_part) || sql.contains(['\\', '&']);
+    may_be_escaped || sql.split(|character| !is_part(character)).any(|word| word.to_lowercase() == name.to_lowercase())
 }
 
 impl Key {

@@ -84,7 +84,7 @@ async fn answer(app: &App, asked: parameters::Undo, headers: &HeaderMap) -> Resu
         for (table, altered) in reading.altered() {
             let Some(table) = present.schema.table_mut(table) else { continue };
             match altered {
-                Altered::Renamed => table.was_renamed = true,
+                Altered::Renamed(rename) => table.renames.push(rename),
                 Altered::Ungenerated => table.was_generated = true,
             }
         }

@@ -56,7 +56,10 @@ impl Present {
             let name = table_name(&table.schema, &table.name);
             let Some(column) = table.columns.get_mut(asked.column) else { continue };
             match taken {
-                Taken::But(refused) => column.refused = refused.into_iter().collect(),
+                Taken::Known(read) => {
+                    (column.refused, column.rewritten) = (read.refused, read.rewritten);
+                    column.refused.extend(asked.ambiguous);
+                }
                 Taken::Unknown(reason) => subject.warnings.push(format!(
                     "{name}: whether column {} takes what was recorded could not be tried: {reason}.",
                     where_needed(&column.name)
@@ -69,7 +72,7 @@ impl Present {
             let name = table_name(&table.schema, &table.name);
             let Some(check) = table.checks.get_mut(asked.check) else { continue };
             match taken {
-                Taken::But(refused) => check.refused = refused.into_iter().collect(),
+                Taken::Known(refused) => check.refused = refused,
                 Taken::Unknown(reason) => subject.warnings.push(format!(
                     "{name}: whether rows fulfil the constraint {} could not be tried: {reason}.",
                     where_needed(&check.name)

@@ -14,10 +14,14 @@ use crate::event::received::{Change, Event};
 use crate::history::{self, History, Read, Reader, Start};
 use crate::lsn::Oid;
 use crate::server::problem::{Kind, Problem};
+use crate::undo::schema::Rename;
 use crate::undo::{Schema, Sieve};
 
 /// Bytes of events that are looked at together.
 const TOGETHER: usize = 1 << 20;
+
+/// A statement is told up to so many characters (`sql/setup/ddl_messages.sql`).
+const DDL_CUT: usize = 1000;
 
 /// So long is waited for what is still being written,
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -43,10 +47,10 @@ pub(super) struct Reading<'s> {
 }
 
 /// What a command may have done to columns of a table, as far as it matters to who reads older rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Altered {
     /// Renamed some.
-    Renamed,
+    Renamed(Rename),
     /// Made ordinary ones of generated ones: `DROP EXPRESSION`.
     Ungenerated,
 }
@@ -177,10 +181,14 @@ fn altered(event: &history::Event<'_>) -> Result<Vec<(Oid, Altered)>, Problem> {
     if ddl.command != "ALTER TABLE" {
         return Ok(Vec::new());
     }
-    let sql = ddl.sql.map(|sql| sql.to_ascii_lowercase());
-    let may = |word: &str| sql.as_ref().is_none_or(|sql| sql.ends_with('…') || sql.contains(word));
-    let ways = [(Altered::Renamed, "rename"), (Altered::Ungenerated, "expression")];
-    Ok(ways.into_iter().filter(|(_, word)| may(word)).map(|(way, _)| (table.oid, way)).collect())
+    // What stands in a function that was called is not known, and neither is what was cut off.
+    let is_whole = |sql: &String| sql.chars().count() < DDL_CUT && sql.to_ascii_lowercase().contains("alter table");
+    let sql = ddl.sql.filter(is_whole);
+    let says = |word: &str| sql.as_ref().map(|sql| sql.to_ascii_lowercase().contains(word));
+    let ungenerated = (says("expression") == Some(true)).then_some(Altered::Ungenerated);
+    let may_rename = says("rename") != Some(false);
+    let renamed = may_rename.then(|| Altered::Renamed(sql.map_or(Rename::Unknown, Rename::Statement)));
+    Ok(renamed.into_iter().chain(ungenerated).map(|altered| (table.oid, altered)).collect())
 }
 
 /// Keeps what matters, in memory of its own: a few changes are not to keep all of the history.
