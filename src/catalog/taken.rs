@@ -2,7 +2,7 @@
 //!
 //! Nothing is written, and nothing that an ordinary user wrote is run: what may do that is not asked (`calls_application`).
 
-use postgres_protocol::escape::escape_identifier;
+use postgres_protocol::escape::{escape_identifier, escape_literal};
 use rustc_hash::FxHashSet;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
@@ -13,10 +13,7 @@ use crate::undo::doubt::{Rows, Texts};
 use crate::undo::schema::{Check, Column, Schema};
 
 /// Texts that are asked about together.
-const TOGETHER: usize = 5_000;
-
-/// Questions about one column. Where so many do not do, the texts that are left are taken for refused.
-const MOST: usize = 20_000;
+const TOGETHER: usize = 10_000;
 
 /// What the database said.
 #[derive(Debug)]
@@ -40,28 +37,23 @@ pub struct Read {
 pub async fn texts(client: &Client, schema: &Schema, asked: &Texts) -> Result<Taken<Read>, tokio_postgres::Error> {
     let column = schema.tables.get(&asked.table).and_then(|table| table.columns.get(asked.column));
     let Some(column) = column else { return Ok(Taken::Known(Read::default())) };
-    let statement = match client.prepare(&reading(column)).await {
-        Ok(statement) => statement,
-        Err(error) => return unknown(error),
-    };
-    let (mut read, mut questions) = (Read::default(), 0);
-    // Halves of what was refused are asked again.
-    let mut parts: Vec<&[String]> = asked.texts.chunks(TOGETHER).collect();
-    while let Some(part) = parts.pop() {
-        questions += 1;
-        let answer = if questions > MOST { None } else { Some(client.query_one(&statement, &[&part]).await) };
-        match answer {
-            Some(Ok(row)) => read.rewritten.extend(row.try_get::<_, Vec<String>>(0)?),
-            Some(Err(error)) if !is_refusal(&error) => return unknown(error),
-            Some(Err(_)) if part.len() > 1 => parts.extend(<[&[String]; 2]>::from(part.split_at(part.len() / 2))),
-            Some(Err(_)) | None => read.refused.extend(part.iter().cloned()),
+    let reading = reading(column);
+    let mut read = Read::default();
+    for part in asked.texts.chunks(TOGETHER) {
+        client.execute("SELECT set_config('pgvigil.texts', $1::text[]::text, false)", &[&part]).await?;
+        if let Err(error) = client.batch_execute(&reading).await {
+            return unknown(error);
         }
+        let answer = "SELECT current_setting('pgvigil.refused')::text[], current_setting('pgvigil.rewritten')::text[]";
+        let answer = client.query_one(answer, &[]).await?;
+        read.refused.extend(answer.try_get::<_, Vec<String>>(0)?);
+        read.rewritten.extend(answer.try_get::<_, Vec<String>>(1)?);
     }
     Ok(Taken::Known(read))
 }
 
-/// Reads all texts of `$1`, and gives those that it would write otherwise. A cast would cut what is too long, so it is fields of a record that
-/// are read; but a document that is a field of a document is read as it stands.
+/// The block that reads texts. A cast would cut what is too long, so it is fields of a record that are read; but a document that is a field of a
+/// document is read as it stands.
 fn reading(Column { type_name, stored_as, is_document, is_spelled_out, .. }: &Column) -> String {
     let read = match is_document {
         true => format!("(SELECT CAST(text AS {type_name})) AS read (value)"),
@@ -69,10 +61,8 @@ fn reading(Column { type_name, stored_as, is_document, is_spelled_out, .. }: &Co
     };
     // The text of an array is made of its elements, and that of a boolean is the one of JSON.
     let written = if *is_spelled_out { format!("format('%s', CAST(text AS {type_name}))") } else { "text".to_owned() };
-    format!(
-        "SELECT coalesce(array_agg(text) FILTER (WHERE format('%s', read.value) <> {written}), '{{}}') \
-         FROM unnest($1::text[]) text, LATERAL {read}"
-    )
+    let block = include_str!("../../sql/undo/taken.sql").replace("{written}", &written).replace("{read}", &read);
+    format!("DO {}", escape_literal(&block))
 }
 
 /// Which of these rows do not fulfil the check.
@@ -117,11 +107,6 @@ fn fulfilling(check: &Check, columns: &[&Column]) -> String {
         read.join(", "),
         check.expression
     )
-}
-
-/// The value is not good. By which code a type says so is its own affair.
-fn is_refusal(error: &tokio_postgres::Error) -> bool {
-    error.code().is_some_and(|code| !is_transient(code) && *code != SqlState::INSUFFICIENT_PRIVILEGE)
 }
 
 /// That it cannot be asked; or that the connection is in trouble, or takes too long.

@@ -141,10 +141,12 @@ impl Reason {
             Self::InvalidText => "has bytes that mean nothing in the encoding of the database",
             Self::ValueCut => "too long to be kept; --max-value says how long a value may be",
             Self::ValueNotTaken => {
-                "what was recorded is no value of its type any more: the column or its type was altered since, such as by renaming a value \
-                 of an enum"
+                "what was recorded is no value of its type any more, which was altered since, such as by renaming a value of an enum; \
+                 while that is altered back, it can be brought back"
             }
-            Self::ValueRewritten => "its type was altered since, and writes what was recorded in another way, such as rounded",
+            Self::ValueRewritten => {
+                "its type was altered since, and writes what was recorded in another way, such as rounded; --partial brings it back so"
+            }
             Self::NullNotTaken => "was NULL, and is NOT NULL since",
             Self::CheckNotFulfilled => "does not fulfil a CHECK that the table got since",
             Self::RowNotNamed => "no key that is still there tells which row is meant, and not all columns are known",

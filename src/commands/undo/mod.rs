@@ -91,11 +91,13 @@ pub async fn run(args: UndoArgs, out: &mut dyn Write) -> Result<(), Failure> {
     missing(coverage).map_or(Ok(()), |verdict| Err(told(verdict)))
 }
 
-/// That something is missing; what it is the coverage says.
+/// That something is missing, or may be; what it is the coverage says.
 fn missing(coverage: &Coverage) -> Option<&'static str> {
-    let known = coverage.restorable + coverage.already == coverage.rows && coverage.lost == Some(0);
-    let verdict =
-        if known { "whether this is all, and can be brought back, is not certain" } else { "not all of it can be brought back" };
+    let is_known = coverage.lost == Some(0) && coverage.tables.iter().all(|table| table.missing.is_empty());
+    let verdict = match is_known {
+        true => "whether this is all, and can all be brought back, is not certain",
+        false => "not all of it can be brought back",
+    };
     (!coverage.complete).then_some(verdict)
 }
 
