@@ -23,6 +23,8 @@ struct Number<'t> {
     place: Option<usize>,
     /// It is in every row that has a column behind it.
     is_told: bool,
+    /// What was in it is not to be brought back, so it does no harm to take another name for its own.
+    is_generated: bool,
 }
 
 /// The place of each column of the row, if it is certain; `None` for those that are not, or that are no more.
@@ -39,6 +41,7 @@ pub(super) fn places(told: &[&str], table: &Table) -> Vec<Option<usize>> {
         ways(told, &numbers, |number, name| is_called(number, name) && !table.may_have_been_renamed(name)).unwrap_or_default();
     let certain = |(name, (possible, likely)): (&&str, (Vec<Number<'_>>, Vec<Number<'_>>))| match (&*possible, &*likely) {
         ([only], _) => only.place,
+        (_, [only]) if only.is_generated => only.place,
         (_, [only]) if is_called(only, name) && !table.may_have_been_renamed(name) => only.place,
         _ => None,
     };
@@ -67,9 +70,10 @@ fn numbers<'t>(told: &[&str], table: &'t Table) -> Vec<Number<'t>> {
     let may_be_told = |column: &Column| !column.is_generated || column.may_be_sent || were_sent;
     let live = table.columns.iter().enumerate().filter(|(_, column)| may_be_told(column)).map(|(place, column)| {
         let is_told = if column.is_generated { were_sent } else { !table.was_generated };
-        (column.number, Number { name: Some(&column.name), place: Some(place), is_told })
+        (column.number, Number { name: Some(&column.name), place: Some(place), is_told, is_generated: column.is_generated })
     });
-    let dropped = table.dropped.iter().map(|number| (*number, Number { name: None, place: None, is_told: false }));
+    let dropped =
+        table.dropped.iter().map(|number| (*number, Number { name: None, place: None, is_told: false, is_generated: false }));
     let mut numbers: Vec<_> = live.chain(dropped).collect();
     numbers.sort_unstable_by_key(|(number, _)| *number);
     numbers.into_iter().map(|(_, number)| number).collect()

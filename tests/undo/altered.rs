@@ -290,12 +290,12 @@ async fn generated_columns_are_no_places_for_others(major: u32) -> Result<()> {
                 let tx = scene.transaction("DELETE FROM t").await?;
                 scene.database.run(altered).await?;
                 scene.told_all().await?;
-                let answer: Value = scene.undo(&tx).await?;
-                ensure!(
-                    answer["coverage"]["restorable"] == 1 && answer["coverage"]["complete"] == true,
-                    "{}",
-                    answer["coverage"]
-                );
+                let answer = scene.pgvigil.json(&format!("/api/v1/transactions/{tx}/undo?partial=true")).await?;
+                let coverage = &answer["coverage"];
+                // Where it was published and is no more, it is missed.
+                let missed = if major >= 18 && altered.contains("DROP up") { json!(["up"]) } else { Value::Null };
+                let missing = &coverage["tables"][0]["missing"][0]["columns"];
+                ensure!(coverage["restorable"] == 1 && *missing == missed, "{coverage}");
                 scene.run(answer["sql"].as_str().context("sql")?).await?;
                 let found: String = scene.database.value("SELECT t::text FROM t").await?;
                 ensure!(found == *row, "{found}");
