@@ -79,13 +79,13 @@ fn may_be_quoted(text: &str) -> bool {
 /// The rows that have to fulfil a `CHECK` that was not there when they were, or not as it is now. Asked when it is known which texts are good.
 pub fn rows<'a>(changes: Changes<'a, 'a>, schema: &Schema, options: &Options) -> Vec<Rows> {
     let since = Since::new(changes, schema);
-    let in_doubt = |check: &Check| !check.calls_application && since.has(check.altered);
-    if !any(changes, schema, |table| table.checks.iter().any(in_doubt)) {
+    let in_doubt = |table: &Table, check: &Check| !table.calls_application(check) && since.has(check.altered);
+    if !any(changes, schema, |table| table.checks.iter().any(|check| in_doubt(table, check))) {
         return Vec::new();
     }
     let mut found: BTreeMap<(Oid, usize), BTreeSet<Vec<Option<String>>>> = BTreeMap::new();
     each_row(changes, schema, options, |table, [before, _]| {
-        for (place, check) in table.checks.iter().enumerate().filter(|(_, check)| in_doubt(check)) {
+        for (place, check) in table.checks.iter().enumerate().filter(|(_, check)| in_doubt(table, check)) {
             let values = before.and_then(|row| check.values(row)).filter(|values| table.takes(check, values));
             found.entry((table.oid, place)).or_default().extend(values);
         }
@@ -113,7 +113,7 @@ pub fn warn(changes: Changes<'_, '_>, schema: &Schema, subject: &mut Subject) {
         }
         for check in &table.checks {
             let is_told = check.columns.iter().all(|column| table.column(*column).is_some_and(|column| !column.is_generated));
-            if since.has(check.altered) && (check.calls_application || !is_told) {
+            if since.has(check.altered) && (table.calls_application(check) || !is_told) {
                 let check = where_needed(&check.name);
                 subject.warnings.push(format!(
                     "{name}: whether rows fulfil the constraint {check}, which came since, is not known. The dry run of `pgvigil undo \
@@ -179,6 +179,12 @@ impl Check {
 }
 
 impl Table {
+    /// The check does, or what its columns need to be read.
+    fn calls_application(&self, check: &Check) -> bool {
+        let calls = |place: &usize| self.column(*place).is_some_and(|column| column.calls_application);
+        check.calls_application || check.columns.iter().any(calls)
+    }
+
     /// The columns of the check take these texts.
     fn takes(&self, check: &Check, values: &[Option<String>]) -> bool {
         let refuses = |(column, value): (&usize, &Option<String>)| {
