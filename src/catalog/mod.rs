@@ -20,6 +20,7 @@ mod schema;
 mod sessions;
 mod slot;
 mod table;
+mod taken;
 
 pub use altering::altering;
 pub use baseline::{Baseline, CountError, Progress, count};
@@ -34,6 +35,7 @@ pub use sessions::sessions;
 pub use slot::{DurableSlot, SlotState, slot};
 pub(crate) use table::sql_name;
 pub use table::{Kind, Persistence, Table};
+pub use taken::{Read, Taken, rows as rows_taken, texts as texts_taken};
 
 pub use crate::event::Operation;
 pub use crate::pgoutput::ReplicaIdentity;

@@ -1,10 +1,10 @@
 //! Reads what undo has to know of the tables that were changed, all in one snapshot.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use tokio_postgres::{Client, IsolationLevel, Row};
 
 use crate::lsn::Oid;
-use crate::undo::schema::{Action, Column, ForeignKey, Key, Schema, Table, Trigger};
+use crate::undo::schema::{Action, Check, Column, ForeignKey, Key, Schema, Table, Trigger};
 
 /// Reads the tables with these oids, the trees that they are partitions of, and whatever references them or is referenced by them. What
 /// was dropped is left out. Waits for no lock.
@@ -56,6 +56,10 @@ pub async fn schema(client: &mut Client, tables: &[Oid]) -> Result<Schema, tokio
             None => table.has_other_unique = true,
         }
     }
+    for row in transaction.query(include_str!("../../sql/undo/checks.sql"), &[&wanted]).await? {
+        let Some(table) = table(&mut schema.tables, &row)? else { continue };
+        table.checks.extend(check(&row, table)?);
+    }
     for row in transaction.query(include_str!("../../sql/undo/triggers.sql"), &[&wanted]).await? {
         let (on_insert, on_update, on_delete) = (row.try_get("on_insert")?, row.try_get("on_update")?, row.try_get("on_delete")?);
         let trigger = Trigger { name: row.try_get("name")?, on_insert, on_update, on_delete };
@@ -79,11 +83,26 @@ fn column(row: &Row) -> Result<Column, tokio_postgres::Error> {
         name: row.try_get("name")?,
         number: row.try_get("number")?,
         type_name: row.try_get("type_name")?,
+        stored_as: row.try_get("stored_as")?,
         is_document: row.try_get("is_document")?,
+        is_spelled_out: row.try_get("is_spelled_out")?,
         is_generated: row.try_get("is_generated")?,
+        may_be_sent: row.try_get("may_be_sent")?,
         is_identity_always: row.try_get("is_identity_always")?,
+        is_not_null: row.try_get("is_not_null")?,
         may_be_left_out: row.try_get("may_be_left_out")?,
+        altered: row.try_get("altered")?,
+        calls_application: row.try_get("calls_application")?,
+        refused: FxHashSet::default(),
+        rewritten: FxHashSet::default(),
     })
+}
+
+fn check(row: &Row, table: &Table) -> Result<Option<Check>, tokio_postgres::Error> {
+    let columns = places(table, &row.try_get::<_, Vec<String>>("columns")?);
+    let (name, expression) = (row.try_get("name")?, row.try_get("expression")?);
+    let (altered, calls_application) = (row.try_get("altered")?, row.try_get("calls_application")?);
+    Ok(columns.map(|columns| Check { name, expression, columns, altered, calls_application, refused: FxHashSet::default() }))
 }
 
 /// `None` if columns alone do not tell what must be unique.

@@ -46,13 +46,12 @@ impl<'p> Absent<'p> {
     }
 
     /// What a part returns of each row that it brought back: its keys, as text.
-    pub(super) fn returned(&self, part: &Part<'_, '_>) -> String {
+    pub(super) fn returned(&self, part: &Part<'_, '_>) -> Vec<String> {
         let keys = self.provided(part).map(|(nth, key)| {
             let columns = key.referenced.iter().map(|column| format!("t.{}", part.name(*column)));
             format!("ROW({})::text AS key{}", columns.collect::<Vec<_>>().join(", "), nth + 1)
         });
-        let keys = keys.collect::<Vec<_>>();
-        if keys.is_empty() { "1".to_owned() } else { keys.join(", ") }
+        keys.collect()
     }
 
     /// Notes the rows of a part that did not come and are not there as they were.

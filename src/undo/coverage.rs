@@ -105,6 +105,15 @@ pub enum Reason {
     InvalidText,
     /// The value is too long to be kept.
     ValueCut,
+    /// The recorded text is not good for the column any more: a value of an enum was renamed, a length or another type was set, a domain got
+    /// a `CHECK`.
+    ValueNotTaken,
+    /// The column takes the recorded text and makes another one of it: it rounds, or is of another type by now.
+    ValueRewritten,
+    /// It was NULL, and the column or its domain is `NOT NULL` by now.
+    NullNotTaken,
+    /// The row does not fulfil a `CHECK` that the table got since.
+    CheckNotFulfilled,
     /// Nothing tells which row it is.
     RowNotNamed,
     /// `GENERATED ALWAYS AS IDENTITY`, and changed: SQL cannot set it back.
@@ -131,6 +140,15 @@ impl Reason {
             }
             Self::InvalidText => "has bytes that mean nothing in the encoding of the database",
             Self::ValueCut => "too long to be kept; --max-value says how long a value may be",
+            Self::ValueNotTaken => {
+                "what was recorded is no value of its type any more, which was altered since, such as by renaming a value of an enum; \
+                 while that is altered back, it can be brought back"
+            }
+            Self::ValueRewritten => {
+                "its type was altered since, and writes what was recorded in another way, such as rounded; --partial brings it back so"
+            }
+            Self::NullNotTaken => "was NULL, and is NOT NULL since",
+            Self::CheckNotFulfilled => "does not fulfil a CHECK that the table got since",
             Self::RowNotNamed => "no key that is still there tells which row is meant, and not all columns are known",
             Self::IdentityAlways => "GENERATED ALWAYS AS IDENTITY: SQL cannot set it",
             Self::UniqueInACircle => "rows exchanged values that must be unique, which cannot be undone row by row",

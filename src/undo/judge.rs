@@ -68,6 +68,10 @@ impl<'p, 'a> Judge<'p, 'a> {
             (None, None) => return None,
         };
         let Act { kind, columns, mut missing, mut may_be_partial } = act;
+        for check in row.before().into_iter().flat_map(|old| self.unfulfilled(old)) {
+            missing.entry(Reason::CheckNotFulfilled).or_default().extend(check);
+            may_be_partial = false;
+        }
         if is_unordered {
             missing.insert(Reason::UniqueInACircle, Vec::new());
             may_be_partial = false;
@@ -88,6 +92,28 @@ impl<'p, 'a> Judge<'p, 'a> {
         self.effect.columns.iter().enumerate().skip(now).map(|(place, name)| (place, name.as_str()))
     }
 
+    /// The columns of each check that a row does not fulfil.
+    fn unfulfilled(&self, row: &Row<'a>) -> impl Iterator<Item = Vec<&'p str>> {
+        let table = self.effect.table;
+        let checks = table.into_iter().flat_map(|table| &table.checks).filter(|check| !check.refused.is_empty());
+        let unfulfilled = checks.filter(|check| check.values(row).is_some_and(|values| check.refused.contains(&values)));
+        unfulfilled.map(move |check| {
+            let columns = check.columns.iter().filter_map(|place| table?.column(*place));
+            columns.map(|column| column.name.as_str()).collect()
+        })
+    }
+
+    /// The columns among these of which the row cannot even be compared, and why.
+    fn refused(&self, row: &Row<'_>, columns: &[usize]) -> BTreeMap<Reason, Vec<&'p str>> {
+        let mut refused: BTreeMap<Reason, Vec<&'p str>> = BTreeMap::new();
+        for (place, column) in self.columns().filter(|(place, _)| columns.contains(place)) {
+            if let Some(reason) = refusal(column, row.get(place)) {
+                refused.entry(reason).or_default().push(&column.name);
+            }
+        }
+        refused
+    }
+
     /// Nothing tells which row it is.
     fn unnamed(kind: Kind) -> Act<'p> {
         let missing = BTreeMap::from([(Reason::RowNotNamed, Vec::new())]);
@@ -99,7 +125,9 @@ impl<'p, 'a> Judge<'p, 'a> {
         if self.effect.key.is_none() && known.len() < self.columns().count() {
             return Self::unnamed(Kind::Delete);
         }
-        Act { kind: Kind::Delete, columns: known, missing: BTreeMap::new(), may_be_partial: true }
+        // What cannot be compared may have been changed since.
+        let missing = self.refused(new, &known);
+        Act { kind: Kind::Delete, may_be_partial: missing.is_empty(), columns: known, missing }
     }
 
     fn insert(&self, row: &Effect<'a>, old: &Row<'a>) -> Act<'p> {
@@ -121,7 +149,17 @@ impl<'p, 'a> Judge<'p, 'a> {
         for (_, name) in self.gone().filter(|(place, _)| held(old.get(*place))) {
             missing.entry(Reason::ColumnGone).or_default().push(name);
         }
-        let columns = known.into_iter().map(|(place, _)| place).collect();
+        let mut columns = Vec::with_capacity(known.len());
+        for (place, column) in known {
+            let refusal = refusal(column, old.get(place));
+            match refusal {
+                None | Some(Reason::ValueRewritten) => columns.push(place),
+                Some(_) => may_be_partial &= column.may_be_left_out,
+            }
+            if let Some(reason) = refusal {
+                missing.entry(reason).or_default().push(&column.name);
+            }
+        }
         Act { kind: Kind::Insert, columns, missing, may_be_partial }
     }
 
@@ -138,10 +176,17 @@ impl<'p, 'a> Judge<'p, 'a> {
                 (Some(Value::Unknown), _) => Reason::OldRowIncomplete,
                 (Some(old), Some(new)) if old == new || *new == Value::Unknown => continue,
                 _ if column.is_identity_always => Reason::IdentityAlways,
-                _ => {
-                    set.push(place);
-                    continue;
-                }
+                (old, new) => match refusal(column, new).or_else(|| refusal(column, old)) {
+                    Some(Reason::ValueRewritten) if refusal(column, new).is_none() => {
+                        set.push(place);
+                        Reason::ValueRewritten
+                    }
+                    Some(reason) => reason,
+                    None => {
+                        set.push(place);
+                        continue;
+                    }
+                },
             };
             missing.entry(reason).or_default().push(&column.name);
         }
@@ -157,12 +202,31 @@ impl<'p, 'a> Judge<'p, 'a> {
         if self.effect.key.is_none() && !self.columns().all(|(place, _)| is_known(new, place)) {
             return Some(Self::unnamed(Kind::Update));
         }
+        let stored: Vec<usize> = self.columns().map(|(place, _)| place).collect();
+        let mut lost = self.refused(new, self.effect.key.map_or(stored.as_slice(), |key| key.columns.as_slice()));
+        if self.effect.key.is_some() {
+            // A key is found by its value, however that is written.
+            lost.remove(&Reason::ValueRewritten);
+        }
+        if !lost.is_empty() {
+            return Some(Act { kind: Kind::Update, columns: set, missing: lost, may_be_partial: false });
+        }
         Some(Act { kind: Kind::Update, may_be_partial: !set.is_empty(), columns: set, missing })
     }
 }
 
 fn is_known(row: &Row<'_>, place: usize) -> bool {
     row.get(place).is_some_and(Value::is_known)
+}
+
+/// Why the column does not take a value that is known.
+fn refusal(column: &Column, value: Option<&Value<'_>>) -> Option<Reason> {
+    match value? {
+        Value::Null => column.is_not_null.then_some(Reason::NullNotTaken),
+        Value::Text(text) if column.refused.contains(text.as_ref()) => Some(Reason::ValueNotTaken),
+        Value::Text(text) => column.rewritten.contains(text.as_ref()).then_some(Reason::ValueRewritten),
+        Value::Unknown | Value::Invalid | Value::Cut => None,
+    }
 }
 
 /// There was something in it.

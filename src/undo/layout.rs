@@ -3,14 +3,17 @@
 //! A row tells its columns in the order of their numbers, and a column keeps its number for as long as it lives. So the row is laid along the
 //! numbers that the table ever gave: in their order, and such that no column is passed over which had to be told since one behind it was.
 //! What is so in all the ways that are left is certain. Otherwise a column is the one that is called so, if that is so in the ways in which
-//! the most are; unless it is known that columns were renamed, since a name may be another one's by now. Of the rest nothing is said.
+//! the most are; unless it is known that columns were renamed, since a name of which that is told may be another one's by now. Of the rest nothing is said.
+//!
+//! Generated columns have numbers, too, and are not told, unless a publication says so (from 18 on). One that is not generated any more may
+//! not have been told then; if nothing tells of that, it is seen by names that numbers do not bear out.
 //!
 //! ```text
 //!  told    id    name     last             id stands for id, and nothing but name can have been "Full name";
 //!  numbers 1 id  2 "Full name"  3 ✝  4 b   last may have been 3 or 4
 //! ```
 
-use super::schema::Table;
+use super::schema::{Column, Table};
 
 /// A number that the table gave.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +23,8 @@ struct Number<'t> {
     place: Option<usize>,
     /// It is in every row that has a column behind it.
     is_told: bool,
+    /// What was in it is not to be brought back, so it does no harm to take another name for its own.
+    is_generated: bool,
 }
 
 /// The place of each column of the row, if it is certain; `None` for those that are not, or that are no more.
@@ -29,18 +34,25 @@ pub(super) fn places(told: &[&str], table: &Table) -> Vec<Option<usize>> {
         // Whether a column had to be told is not known then.
         return by_name();
     }
-    let numbers = numbers(table);
+    let numbers = numbers(told, table);
     let Some(possible) = ways(told, &numbers, |_, _| false) else { return by_name() };
     let is_called = |number: &Number<'_>, name: &str| number.name == Some(name);
-    let likely = ways(told, &numbers, |number, name| !table.was_renamed && is_called(number, name)).unwrap_or_default();
+    let likely =
+        ways(told, &numbers, |number, name| is_called(number, name) && !table.may_have_been_renamed(name)).unwrap_or_default();
     let certain = |(name, (possible, likely)): (&&str, (Vec<Number<'_>>, Vec<Number<'_>>))| match (&*possible, &*likely) {
         ([only], _) => only.place,
-        (_, [only]) if is_called(only, name) && !table.was_renamed => only.place,
+        (_, [only]) if only.is_generated => only.place,
+        (_, [only]) if is_called(only, name) && !table.may_have_been_renamed(name) => only.place,
         _ => None,
     };
     let mut places: Vec<Option<usize>> = told.iter().zip(possible.into_iter().zip(likely)).map(certain).collect();
-    if table.was_renamed {
+    if !table.renames.is_empty() {
         return places;
+    }
+    let named = by_name();
+    if named.iter().all(Option::is_some) && named.is_sorted() && !table.was_generated {
+        // Each name is there, in its order, and yet not where it was: names were passed on, or a column that is told now was generated then.
+        return places.into_iter().zip(named).map(|(place, named)| place.filter(|_| place == named)).collect();
     }
     // One that was dropped and made anew is what it was, for whoever reads its name.
     for (nth, name) in told.iter().enumerate() {
@@ -52,12 +64,16 @@ pub(super) fn places(told: &[&str], table: &Table) -> Vec<Option<usize>> {
     places
 }
 
-fn numbers(table: &Table) -> Vec<Number<'_>> {
-    let live = table.columns.iter().enumerate().map(|(place, column)| {
-        let number = Number { name: Some(&column.name), place: Some(place), is_told: !column.is_generated };
-        (column.number, number)
+fn numbers<'t>(told: &[&str], table: &'t Table) -> Vec<Number<'t>> {
+    // Generated columns are told all or none.
+    let were_sent = table.columns.iter().any(|column| column.is_generated && told.contains(&&*column.name));
+    let may_be_told = |column: &Column| !column.is_generated || column.may_be_sent || were_sent;
+    let live = table.columns.iter().enumerate().filter(|(_, column)| may_be_told(column)).map(|(place, column)| {
+        let is_told = if column.is_generated { were_sent } else { !table.was_generated };
+        (column.number, Number { name: Some(&column.name), place: Some(place), is_told, is_generated: column.is_generated })
     });
-    let dropped = table.dropped.iter().map(|number| (*number, Number { name: None, place: None, is_told: false }));
+    let dropped =
+        table.dropped.iter().map(|number| (*number, Number { name: None, place: None, is_told: false, is_generated: false }));
     let mut numbers: Vec<_> = live.chain(dropped).collect();
     numbers.sort_unstable_by_key(|(number, _)| *number);
     numbers.into_iter().map(|(_, number)| number).collect()
@@ -117,7 +133,7 @@ fn after(same: &[Vec<usize>], numbers: &[Number<'_>]) -> Vec<Vec<Option<usize>>>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::undo::schema::Column;
+    use crate::undo::schema::Rename;
     use proptest::prelude::*;
 
     /// A table by its numbers: a name, or what was dropped.
@@ -170,9 +186,62 @@ mod tests {
             (&["id", "a", "z"], &[id, None, x], &[id, None, x]),
             (&["id", "a", "z"], &[id, z, a], &[id, z, a]),
         ] {
-            let table = Table { was_renamed: true, ..table(numbers) };
+            let table = Table { renames: vec![Rename::Unknown], ..table(numbers) };
             assert_eq!(now(told, &table), expected, "{told:?} {numbers:?}");
         }
+        // But those of which nobody said a word do.
+        for (sql, expected) in [
+            ("ALTER TABLE t RENAME x TO y", [id, None, z]),
+            ("ALTER TABLE t RENAME \"Z\" TO z", [id, None, None]),
+            ("ALTER TABLE t RENAME x TO U&\"\\007A\"", [id, None, None]),
+        ] {
+            let table = Table { renames: vec![Rename::Statement(sql.to_owned())], ..table(&[id, None, a, z]) };
+            assert_eq!(now(&["id", "b", "z"], &table), expected, "{sql}");
+        }
+    }
+
+    /// A column of these names is generated.
+    fn generated(names: &[&str], mut table: Table) -> Table {
+        table.columns.iter_mut().filter(|column| names.contains(&&*column.name)).for_each(|column| column.is_generated = true);
+        table
+    }
+
+    #[test]
+    fn a_generated_column_is_no_place_for_another() {
+        let (id, b, up, ts, x, c) = (Some("id"), Some("b"), Some("up"), Some("ts"), Some("x"), Some("c"));
+        let not_told: &[&str] = &["id", "a", "ts"];
+        for (told, numbers, expected) in [
+            // In the middle, at either end; beside a column that was dropped, or came since.
+            (not_told, &[id, b, up, ts][..], &[id, b, ts][..]),
+            (not_told, &[up, id, b, ts], &[id, b, ts]),
+            (not_told, &[id, b, ts, up], &[id, b, ts]),
+            (not_told, &[id, up, x, c], &[id, x, c]),
+            (not_told, &[id, None, up, ts, x], &[id, None, None]),
+            (not_told, &[id, b, up, ts, x], &[id, b, ts]),
+            // It was told by its name, so it has a place.
+            (&["id", "a", "up", "ts"], &[id, b, up, ts, x], &[id, b, up, ts]),
+            (&["id", "a", "up", "ts"], &[id, up, b, ts, x], &[id, up, b, ts]),
+        ] {
+            let table = generated(&["up"], Table { renames: vec![Rename::Unknown], ..table(numbers) });
+            assert_eq!(now(told, &table), expected, "{told:?} {numbers:?}");
+        }
+        // A publication may have sent it, under another name: as far as nothing else explains the row.
+        let mut sent = generated(&["x"], Table { renames: vec![Rename::Unknown], ..table(&[id, b, x, ts]) });
+        sent.columns[2].may_be_sent = true;
+        assert_eq!(now(&["id", "a", "up", "ts"], &sent), [id, b, x, ts]);
+        assert_eq!(now(not_told, &sent), [id, b, None]);
+    }
+
+    #[test]
+    fn a_column_that_was_generated_then_may_not_have_been_told() {
+        let (id, up, ts) = (Some("id"), Some("up"), Some("ts"));
+        let told: &[&str] = &["id", "ts"];
+        assert_eq!(now(told, &table(&[id, up, ts])), [id, None]);
+        assert_eq!(now(told, &Table { was_generated: true, ..table(&[id, up, ts]) }), [id, ts]);
+        assert_eq!(
+            now(told, &Table { was_generated: true, renames: vec![Rename::Unknown], ..table(&[id, up, ts]) }),
+            [None, None]
+        );
     }
 
     #[test]

@@ -10,8 +10,10 @@
 //! - A row is touched only while it is as the recorded changes left it. What somebody changed since stays, and is counted as a conflict.
 //! - What somebody did later on purpose wins, also where nothing of it can be seen any more (`later`).
 //! - No row comes under another parent than the one that it had (`absent`).
-//! - Nothing is lost silently: every statement says how many rows it was about and how many it changed; what cannot be brought back at all
-//!   stands in the [`Coverage`], and at the top of the SQL.
+//! - Nothing is lost silently: every statement says how many rows it was about, how many it changed, and how many of these came out in another
+//!   way than recorded; what cannot be brought back at all stands in the [`Coverage`], and at the top of the SQL.
+//! - What is good for the types and constraints of now is not known here: it is asked of the database before ([`doubt`]), and what it refuses
+//!   is a fact like the tables themselves.
 //! - No constraint is hurt on the way, whether it is deferrable or not (`order`), and nothing goes by a cascade: a row that is referenced is
 //!   not deleted.
 //! - Values are written as PostgreSQL wrote them, and read by their own types.
@@ -23,6 +25,7 @@
 mod absent;
 mod cascade;
 mod coverage;
+pub mod doubt;
 mod judge;
 mod later;
 mod layout;

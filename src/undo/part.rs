@@ -290,7 +290,30 @@ impl<'p, 'a> Part<'p, 'a> {
         };
         let name = literal(&table_name(&group.table.schema, &group.table.name));
         let already = self.already().unwrap_or_else(|| "0".to_owned());
-        format!("SELECT {number}, {name}, '{what}', {}, (SELECT count(*) FROM undone{suffix}), {already}", group.rows.len())
+        let done = |is: &str| format!("(SELECT count(*) FROM undone{suffix} WHERE {is})");
+        let (done, altered) = match group.kind {
+            Kind::Delete => (done("gone"), "0".to_owned()),
+            Kind::Update => (done("as_recorded"), done("NOT as_recorded")),
+            Kind::Insert => {
+                let fields = self.fields.iter().map(|field| field.name.as_str()).collect::<Vec<_>>().join(", ");
+                let recorded = format!("(SELECT ROW({fields})::text FROM recorded{suffix})");
+                (done(&format!("outcome IN {recorded}")), done(&format!("outcome NOT IN {recorded}")))
+            }
+        };
+        format!("SELECT {number}, {name}, '{what}', {}, {done}, {already}, {altered}", group.rows.len())
+    }
+
+    /// What a statement returns of each row that it changed, to see whether the row is as it was recorded: a trigger may have other ideas, or
+    /// a type that rounds.
+    pub(super) fn outcome(&self) -> String {
+        match self.group.kind {
+            Kind::Delete => "true AS gone".to_owned(),
+            Kind::Update => format!("{} AS as_recorded", self.same_row(Side::Old)),
+            Kind::Insert => {
+                let columns = self.group.columns.iter().map(|column| format!("t.{}", self.name(*column)));
+                format!("ROW({})::text AS outcome", columns.collect::<Vec<_>>().join(", "))
+            }
+        }
     }
 
     /// How many rows were as they should be before anything was done.

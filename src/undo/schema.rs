@@ -3,7 +3,7 @@
 //! By oid, so a table that was renamed or moved to another schema since is found. A partition stands for the tree that it is in now:
 //! rows that moved between partitions, or whose partition was attached elsewhere since, are found by their key in the whole tree.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::quoting::identifier;
 use crate::lsn::Oid;
@@ -38,14 +38,27 @@ pub struct Table {
     pub dropped: Vec<i16>,
     /// A publication leaves some of its columns out.
     pub has_column_list: bool,
-    /// Columns may have been renamed since its changes were recorded, as far as that is known.
-    pub was_renamed: bool,
+    /// What may have renamed columns since its changes were recorded, as far as that is known.
+    pub renames: Vec<Rename>,
+    /// Columns may have been generated once that are not any more, as far as that is known.
+    pub was_generated: bool,
     /// What must be unique; a primary key first, then what identifies a row.
     pub keys: Vec<Key>,
     /// Something must be unique that is not told by columns alone: a partial or expression index, an exclusion constraint.
     pub has_other_unique: bool,
+    /// What every row must fulfil.
+    pub checks: Vec<Check>,
     /// Of the application, enabled.
     pub triggers: Vec<Trigger>,
+}
+
+/// A command that may have renamed columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rename {
+    /// This one, which names them.
+    Statement(String),
+    /// Its text is not known whole.
+    Unknown,
 }
 
 /// A column.
@@ -57,14 +70,47 @@ pub struct Column {
     pub number: i16,
     /// Its type as SQL takes it, without a length.
     pub type_name: String,
+    /// The same with its length.
+    pub stored_as: String,
     /// It is `json` or `jsonb`, or a domain over one.
     pub is_document: bool,
+    /// What is recorded of it is not the text that the server wrote, but means the same: it is an array or a boolean, or a domain over one.
+    pub is_spelled_out: bool,
     /// Computed from others.
     pub is_generated: bool,
+    /// Rows that are told may have it: a generated one is sent only if a publication says so.
+    pub may_be_sent: bool,
     /// `GENERATED ALWAYS AS IDENTITY`: an `UPDATE` cannot set it.
     pub is_identity_always: bool,
+    /// It must have a value, or its domain must.
+    pub is_not_null: bool,
     /// A row may be inserted without a value for it: it may be NULL, or has a default.
     pub may_be_left_out: bool,
+    /// So many transactions ago, or further back, it and its type were altered for the last time; `None` if any text is good for it.
+    pub altered: Option<i64>,
+    /// Whether a text is good for it is for a function of the application to say.
+    pub calls_application: bool,
+    /// Texts that are not good for it, as far as it was asked.
+    pub refused: FxHashSet<String>,
+    /// Texts that it takes and writes otherwise, likewise: it rounds them.
+    pub rewritten: FxHashSet<String>,
+}
+
+/// A `CHECK` of a table.
+#[derive(Clone, Debug, Default)]
+pub struct Check {
+    /// Name of the constraint.
+    pub name: String,
+    /// As SQL takes it, with the names of its columns.
+    pub expression: String,
+    /// Places in [`Table::columns`].
+    pub columns: Vec<usize>,
+    /// So many transactions ago it was made or altered.
+    pub altered: i64,
+    /// It is for a function of the application to say.
+    pub calls_application: bool,
+    /// Values of its columns that do not fulfil it, as far as it was asked.
+    pub refused: FxHashSet<Vec<Option<String>>>,
 }
 
 /// Columns of which no two rows have the same values.
@@ -134,12 +180,9 @@ impl Schema {
         self.tables.get(self.roots.get(&oid).unwrap_or(&oid))
     }
 
-    /// Columns of this table may have been renamed since its changes were recorded.
-    pub fn renamed(&mut self, oid: Oid) {
-        let root = *self.roots.get(&oid).unwrap_or(&oid);
-        if let Some(table) = self.tables.get_mut(&root) {
-            table.was_renamed = true;
-        }
+    /// The same, to note something about it.
+    pub fn table_mut(&mut self, oid: Oid) -> Option<&mut Table> {
+        self.tables.get_mut(self.roots.get(&oid).unwrap_or(&oid))
     }
 }
 
@@ -154,6 +197,14 @@ impl Table {
         format!("{}{}", if self.has_children { "ONLY " } else { "" }, self.sql_name())
     }
 
+    /// The column that is called so may have been called otherwise.
+    pub(super) fn may_have_been_renamed(&self, name: &str) -> bool {
+        self.renames.iter().any(|rename| match rename {
+            Rename::Statement(sql) => names(sql, name),
+            Rename::Unknown => true,
+        })
+    }
+
     pub(super) fn column(&self, place: usize) -> Option<&Column> {
         self.columns.get(place)
     }
@@ -162,6 +213,13 @@ impl Table {
     pub(super) fn place(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column.name == name)
     }
+}
+
+/// Whether the name occurs in the statement, if it is one of which that can be said.
+fn names(sql: &str, name: &str) -> bool {
+    let is_part = |character: char| character.is_alphanumeric() || character == '_';
+    let may_be_escaped = !name.chars().all(is_part) || sql.contains(['\\', '&']);
+    may_be_escaped || sql.split(|character| !is_part(character)).any(|word| word.to_lowercase() == name.to_lowercase())
 }
 
 impl Key {

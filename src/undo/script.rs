@@ -18,7 +18,7 @@ BEGIN ISOLATION LEVEL REPEATABLE READ;
 SET LOCAL client_encoding = 'UTF8';
 SET LOCAL row_security = off;
 SET LOCAL lock_timeout = '5s';
-CREATE TEMPORARY TABLE pgvigil_undo (step int, table_name text, action text, row_count bigint, done bigint, already bigint)
+CREATE TEMPORARY TABLE pgvigil_undo (step int, table_name text, action text, row_count bigint, done bigint, already bigint, altered bigint)
   ON COMMIT DROP;
 ";
 
@@ -26,12 +26,19 @@ CREATE TEMPORARY TABLE pgvigil_undo (step int, table_name text, action text, row
 const TAIL: &str = "\
 -- Whatever waits for the end is judged now.
 SET CONSTRAINTS ALL IMMEDIATE;
--- What was done. A row in conflict was changed by somebody since, and was left alone.
-SELECT step, table_name AS \"table\", action, row_count AS rows, done, already AS already_so, row_count - done - already AS in_conflict
+-- What was done. A row that is not as recorded was changed on its way, by a trigger or a type that rounds. A row in conflict was left alone:
+-- it was changed by somebody since, or a trigger kept it from being changed.
+SELECT step, table_name AS \"table\", action, row_count AS rows, done, already AS already_so, altered AS not_as_recorded,
+       row_count - done - already - altered AS in_conflict
 FROM pg_temp.pgvigil_undo ORDER BY step;
 DO $pgvigil$
-DECLARE conflicts bigint := (SELECT sum(row_count - done - already) FROM pg_temp.pgvigil_undo);
+DECLARE
+  conflicts bigint := (SELECT sum(row_count - done - already - altered) FROM pg_temp.pgvigil_undo);
+  others bigint := (SELECT sum(altered) FROM pg_temp.pgvigil_undo);
 BEGIN
+  IF others > 0 THEN
+    RAISE WARNING 'pgvigil undo: rows that triggers or types made something else of than what was recorded: %', others;
+  END IF;
   IF conflicts > 0 THEN
     RAISE WARNING 'pgvigil undo: rows that were changed since, and were left alone: %', conflicts;
   END IF;

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! WITH recorded (…) AS (VALUES …),         the rows as they were recorded, typed by the first
-//!      undone AS (INSERT | UPDATE | DELETE … WHERE guards RETURNING 1)
-//! INSERT INTO pg_temp.pgvigil_undo …       how many rows it was about, and how many it changed
+//!      undone AS (INSERT | UPDATE | DELETE … WHERE guards RETURNING what came of it)
+//! INSERT INTO pg_temp.pgvigil_undo …       how many rows it was about, how many it changed, and into what
 //! ```
 //!
 //! What is compared is compared as text, in one session and by the types' own output functions: so `json`, `xml` or `point`, which have no
@@ -110,9 +110,11 @@ impl<'p, 'a> Statement<'p, 'a> {
         }
         let (table, from) = (group.table.own_rows(), part.source());
         let conditions = if guards.is_empty() { String::new() } else { format!("\n  WHERE {}", guards.join("\n    AND ")) };
-        let returning = self.absent.returned(part);
+        let returning = [vec![part.outcome()], self.absent.returned(part)].concat().join(", ");
         match group.kind {
-            Kind::Delete => format!("undone{suffix} AS (\n  DELETE FROM {table} AS t USING {from}{conditions}\n  RETURNING 1)"),
+            Kind::Delete => {
+                format!("undone{suffix} AS (\n  DELETE FROM {table} AS t USING {from}{conditions}\n  RETURNING {returning})")
+            }
             Kind::Update => {
                 let set = part.fields.iter().filter(|field| field.side == Side::Old);
                 let set: Vec<_> = set.map(|field| format!("{} = r.{}", part.name(field.column), field.name)).collect();

@@ -41,7 +41,10 @@ impl<'a> Told<'a> {
                 let Some((place, value)) = names.place(name).and_then(|place| Some((place, values.get_mut(place)?))) else {
                     continue;
                 };
-                let is_document = table.column(place).is_some_and(|column| column.is_document);
+                // Only an array is told as an array; a text that looks like one was a document then.
+                let is_document = table
+                    .column(place)
+                    .is_some_and(|column| column.is_document || !column.is_spelled_out && raw.get().starts_with('['));
                 *value = match change.invalid.iter().any(|invalid| invalid == name) {
                     true => Value::Invalid,
                     false => Value::read(raw, exact.get(name), is_document),

@@ -20,7 +20,7 @@ const SCHEMA: &str = "
     INSERT INTO by_key VALUES (1, 'one')";
 
 /// Exit code, standard output, standard error.
-async fn undo(scene: &Scene, url: &str, arguments: &[&str]) -> Result<(i32, String, String)> {
+pub(crate) async fn undo(scene: &Scene, url: &str, arguments: &[&str]) -> Result<(i32, String, String)> {
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_pgvigil"));
     command.args(["undo", "--url", scene.pgvigil.origin()]).args(arguments).env("DATABASE_URL", url).stdin(Stdio::null());
     let output = tokio::time::timeout(PATIENCE, command.output()).await??;

@@ -23,6 +23,7 @@ pub(crate) struct Done {
     pub(crate) rows: i64,
     pub(crate) done: i64,
     pub(crate) already: i64,
+    pub(crate) altered: i64,
     pub(crate) in_conflict: i64,
 }
 
@@ -96,6 +97,7 @@ impl Scene {
                 rows: number(&row, "rows")?,
                 done: number(&row, "done")?,
                 already: number(&row, "already_so")?,
+                altered: number(&row, "not_as_recorded")?,
                 in_conflict: number(&row, "in_conflict")?,
             })
         });

@@ -11,7 +11,7 @@ use super::{PARTLY, missing};
 use crate::catalog;
 use crate::commands::Failure;
 use crate::connection::Target;
-use crate::undo::{COMMIT, Coverage};
+use crate::undo::{COMMIT, Coverage, table_name, where_needed};
 
 /// The exit code of a database that is not the one that is watched.
 const WRONG_DATABASE: u8 = 3;
@@ -22,6 +22,7 @@ struct Effect {
     rows: i64,
     done: i64,
     already: i64,
+    altered: i64,
     in_conflict: i64,
 }
 
@@ -48,7 +49,7 @@ pub(super) async fn apply(
     let dry = run(&client, sql).await?;
     end(&client, "ROLLBACK").await?;
     writeln!(out, "\nA dry run, rolled back, did this:\n\n{}", table(&dry)).map_err(unwritable)?;
-    let done = if dry.values().all(|effect| effect.done == 0) {
+    let done = if dry.values().all(|effect| effect.done + effect.altered == 0) {
         writeln!(out, "Nothing is left to be changed.").map_err(unwritable)?;
         dry
     } else {
@@ -65,11 +66,21 @@ pub(super) async fn apply(
         writeln!(out, "Done.").map_err(unwritable)?;
         done
     };
-    let conflicts: i64 = done.values().map(|effect| effect.in_conflict).sum();
-    if conflicts > 0 {
-        return Err(Failure::with_code(PARTLY, format_args!("rows that were changed since, and were left alone: {conflicts}")));
-    }
+    as_recorded(&done)?;
     all_of_it(coverage)
+}
+
+/// Whether all rows that it was about are as they were recorded.
+fn as_recorded(effects: &Effects) -> Result<(), Failure> {
+    let sum = |of: fn(&Effect) -> i64| effects.values().map(of).sum::<i64>();
+    let other = "rows of which triggers or types made something else than what was recorded";
+    let left = "rows that were left alone, since they were changed since or a trigger kept them as they are";
+    let said: Vec<_> = [(other, sum(|effect| effect.altered)), (left, sum(|effect| effect.in_conflict))]
+        .into_iter()
+        .filter(|(_, rows)| *rows > 0)
+        .map(|(what, rows)| format!("{what}: {rows}"))
+        .collect();
+    if said.is_empty() { Ok(()) } else { Err(Failure::with_code(PARTLY, said.join("; "))) }
 }
 
 /// The coverage was shown before.
@@ -97,7 +108,7 @@ async fn run(client: &Client, sql: &str) -> Result<Effects, Failure> {
         Err(error) => {
             // Whether or not that can be said, the transaction is lost.
             drop(client.batch_execute("ROLLBACK").await);
-            return Err(Failure::other(format_args!("nothing was changed: the database refused: {}", said(&error))));
+            return Err(Failure::other(format_args!("nothing was changed: the database refused: {}", refused(&error))));
         }
     };
     let mut effects = Effects::new();
@@ -110,6 +121,7 @@ async fn run(client: &Client, sql: &str) -> Result<Effects, Failure> {
             effect.rows += number("rows");
             effect.done += number("done");
             effect.already += number("already_so");
+            effect.altered += number("not_as_recorded");
             effect.in_conflict += number("in_conflict");
         }
     }
@@ -125,7 +137,36 @@ async fn end(client: &Client, how: &str) -> Result<(), Failure> {
     ended.map_err(|error| Failure::other(format_args!("the {how} failed: {}", said(&error))))
 }
 
-/// The server's message, and where it points to. Its detail may show values of a row, so it is left to the server's own log.
+/// What the server refused, where, and what can be done about it.
+fn refused(error: &tokio_postgres::Error) -> String {
+    let said = said(error);
+    let Some(server) = error.as_db_error() else { return said };
+    let quoted = |name: Option<&str>| name.map(where_needed);
+    let table = server.schema().zip(server.table()).map(|(schema, table)| table_name(schema, table));
+    let places = [
+        ("table", table),
+        ("column", quoted(server.column())),
+        ("type", server.schema().zip(server.datatype()).map(|(schema, name)| table_name(schema, name))),
+        ("constraint", quoted(server.constraint())),
+    ];
+    let places: Vec<_> = places.into_iter().filter_map(|(what, name)| Some(format!("{what} {}", name?))).collect();
+    let places = if places.is_empty() { String::new() } else { format!(" [{}]", places.join(", ")) };
+    let advice = match server.code().code().get(..2) {
+        Some("22" | "23") => {
+            "What was recorded is not good for the table as it is now. Alter that back while you undo, or leave out the table or the row: \
+             --table and --key say which are meant."
+        }
+        Some("42") if *server.code() == SqlState::INSUFFICIENT_PRIVILEGE => {
+            "Give a role that may change these tables, with --database-url."
+        }
+        Some("55") => "Somebody holds a lock on these tables. Try again when they are done.",
+        Some("40" | "08" | "53" | "57") => return said,
+        _ => "A trigger or a function of the application may have refused it. What it says is to be put right first.",
+    };
+    format!("{said}{places}. {advice}")
+}
+
+/// The server's message. Its detail may show values of a row, so it is left to the server's own log.
 fn said(error: &tokio_postgres::Error) -> String {
     if error.code() == Some(&SqlState::T_R_SERIALIZATION_FAILURE) {
         return "somebody is changing the same rows at this moment; run it again (40001)".to_owned();
@@ -135,12 +176,14 @@ fn said(error: &tokio_postgres::Error) -> String {
 
 fn table(effects: &Effects) -> String {
     let wide = effects.keys().map(|(table, _)| table.chars().count()).max().unwrap_or_default().max("table".len());
-    let head =
-        format!("{:wide$}  {:8}  {:>9}  {:>9}  {:>10}  {:>11}\n", "table", "action", "rows", "done", "already so", "in conflict");
-    let rows = effects.iter().map(|((table, action), Effect { rows, done, already, in_conflict })| {
-        format!("{table:wide$}  {action:8}  {rows:>9}  {done:>9}  {already:>10}  {in_conflict:>11}\n")
-    });
-    head + &rows.collect::<String>()
+    let mut shown = format!(
+        "{:wide$}  {:8}  {:>9}  {:>9}  {:>10}  {:>15}  {:>11}\n",
+        "table", "action", "rows", "done", "already so", "not as recorded", "in conflict"
+    );
+    for ((table, action), Effect { rows, done, already, altered, in_conflict }) in effects {
+        shown += &format!("{table:wide$}  {action:8}  {rows:>9}  {done:>9}  {already:>10}  {altered:>15}  {in_conflict:>11}\n");
+    }
+    shown
 }
 
 /// Asks whoever is at the terminal.
@@ -162,12 +205,12 @@ mod tests {
 
     #[test]
     fn the_effect_is_a_table() {
-        let effect = Effect { rows: 22, done: 20, already: 1, in_conflict: 1 };
+        let effect = Effect { rows: 23, done: 20, already: 1, altered: 1, in_conflict: 1 };
         let effects = Effects::from([(("public.User".to_owned(), "insert".to_owned()), effect)]);
         assert_eq!(
             table(&effects),
-            "table        action         rows       done  already so  in conflict\n\
-             public.User  insert           22         20           1            1\n"
+            "table        action         rows       done  already so  not as recorded  in conflict\n\
+             public.User  insert           23         20           1                1            1\n"
         );
     }
 }

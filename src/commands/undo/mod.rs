@@ -91,15 +91,21 @@ pub async fn run(args: UndoArgs, out: &mut dyn Write) -> Result<(), Failure> {
     missing(coverage).map_or(Ok(()), |verdict| Err(told(verdict)))
 }
 
-/// That something is missing; what it is the coverage says.
+/// That something is missing, or may be; what it is the coverage says.
 fn missing(coverage: &Coverage) -> Option<&'static str> {
-    let known = coverage.restorable + coverage.already == coverage.rows && coverage.lost == Some(0);
-    let verdict = if known { "this may not be all that was changed" } else { "not all of it can be brought back" };
+    let is_known = coverage.lost == Some(0) && coverage.tables.iter().all(|table| table.missing.is_empty());
+    let verdict = match is_known {
+        true => "whether this is all, and can all be brought back, is not certain",
+        false => "not all of it can be brought back",
+    };
     (!coverage.complete).then_some(verdict)
 }
 
 /// A time, how long ago, or a position; the server reads it.
 fn bound(text: &str) -> Result<String, String> {
+    if ago(text).is_some_and(|ago| ago > since_1970()) {
+        return Err("that is before 1970, and no history reaches back to it".to_owned());
+    }
     let known = ago(text).is_some() || text.parse::<Lsn>().is_ok() || text.parse::<jiff::Timestamp>().is_ok();
     let expected = "give a time such as 2026-11-22T14:02:11Z, how long ago such as 10m, or a position such as 0/1A2B3F0";
     if known { Ok(text.to_owned()) } else { Err(expected.to_owned()) }
@@ -110,9 +116,13 @@ fn ago(text: &str) -> Option<Duration> {
     humantime::parse_duration(text.strip_prefix('-').unwrap_or(text)).ok()
 }
 
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
+
 impl UndoArgs {
     fn query(&self) -> String {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let now = since_1970();
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(self.tx.iter().map(|tx| ("tx", tx)));
         for (name, bound) in [("since", &self.since), ("until", &self.until)] {
@@ -166,6 +176,8 @@ mod tests {
             &["--tx", "a", "--yes"],
             &["--tx", ""],
             &["--since", "noon"],
+            &["--since", "99y"],
+            &["--since", "0/1", "--until", "-99y"],
             &["--since", "--apply"],
         ] {
             assert!(parse(arguments).is_err(), "{arguments:?}");

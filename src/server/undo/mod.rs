@@ -2,7 +2,8 @@
 //! the history keeps.
 //!
 //! ```text
-//!  scope ─ which changes of which tables ─▶ present ─ the tables as they are now ─▶ reading ─ the history, once ─▶ undo
+//!  scope ─ which changes of which tables ─▶ present ─ the tables as they are now ─▶ reading ─ the history, once ─┐
+//!                                     undo ◀─ what was altered since is tried with what was recorded ─ present ◀─┘
 //! ```
 //!
 //! As JSON, with its coverage and what went by cascades; the SQL alone to whoever accepts `application/sql` or `text/plain`; and with
@@ -19,14 +20,15 @@ use axum::http::{HeaderMap, Uri, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::Serialize;
+use tokio::runtime::Handle;
 
 use super::App;
 use super::events::look;
 use super::parameters;
 use super::problem::{Kind, Problem};
 use crate::event::received::{Change, Event, Gap};
-use crate::undo::{self, Cascade, Changes, Coverage, Options};
-use reading::Reading;
+use crate::undo::{self, Cascade, Changes, Coverage};
+use reading::{Altered, Reading};
 use scope::Scope;
 
 /// Rows in cascades that are told beside a coverage alone.
@@ -72,26 +74,32 @@ async fn answer(app: &App, asked: parameters::Undo, headers: &HeaderMap) -> Resu
         false => Form::Everything,
     };
     let scope = Scope::of(app, &asked).await?;
-    let mut present = present::Present::look(app, &scope.tables, &asked.rows).await?;
+    let mut present = present::Present::look(app, &scope.tables, &asked).await?;
+    let runtime = Handle::current();
     let made = look(app, move |history| {
         let mut reading = Reading::begin(history, &scope, &present.schema);
         let undone = reading.undone()?;
         let changes = changes(&undone.changes)?;
         let later = reading.later(&changes, &present.schema)?;
-        for table in reading.renamed() {
-            present.schema.renamed(table);
+        for (table, altered) in reading.altered() {
+            let Some(table) = present.schema.table_mut(table) else { continue };
+            match altered {
+                Altered::Renamed(rename) => table.renames.push(rename),
+                Altered::Ungenerated => table.was_generated = true,
+            }
         }
         let mut subject = scope.subject(&undone, &changes)?;
         for gap in &later.gaps {
             subject.notes.push(format!("What others did later is not known whole: {}", unknown(gap)?));
         }
         let later = self::changes(&later.changes)?;
-        let options = Options { rows: present.rows, partial: asked.partial };
         let changes = Changes { undone: &changes, later: &later };
+        runtime.block_on(present.try_out(changes, &mut subject))?;
+        let present::Present { schema, options, .. } = &present;
         let (sql, coverage) = match form {
-            Form::CoverageOnly => (None, undo::coverage(changes, &present.schema, &options, subject)),
+            Form::CoverageOnly => (None, undo::coverage(changes, schema, options, subject)),
             Form::Everything | Form::SqlOnly => {
-                let undone = undo::undo(changes, &present.schema, &options, subject);
+                let undone = undo::undo(changes, schema, options, subject);
                 (Some(undone.sql), undone.coverage)
             }
         };
@@ -101,7 +109,7 @@ async fn answer(app: &App, asked: parameters::Undo, headers: &HeaderMap) -> Resu
         if form == Form::SqlOnly {
             return Ok(sql.unwrap_or_default().into_bytes());
         }
-        let cascades = undo::cascades(changes.undone, &present.schema);
+        let cascades = undo::cascades(changes.undone, schema);
         let few = form == Form::Everything || cascades.iter().map(|cascade| cascade.rows.len()).sum::<usize>() <= FEW_ROWS;
         let answer = Answer { sql: sql.as_deref(), coverage: &coverage, cascades: few.then_some(&cascades) };
         Ok(serde_json::to_vec(&answer).unwrap_or_default())

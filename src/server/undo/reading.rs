@@ -14,10 +14,14 @@ use crate::event::received::{Change, Event};
 use crate::history::{self, History, Read, Reader, Start};
 use crate::lsn::Oid;
 use crate::server::problem::{Kind, Problem};
+use crate::undo::schema::Rename;
 use crate::undo::{Schema, Sieve};
 
 /// Bytes of events that are looked at together.
 const TOGETHER: usize = 1 << 20;
+
+/// A statement is told up to so many characters (`sql/setup/ddl_messages.sql`).
+const DDL_CUT: usize = 1000;
 
 /// So long is waited for what is still being written,
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -38,8 +42,17 @@ pub(super) struct Reading<'s> {
     trees: Vec<Oid>,
     /// What came later first, once that is reached.
     behind: Option<Vec<Bytes>>,
-    /// Tables of which columns may have been renamed on the way.
-    renamed: Vec<Oid>,
+    /// What may have been done to columns on the way.
+    altered: Vec<(Oid, Altered)>,
+}
+
+/// What a command may have done to columns of a table, as far as it matters to who reads older rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Altered {
+    /// Renamed some.
+    Renamed(Rename),
+    /// Made ordinary ones of generated ones: `DROP EXPRESSION`.
+    Ungenerated,
 }
 
 /// What is to be undone.
@@ -76,7 +89,7 @@ impl<'s> Reading<'s> {
             filter: Arc::clone(&scope.range.filter),
             trees,
             behind: None,
-            renamed: Vec::new(),
+            altered: Vec::new(),
         }
     }
 
@@ -96,7 +109,7 @@ impl<'s> Reading<'s> {
     }
 
     fn sort(&mut self, event: history::Event<'_>, undone: &mut Undone) -> Result<(), Problem> {
-        self.renamed.extend(renames(&event)?);
+        self.altered.extend(altered(&event)?);
         let (head, json) = (event.head(), event.json());
         match (head.kind, event.block().table(head)) {
             _ if self.behind.is_some() || self.scope.is_behind(head) => self.behind.get_or_insert_default().push(json),
@@ -122,7 +135,7 @@ impl<'s> Reading<'s> {
                         table.map_or(event.head().kind == event::Kind::Gap, |table| self.trees.contains(&table.oid))
                     };
                     for event in batch.iter().filter(is_told) {
-                        self.renamed.extend(renames(&event)?);
+                        self.altered.extend(altered(&event)?);
                         sift(event.bytes(), &mut sieve, &mut later)?;
                     }
                 }
@@ -133,9 +146,9 @@ impl<'s> Reading<'s> {
         Ok(later)
     }
 
-    /// The tables of which columns may have been renamed, as far as that is told: once all is read.
-    pub(super) fn renamed(self) -> Vec<Oid> {
-        self.renamed
+    /// What may have been done to columns of which tables, as far as that is told: once all is read.
+    pub(super) fn altered(self) -> Vec<(Oid, Altered)> {
+        self.altered
     }
 
     /// What is needed next may still be on its way to the disk.
@@ -160,13 +173,22 @@ impl<'s> Reading<'s> {
     }
 }
 
-/// The table of which a command may have renamed columns. Of a statement only the beginning may be known, or nothing.
-fn renames(event: &history::Event<'_>) -> Result<Option<Oid>, Problem> {
+/// What a command may have done to columns. Of a statement only the beginning may be known, or nothing.
+fn altered(event: &history::Event<'_>) -> Result<Vec<(Oid, Altered)>, Problem> {
     let table = event.block().table(event.head()).filter(|_| event.head().kind == event::Kind::Ddl);
-    let Some(table) = table else { return Ok(None) };
-    let Event::Ddl(ddl) = read(event.bytes())? else { return Ok(None) };
-    let may = ddl.sql.is_none_or(|sql| sql.ends_with('…') || sql.to_ascii_lowercase().contains("rename"));
-    Ok((may && ddl.command == "ALTER TABLE").then_some(table.oid))
+    let Some(table) = table else { return Ok(Vec::new()) };
+    let Event::Ddl(ddl) = read(event.bytes())? else { return Ok(Vec::new()) };
+    if ddl.command != "ALTER TABLE" {
+        return Ok(Vec::new());
+    }
+    // What stands in a function that was called is not known, and neither is what was cut off.
+    let is_whole = |sql: &String| sql.chars().count() < DDL_CUT && sql.to_ascii_lowercase().contains("alter table");
+    let sql = ddl.sql.filter(is_whole);
+    let says = |word: &str| sql.as_ref().map(|sql| sql.to_ascii_lowercase().contains(word));
+    let ungenerated = (says("expression") == Some(true)).then_some(Altered::Ungenerated);
+    let may_rename = says("rename") != Some(false);
+    let renamed = may_rename.then(|| Altered::Renamed(sql.map_or(Rename::Unknown, Rename::Statement)));
+    Ok(renamed.into_iter().chain(ungenerated).map(|altered| (table.oid, altered)).collect())
 }
 
 /// Keeps what matters, in memory of its own: a few changes are not to keep all of the history.
