@@ -1,9 +1,9 @@
 //! What a slot that stays may cost the server before it is let go of. Pure: time is an argument.
 //!
 //! The server keeps its log from the slot's `restart_lsn` on. That follows what is acknowledged at a distance: it moves where the server notes
-//! which transactions run, which it does every 15 s, and not past the oldest of these. So a slot that keeps up costs some seconds of log,
-//! which may be more than the budget, and comes back by itself; were it dropped for that, its successor would be, too. It is *over* the budget
-//! only while it also stands still, as behind a transaction that stays open, or while what is acknowledged is late.
+//! which transactions run, which it does every 15 s, and while any do only up to the note before. So a slot that keeps up costs the log of
+//! half a minute, which may be more than the budget, and comes back by itself; were it dropped for that, its successor would be, too. It is
+//! *over* the budget only while it also stands still, as behind a transaction that stays open, or while what is acknowledged is late.
 //!
 //! What had gathered before a connection is read first: counted is from the least that was kept since. That is granted anew only to a connection
 //! that begins further on than the one before, else one that fails again and again would cost without end.
@@ -14,8 +14,8 @@ use tokio::time::Instant;
 
 use crate::lsn::Lsn;
 
-/// A slot that moves does so more often than this.
-const STANDS_STILL: Duration = Duration::from_secs(20);
+/// A slot that moves does so more often than this: the server has noted at least twice what runs.
+const STANDS_STILL: Duration = Duration::from_secs(45);
 /// What was written this long ago is acknowledged by who keeps up.
 const LATE: Duration = Duration::from_secs(5);
 /// It is well again after it was for so long: longer than it takes a slot to move.
@@ -142,8 +142,8 @@ mod tests {
         let mut server = Server::new();
         assert_eq!(server.see(0, 1000, 1000, 1000), Verdict::Fine);
         assert_eq!(server.see(1, 5000, 1000, 5000), Verdict::Half);
-        assert_eq!(server.see(19, 5000, 1000, 5000), Verdict::Fine);
-        assert_eq!(server.see(20, 5000, 1000, 5000), Verdict::Over);
+        assert_eq!(server.see(44, 5000, 1000, 5000), Verdict::Fine);
+        assert_eq!(server.see(45, 5000, 1000, 5000), Verdict::Over);
     }
 
     #[test]
@@ -152,7 +152,7 @@ mod tests {
         let mut warnings = 0;
         for second in 0..1000 {
             let end = second * 50;
-            match server.see(second, end, second / 15 * 15 * 50, end.saturating_sub(50)) {
+            match server.see(second, end, (second / 15 * 15).saturating_sub(15) * 50, end.saturating_sub(50)) {
                 Verdict::Fine => {}
                 Verdict::Half => warnings += 1,
                 Verdict::Over => panic!("after {second} s"),
