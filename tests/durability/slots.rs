@@ -129,7 +129,6 @@ async fn what_costs_the_server_too_much_is_let_go_of() -> Result<()> {
     database.run(SCHEMA).await?;
     let (url, dir) = (cluster.url("app"), TempDir::new()?);
     let pgvigil = serve(&url, &dir, &["--wal-budget", "16MiB"]).await?;
-    let mut socket = pgvigil.websocket("table=public.item").await?;
     // Someone holds back the log: a transaction that began before all of it.
     let other = Database::connect(&url).await?;
     let open = database.client().transaction().await?;
@@ -152,6 +151,7 @@ async fn what_costs_the_server_too_much_is_let_go_of() -> Result<()> {
     said.await.with_context(|| pgvigil.stderr())?;
     ensure!(pgvigil.stderr().contains("at 16.0 MiB pgvigil lets go of it"), "nobody was warned: {}", pgvigil.stderr());
     open.rollback().await?;
+    let mut socket = pgvigil.websocket("table=public.item&from=oldest").await?;
     let is_gap = |event: &Value| event["type"] == "gap";
     let events = timeout(Duration::from_secs(60), socket.until("a gap", is_gap)).await??;
     let gap = events.last().context("a gap")?;
