@@ -150,6 +150,7 @@ async fn what_happened_while_nobody_watched_is_told_when_the_slot_stayed(major: 
     let durable = async || serve(&url, dir.path(), &["--history-memory", "1MiB", "--slot", "past"]).await;
     let mut pgvigil = durable().await?;
     counted(&pgvigil, &database).await?;
+    let verified = pgvigil.table("public.item").await?["verified_at"].clone();
     let mut moments = act(&database).await?;
     wait_for("the journal", PATIENCE, async || Ok(asked(&pgvigil, &format!("/api/v1/tables?at={}", moments[7].lsn)).await.ok()))
         .await?;
@@ -164,7 +165,11 @@ async fn what_happened_while_nobody_watched_is_told_when_the_slot_stayed(major: 
     moments.extend(act(&database).await?);
     let pgvigil = durable().await?;
     counted(&pgvigil, &database).await?;
-    ask_for(&pgvigil, &moments).await
+    ask_for(&pgvigil, &moments).await?;
+    // All that was known went on: nothing was counted again.
+    let item = pgvigil.table("public.item").await?;
+    ensure!(verified.is_string() && item["verified_at"] == verified, "{verified}: {item}");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

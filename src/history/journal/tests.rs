@@ -495,3 +495,23 @@ fn a_question_for_a_transaction_reads_hardly_a_block_in_vain() {
     journal.archive().visit((None, None), Order::NewestFirst, wants, show).unwrap();
     assert!(found && read < 20, "{read} of 200 blocks");
 }
+
+#[test]
+fn what_is_kept_for_a_time_goes_by_itself_however_little_it_is() {
+    let dir = TempDir::new().unwrap();
+    let keep_for = Some(std::time::Duration::from_secs(800));
+    let (mut journal, _) = open_with(dir.path(), &watched(), Options { keep_for, segment: u64::MAX, ..SMALL }).unwrap();
+    // Transaction n is committed n seconds after 2000.
+    let unix = |lsn: u64| crate::event::time::unix_micros(crate::pgoutput::Timestamp(i64::try_from(lsn).unwrap() * 1_000_000));
+    for lsn in (100..=5_000).step_by(50) {
+        journal.append(&whole(&epoch(1), lsn, 1, 10)).unwrap();
+        journal.commit(mark(lsn, unix(lsn), Vec::new())).unwrap();
+    }
+    let floor = journal.archive().floor().unwrap().place.commit_lsn.0;
+    assert!((4_000..=4_200).contains(&floor), "{floor}");
+    // Nothing happens any more.
+    journal.commit(mark(9_000, unix(9_000), Vec::new())).unwrap();
+    journal.commit(mark(9_001, unix(9_001), Vec::new())).unwrap();
+    assert_eq!(journal.archive().size().1, 0, "all of it is too old");
+    assert!(verify(dir.path()).unwrap().faults.is_empty());
+}

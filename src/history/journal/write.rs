@@ -21,11 +21,15 @@ use super::read::Archive;
 use super::record::{Commit, FORMAT, Index, Start, State, Summary, TableState, Watched};
 use super::segment;
 use crate::event::Block;
-use crate::event::time::from_unix_micros;
+use crate::event::time::{from_unix_micros, unix_micros};
 use crate::lsn::{Epoch, EventId, Lsn, Oid};
 
 /// Blocks wait for each other up to so many bytes before they go to the file.
 const GATHERED: usize = 1 << 20;
+/// A file has no more blocks than so many: its index is held in memory.
+const BLOCKS: usize = 1 << 14;
+/// What is kept for a time is in about so many files: with the oldest goes as much of it.
+const FILES: u128 = 8;
 /// Of zstd. Higher ones cost more than the disk space that they gain is worth.
 pub(super) const LEVEL: i32 = 1;
 
@@ -177,10 +181,19 @@ impl Journal {
         self.state = State { tables: Vec::new(), ..state };
         self.tables.extend(state.tables.into_iter().map(|table| (table.oid, table)));
         gone.iter().for_each(|oid| drop(self.tables.remove(oid)));
-        if current.committed >= self.options.segment {
+        if self.is_full(time) {
             self.complete()?;
         }
         self.drop_old(time)
+    }
+
+    /// Whether the file that is written is large enough, or goes back so far that it could not go in time. `now` in microseconds since 1970.
+    fn is_full(&self, now: i64) -> bool {
+        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+        let began = segments.all.back().and_then(|segment| segment.times).map(|(first, _)| unix_micros(first));
+        let share = self.options.keep_for.map(|time| i64::try_from(time.as_micros() / FILES).unwrap_or(i64::MAX));
+        let is_old = began.zip(share).is_some_and(|(began, share)| began.saturating_add(share) < now);
+        self.current.committed >= self.options.segment || segments.current().0.blocks.len() >= BLOCKS || is_old
     }
 
     /// Goes on in the next file, and completes this one. Where there is no room for that, it is left for the next commit.
@@ -223,8 +236,9 @@ impl Journal {
         let keep_since =
             self.options.keep_for.map(|time| now.saturating_sub(i64::try_from(time.as_micros()).unwrap_or(i64::MAX)));
         let is_old = |segment: &Segment| {
-            let ended = segment.times.map(|(_, last)| last);
-            keep_since.zip(ended).is_some_and(|(since, ended)| ended < from_unix_micros(since))
+            // One without events ends where it begins.
+            let ended = segment.times.map_or(from_unix_micros(segment.begins.1), |(_, last)| last);
+            keep_since.is_some_and(|since| ended < from_unix_micros(since))
         };
         loop {
             let oldest = {
