@@ -41,12 +41,6 @@ impl Marks {
         }
     }
 
-    /// Something is known of the tables that was not when the last was set.
-    pub(super) fn news(&mut self) {
-        let due = self.last.map_or_else(Instant::now, |last| last + APART);
-        self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
-    }
-
     pub(super) fn due(&self) -> Option<Instant> {
         self.due
     }

@@ -101,8 +101,9 @@ impl Session<'_> {
             Some(counts) => self.pipeline.show(counts),
             None => self.pipeline.still_true(stamp),
         }
+        // What is shown is recorded as well, where it is shown: the next change may come at once.
         if self.tables.has_unrecorded() {
-            self.marks.news();
+            self.mark_in_turn();
         }
         if self.tables.has_more() {
             self.soon();
