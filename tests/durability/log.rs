@@ -23,7 +23,7 @@ impl PartialEq for Log {
 impl Log {
     /// The subscription that goes on behind what was told.
     pub(crate) fn query(&self) -> String {
-        format!("kinds=change&from={}", self.last.as_deref().unwrap_or("oldest"))
+        format!("kinds=change&table=public.item&from={}", self.last.as_deref().unwrap_or("oldest"))
     }
 
     /// Takes what comes, until the connection ends.

@@ -20,7 +20,7 @@ use anyhow::{Context, Result, ensure};
 use pgvigil::cluster::{Cluster, Mode};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use support::{Database, Pgvigil, cluster_with, options};
+use support::{DDL_MESSAGES, Database, Pgvigil, cluster_with, options};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -30,6 +30,32 @@ support::on_every_major!(nothing_is_lost_and_nothing_comes_twice);
 
 pub(crate) const SCHEMA: &str =
     "CREATE TABLE item (id bigint PRIMARY KEY, writer int, fill text); CREATE PUBLICATION pgvigil FOR ALL TABLES";
+
+/// Another table, and a partitioned one, whose counts have to be right in the end, whatever was done to them, and whoever was looking then.
+const OTHERS: &str = "
+    CREATE TABLE other (id bigserial PRIMARY KEY, fill text);
+    CREATE TABLE part (id bigserial PRIMARY KEY, fill text) PARTITION BY HASH (id);
+    CREATE TABLE part_0 PARTITION OF part FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+    CREATE TABLE part_1 PARTITION OF part FOR VALUES WITH (MODULUS 2, REMAINDER 1)";
+
+/// What is done to them: among it what leaves no trace in the stream, and what lets a count taken before be wrong.
+const ACTS: [&str; 14] = [
+    "INSERT INTO other SELECT FROM generate_series(1, 50)",
+    "INSERT INTO part SELECT FROM generate_series(1, 50)",
+    "DELETE FROM other WHERE id % 3 = 0",
+    "DELETE FROM part WHERE id % 3 = 0",
+    "TRUNCATE other",
+    "TRUNCATE part_1; INSERT INTO part SELECT FROM generate_series(1, 9)",
+    "VACUUM FULL other",
+    "ALTER TABLE other SET UNLOGGED; INSERT INTO other SELECT FROM generate_series(1, 7); ALTER TABLE other SET LOGGED",
+    "ALTER PUBLICATION pgvigil SET (publish = 'insert'); DELETE FROM other WHERE id % 5 = 0; ALTER PUBLICATION pgvigil SET (publish = 'insert, update, delete, truncate')",
+    "ALTER TABLE part DETACH PARTITION part_0; INSERT INTO part_0 SELECT i, 'x' FROM generate_series(1000000, 1000009) i ON CONFLICT DO NOTHING; \
+     DELETE FROM part_0 WHERE NOT satisfies_hash_partition('part'::regclass, 2, 0, id); ALTER TABLE part ATTACH PARTITION part_0 FOR VALUES WITH (MODULUS 2, REMAINDER 0)",
+    "BEGIN; INSERT INTO other SELECT FROM generate_series(1, 20); SAVEPOINT a; DELETE FROM other; ROLLBACK TO a; COMMIT",
+    "BEGIN; TRUNCATE other; ROLLBACK",
+    "ALTER TABLE other ALTER COLUMN fill TYPE text USING upper(fill)",
+    "DROP TABLE other; CREATE TABLE other (id bigserial PRIMARY KEY, fill text); INSERT INTO other SELECT FROM generate_series(1, 3)",
+];
 
 fn chosen<T: std::str::FromStr>(name: &str, default: T) -> T {
     match env::var(name) {
@@ -69,11 +95,18 @@ async fn nothing_is_lost_and_nothing_comes_twice(major: u32) -> Result<()> {
     let mut cluster = bounded(major).await?;
     let database = Database::create(&cluster, "app").await?;
     database.run(SCHEMA).await?;
+    database.run(OTHERS).await?;
+    // Where the stream tells of DDL, counts go on with it; where it does not, they are taken anew.
+    let told = random.random();
+    if told {
+        database.run(DDL_MESSAGES).await?;
+    }
+    println!("PostgreSQL {major}: DDL messages {told}");
     let (url, dir) = (cluster.url("app"), TempDir::new()?);
 
     let (mut log, mut next) = (Log::default(), 1);
     let mut pgvigil = serve(&url, &dir, &[]).await?;
-    let mut socket = pgvigil.websocket("kinds=change&from=oldest").await?;
+    let mut socket = pgvigil.websocket("kinds=change&table=public.item&from=oldest").await?;
     for round in 0..rounds {
         let writing = Duration::from_millis(random.random_range(20..400));
         let size = if random.random_ratio(1, 4) { 3_000 } else { 5 };
@@ -82,6 +115,7 @@ async fn nothing_is_lost_and_nothing_comes_twice(major: u32) -> Result<()> {
             written = write(&url, &mut next, size, Instant::now() + writing) => written?,
             read = log.read(&mut socket) => read?,
         }
+        act(&url, &mut random).await?;
         let blow = [Blow::Kill, Blow::Kill, Blow::Stop, Blow::Crash, Blow::Walsender][random.random_range(0..5)];
         println!("round {round}: {blow:?} at row {next}");
         match blow {
@@ -97,9 +131,13 @@ async fn nothing_is_lost_and_nothing_comes_twice(major: u32) -> Result<()> {
         }
         if matches!(blow, Blow::Kill | Blow::Stop) {
             // Nobody reads for a while.
+            act(&url, &mut random).await?;
             write(&url, &mut next, size, Instant::now() + writing / 4).await?;
             pgvigil = serve(&url, &dir, &[]).await?;
             socket = pgvigil.websocket(&log.query()).await?;
+        }
+        if random.random_ratio(1, 4) {
+            counts_agree(&pgvigil, &url).await.with_context(|| format!("PGVIGIL_DURABILITY_SEED={seed}"))?;
         }
     }
     let last = next;
@@ -113,7 +151,28 @@ async fn nothing_is_lost_and_nothing_comes_twice(major: u32) -> Result<()> {
     ensure!(again == log, "the disk tells something else");
     let report = pgvigil::history::journal::verify(dir.path())?;
     ensure!(report.faults.iter().all(|fault| fault.is_tail), "{:?}", report.faults);
-    pgvigil.wait_for_count("public.item", Database::connect(&url).await?.count("item").await?).await
+    counts_agree(&pgvigil, &url).await.with_context(|| format!("PGVIGIL_DURABILITY_SEED={seed}"))
+}
+
+/// Up to three of [`ACTS`].
+async fn act(url: &str, random: &mut StdRng) -> Result<()> {
+    let database = Database::connect(url).await?;
+    for _ in 0..random.random_range(0..4) {
+        let sql = ACTS[random.random_range(0..ACTS.len())];
+        // A statement at a time: some may not stand in a transaction with others.
+        for statement in sql.split("; ") {
+            database.run(statement).await.with_context(|| statement.to_owned())?;
+        }
+    }
+    Ok(())
+}
+
+async fn counts_agree(pgvigil: &Pgvigil, url: &str) -> Result<()> {
+    let database = Database::connect(url).await?;
+    for table in ["item", "other", "part"] {
+        pgvigil.wait_for_count(&format!("public.{table}"), database.count(table).await?).await?;
+    }
+    Ok(())
 }
 
 /// Writes transactions of up to `size` rows until then, at least one.
