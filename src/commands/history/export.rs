@@ -55,6 +55,14 @@ pub(super) struct ExportArgs {
     #[arg(long, value_name = "NAMES")]
     actor: Vec<String>,
 
+    /// Only the row with this in its key: column=value, such as id=7. Repeatable; all must hold
+    #[arg(long, value_name = "COLUMN=VALUE")]
+    key: Vec<String>,
+
+    /// Only what has this text in one of its values, letter case aside: a row, a statement, a message. Repeatable; all must be found
+    #[arg(long, value_name = "TEXT")]
+    text: Vec<String>,
+
     /// Only these kinds: change, commit, ddl, message. If nothing is said, change, commit and, unless --op or --where is given, ddl; in
     /// csv only change. Repeatable
     #[arg(long, value_name = "KINDS")]
@@ -115,8 +123,9 @@ impl ExportArgs {
             Form::Csv => (IN_CSV, IN_CSV, "csv tells"),
         };
         let kinds = if self.kinds.is_empty() { usual.to_owned() } else { self.kinds.join(",") };
-        let named = [("table", &self.table), ("op", &self.op), ("where", &self.conditions), ("actor", &self.actor)];
-        let named = named.into_iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value.as_str())));
+        let rows = [("where", &self.conditions), ("key", &self.key), ("text", &self.text)];
+        let named = [("table", &self.table), ("op", &self.op), ("actor", &self.actor)].into_iter().chain(rows);
+        let named = named.flat_map(|(name, values)| values.iter().map(move |value| (name, value.as_str())));
         let filter = Filter::parse(named.chain([("kinds", kinds.as_str())])).map_err(Failure::other)?;
         let is_possible = |kind: &StreamKind| possible.split(',').any(|possible| possible == kind.as_str());
         let mut asked = StreamKind::EACH.into_iter().filter(|kind| filter.wants(*kind));

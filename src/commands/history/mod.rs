@@ -53,7 +53,7 @@ enum HistoryCommand {
         json: bool,
     },
     /// Print what happened, oldest first, as NDJSON or CSV
-    Export(export::ExportArgs),
+    Export(Box<export::ExportArgs>),
 }
 
 /// Runs it, until cancelled.

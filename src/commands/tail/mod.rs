@@ -62,6 +62,14 @@ pub struct TailArgs {
     #[arg(long, env = "PGVIGIL_ACTOR", value_name = "NAMES")]
     pub actor: Vec<String>,
 
+    /// Only the row with this in its key: column=value, such as id=7. Repeatable; all must hold
+    #[arg(long, env = "PGVIGIL_KEY", value_name = "COLUMN=VALUE")]
+    pub key: Vec<String>,
+
+    /// Only what has this text in one of its values, letter case aside: a row, a statement, a message. Repeatable; all must be found
+    #[arg(long, env = "PGVIGIL_TEXT", value_name = "TEXT")]
+    pub text: Vec<String>,
+
     /// Only these kinds: change, commit, counts, status, alert, ddl, message, running. If nothing is said, change, commit and, unless
     /// --op or --where is given, ddl. Repeatable
     #[arg(long, env = "PGVIGIL_KINDS", value_name = "KINDS")]
@@ -174,10 +182,11 @@ impl Tail {
     }
 
     fn query(&self) -> String {
-        let TailArgs { table, op, conditions, actor, kinds, from, .. } = &self.args;
+        let TailArgs { table, op, conditions, actor, key, text, kinds, from, .. } = &self.args;
         let from = self.last.as_ref().unwrap_or(from);
         let mut query = form_urlencoded::Serializer::new(String::new());
-        for (name, values) in [("table", table), ("op", op), ("where", conditions), ("actor", actor), ("kinds", kinds)] {
+        let named = [("table", table), ("op", op), ("where", conditions), ("actor", actor), ("key", key), ("text", text)];
+        for (name, values) in named.into_iter().chain([("kinds", kinds)]) {
             query.extend_pairs(values.iter().map(|value| (name, value)));
         }
         if kinds.is_empty() {
@@ -241,6 +250,7 @@ mod tests {
         for (flags, kinds) in [
             (&[][..], "kinds=change%2Ccommit%2Cddl&"),
             (&["--op", "delete"], "kinds=change%2Ccommit&"),
+            (&["--key", "id=7", "--text", "a&b", "--kinds", "ddl"], "key=id%3D7&text=a%26b&kinds=ddl&"),
             (&["--actor", "ann", "--kinds", "ddl", "--op", "delete"], "actor=ann&kinds=ddl&"),
         ] {
             let query = self::tail(flags).query();
