@@ -164,9 +164,10 @@ impl Rows {
             match (relation.columns().get(index), value) {
                 (None, _) | (_, None | Some(Value::Cut(_))) => {}
                 (Some(column), Some(value)) => {
-                    let value_at = out.len() + column.member.len();
+                    // Behind the comma.
+                    let member = out.len() + 1;
                     self.member(out, index, column, value);
-                    self.keys.push(key_trace(column, out.get(value_at..).unwrap_or_default()));
+                    self.keys.push(Trace::key(out.get(member..).unwrap_or_default()));
                 }
             }
         }
@@ -180,7 +181,7 @@ impl Rows {
             if sent(new, index).is_some_and(|new| new != value) && !matches!(value, Value::Cut(_)) {
                 let mut written = Vec::new();
                 self.member(&mut written, index, column, value);
-                self.keys.push(key_trace(column, written.get(column.member.len()..).unwrap_or_default()));
+                self.keys.push(Trace::key(written.get(1..).unwrap_or_default()));
             }
         }
     }
@@ -248,12 +249,6 @@ impl Rows {
 /// A column of a row, unless it is a large value that was not sent.
 fn sent<'a>(row: &Tuple<'a>, index: usize) -> Option<Value<'a>> {
     row.iter().nth(index).filter(|value| *value != Value::Unchanged)
-}
-
-/// Of a value of a key as JSON has it: a text without its quotes.
-fn key_trace(column: &Column, json: &[u8]) -> Trace {
-    let text = json.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\""));
-    Trace::key(column.name(), text.unwrap_or(json))
 }
 
 /// Makes an object of the members written since `start`, each behind a comma.

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use super::error::{Problem, shown};
 use crate::event::block::Kind;
 use crate::event::json;
-use crate::event::trace::Trace;
+use crate::event::trace::{Trace, Traces};
 
 /// A column of a key and its value. Its `Debug` hides the value: it may be someone's data.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,8 +40,12 @@ impl KeyValue {
         Ok(Self { column: column.to_owned(), value: escaped(value) })
     }
 
-    pub(super) fn trace(&self) -> Trace {
-        Trace::key(&self.column, &self.value)
+    /// Whether it may be among these: a number, or a text.
+    pub(super) fn may_be_in(&self, traces: &Traces) -> bool {
+        let mut member = Vec::new();
+        json::string(&mut member, &self.column);
+        member.push(b':');
+        [&b""[..], b"\""].into_iter().any(|quote| traces.may_hold(Trace::key(&[&member, quote, &self.value, quote].concat())))
     }
 
     fn is_in(&self, row: &Row<'_>) -> bool {

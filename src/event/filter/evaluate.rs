@@ -92,7 +92,7 @@ impl Filter {
             return true;
         }
         let named = |actors: &Vec<String>| actors.iter().any(|name| traces.may_hold(Trace::actor(name)));
-        if !selection.actors.as_ref().is_none_or(named) || !selection.keys.iter().all(|key| traces.may_hold(key.trace())) {
+        if !selection.actors.as_ref().is_none_or(named) || !selection.keys.iter().all(|key| key.may_be_in(traces)) {
             return false;
         }
         let is_wanted = |kind: &&Kind| selection.kinds.contains_all(Kinds::of(**kind));
