@@ -112,14 +112,18 @@ pub enum Reason {
     ValueRewritten,
     /// It was NULL, and the column or its domain is `NOT NULL` by now.
     NullNotTaken,
-    /// The row does not fulfil a `CHECK` that the table got since.
+    /// The row does not fulfil a `CHECK` that the table or its partition got since, or no partition is for it any more.
     CheckNotFulfilled,
     /// Nothing tells which row it is.
     RowNotNamed,
     /// `GENERATED ALWAYS AS IDENTITY`, and changed: SQL cannot set it back.
     IdentityAlways,
+    /// The table has rules (`CREATE RULE`), with which PostgreSQL does not take SQL such as this.
+    TableHasRules,
     /// Rows exchanged values that must be unique.
     UniqueInACircle,
+    /// It may have been moved there from another partition, where the row that went does not come back.
+    MayHaveMoved,
     /// Somebody changed the row later.
     ChangedLater,
     /// Somebody changed later what the row references.
@@ -148,10 +152,18 @@ impl Reason {
                 "its type was altered since, and writes what was recorded in another way, such as rounded; --partial brings it back so"
             }
             Self::NullNotTaken => "was NULL, and is NOT NULL since",
-            Self::CheckNotFulfilled => "does not fulfil a CHECK that the table got since",
+            Self::CheckNotFulfilled => {
+                "does not fulfil what is asked of rows since: a CHECK, or that a partition is there for them"
+            }
             Self::RowNotNamed => "no key that is still there tells which row is meant, and not all columns are known",
             Self::IdentityAlways => "GENERATED ALWAYS AS IDENTITY: SQL cannot set it",
+            Self::TableHasRules => {
+                "the table has rules (CREATE RULE), and PostgreSQL takes no SQL such as this for one that has; without them, it can be brought back"
+            }
             Self::UniqueInACircle => "rows exchanged values that must be unique, which cannot be undone row by row",
+            Self::MayHaveMoved => {
+                "a row that went from another partition is not brought back, and may be this one, moved; to delete it would lose it"
+            }
             Self::ChangedLater => "changed later, and left alone",
             Self::ReferenceChangedLater => "a row that is referenced was changed later, and is left alone",
             Self::ReferenceStaysAway => "a row that is referenced went too, and is not brought back",

@@ -4,6 +4,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::coverage::{Reason, Tally};
 use super::judge::{Judge, Judged};
+use super::moved;
 use super::net::TableEffect;
 use super::orphans;
 use super::quoting::table_name;
@@ -103,6 +104,7 @@ pub(super) fn plan<'p, 'a>(
     };
     let mut judged: Vec<Vec<Judged<'p, 'a>>> = effects.iter().enumerate().map(judge).collect();
     orphans::mark(effects, &mut judged, schema);
+    moved::mark(effects, &mut judged, schema);
     let mut groups = Vec::new();
     let tallies = effects.iter().zip(judged).enumerate().map(|(place, (effect, judged))| {
         let mut tally = Tally::default();
@@ -144,13 +146,18 @@ fn group<'p, 'a>(
 /// What may stand in the way of it all, table by table: constraints of which the SQL cannot see in time whether they hold.
 pub(super) fn unguarded(groups: &[Group<'_, '_>]) -> Vec<String> {
     let mut notes: Vec<String> = Vec::new();
-    for Group { table, columns, .. } in groups.iter().filter(|group| group.kind == Kind::Update) {
+    for Group { table, columns, kind, .. } in groups {
         let deferrable = table.keys.iter().any(|key| key.is_deferrable && key.touches(columns));
-        if table.has_other_unique || deferrable {
+        let is_unguarded = match kind {
+            Kind::Insert => table.has_other_unique && table.has_deferrable_unique(),
+            Kind::Update => table.has_other_unique || deferrable,
+            Kind::Delete => false,
+        };
+        if is_unguarded {
             let name = table_name(&table.schema, &table.name);
             let note = format!(
-                "{name} has a deferrable, partial or expression constraint: if somebody took a value since that is to be set \
-                 back, the SQL fails and changes nothing."
+                "{name} has a deferrable, partial or expression constraint: if somebody took a value since that is to be \
+                 brought back, the SQL fails and changes nothing."
             );
             if !notes.contains(&note) {
                 notes.push(note);
