@@ -20,7 +20,9 @@ pub async fn schema(client: &mut Client, tables: &[Oid]) -> Result<Schema, tokio
     let mut wanted = Vec::new();
     for row in transaction.query(include_str!("../../sql/undo/roots.sql"), &[&changed]).await? {
         let root = row.try_get("root")?;
-        schema.roots.insert(Oid(row.try_get("oid")?), Oid(root));
+        let oid = Oid(row.try_get("oid")?);
+        schema.roots.insert(oid, Oid(root));
+        schema.partitions.extend(row.try_get::<_, Option<i64>>("altered")?.map(|altered| (oid, altered)));
         wanted.push(root);
     }
     let foreign_keys = transaction.query(include_str!("../../sql/undo/foreign_keys.sql"), &[&wanted]).await?;

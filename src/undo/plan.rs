@@ -12,6 +12,7 @@ use super::rows::Effect;
 use super::schema::{Key, Schema, Table};
 use super::told::Row;
 use super::value::Value;
+use crate::lsn::Oid;
 
 /// What is done to a row. In the order in which kinds are done that nothing else puts in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,6 +58,8 @@ pub struct Options {
     pub rows: Vec<Wanted>,
     /// Bring rows back also where not all of their columns are known.
     pub partial: bool,
+    /// Tables that were changed likewise, and of which nobody asked.
+    pub aside: Vec<Oid>,
 }
 
 /// A value that a row is known by.
@@ -104,7 +107,7 @@ pub(super) fn plan<'p, 'a>(
     };
     let mut judged: Vec<Vec<Judged<'p, 'a>>> = effects.iter().enumerate().map(judge).collect();
     orphans::mark(effects, &mut judged, schema);
-    moved::mark(effects, &mut judged, schema);
+    moved::mark(effects, &mut judged, schema, &options.aside);
     let mut groups = Vec::new();
     let tallies = effects.iter().zip(judged).enumerate().map(|(place, (effect, judged))| {
         let mut tally = Tally::default();

@@ -15,6 +15,8 @@ pub struct Schema {
     pub tables: FxHashMap<Oid, Table>,
     /// The partitioned table at the top of the tree, by partition: those of each tree. A table that is none stands for itself.
     pub roots: FxHashMap<Oid, Oid>,
+    /// So many transactions ago a partition was attached, or got a constraint that its tree does not have.
+    pub partitions: FxHashMap<Oid, i64>,
     /// Every enforced foreign key from or to one of the changed tables.
     pub foreign_keys: Vec<ForeignKey>,
     /// Transactions from this id on began after this was read.

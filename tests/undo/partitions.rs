@@ -37,7 +37,8 @@ async fn a_row_that_was_moved_is_not_lost_where_it_cannot_go_back() -> Result<()
     it_stays("dropped", FULL, "DROP TABLE t2", "", &["may_have_moved", "table_gone"]).await?;
     it_stays("taken", FULL, "INSERT INTO t VALUES (11, 'other')", "", &["changed_later", "may_have_moved"]).await?;
     // Of the other half nobody asked.
-    it_stays("half", FULL, "", "key=id=2", &["may_have_moved"]).await
+    it_stays("half", FULL, "", "key=id=2", &["may_have_moved"]).await?;
+    it_stays("one", FULL, "", "table=t1", &["may_have_moved"]).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,4 +51,33 @@ async fn a_row_that_was_moved_goes_back() -> Result<()> {
     ensure!(answer["coverage"]["complete"] == true, "{answer}");
     scene.run(answer["sql"].as_str().context("sql")?).await?;
     same(&scene.contents(None).await?, &before)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn that_a_partition_may_refuse_a_row_is_said_before() -> Result<()> {
+    let cluster = cluster(a_major()).await?;
+    let schema =
+        format!("{SCHEMA}{FULL}; CREATE TABLE alone (id int PRIMARY KEY, v text); ALTER TABLE alone REPLICA IDENTITY FULL");
+    let scene = Scene::set(&cluster, "refused", &schema).await?;
+    for altered in [
+        "ALTER TABLE t2 ADD CHECK (v <> 'b')",
+        "ALTER TABLE t2 ALTER v SET NOT NULL",
+        "ALTER TABLE t DETACH PARTITION t2; ALTER TABLE t ATTACH PARTITION t2 FOR VALUES FROM (10) TO (11)",
+        "ALTER TABLE t ATTACH PARTITION alone FOR VALUES FROM (20) TO (21)",
+    ] {
+        let went = if altered.contains("alone") { "alone" } else { "t" };
+        scene.database.run(&format!("DELETE FROM {went}; INSERT INTO {went} VALUES (15, 'b'), (16, NULL)")).await?;
+        let tx = scene.transaction(&format!("DELETE FROM {went}")).await?;
+        let before = scene.undo(&tx).await?["coverage"].clone();
+        ensure!(before["complete"] == true, "{altered}: {before}");
+        scene.database.run(altered).await?;
+        let coverage = scene.undo(&tx).await?["coverage"].clone();
+        let warning = coverage["warnings"][0].as_str().unwrap_or_default();
+        ensure!(
+            coverage["complete"] == false && warning.starts_with("public.t: whether its partitions take"),
+            "{altered}: {coverage}"
+        );
+        scene.database.run("ALTER TABLE t2 DROP CONSTRAINT IF EXISTS t2_v_check, ALTER v DROP NOT NULL").await?;
+    }
+    Ok(())
 }
