@@ -55,6 +55,8 @@ pub async fn schema(client: &mut Client, tables: &[Oid]) -> Result<Schema, tokio
     }
     for row in transaction.query(include_str!("../../sql/undo/keys.sql"), &[&wanted]).await? {
         let Some(table) = table(&mut schema.tables, &row)? else { continue };
+        let altered: i64 = row.try_get("altered")?;
+        table.unique_altered = Some(table.unique_altered.map_or(altered, |other| altered.min(other)));
         match key(&row, table)? {
             Some(key) => table.keys.push(key),
             None => {

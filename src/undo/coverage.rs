@@ -112,7 +112,7 @@ pub enum Reason {
     ValueRewritten,
     /// It was NULL, and the column or its domain is `NOT NULL` by now.
     NullNotTaken,
-    /// The row does not fulfil a `CHECK` that the table or its partition got since, or no partition is for it any more.
+    /// The row does not fulfil a `CHECK` that the table got since.
     CheckNotFulfilled,
     /// Nothing tells which row it is.
     RowNotNamed,
@@ -152,9 +152,7 @@ impl Reason {
                 "its type was altered since, and writes what was recorded in another way, such as rounded; --partial brings it back so"
             }
             Self::NullNotTaken => "was NULL, and is NOT NULL since",
-            Self::CheckNotFulfilled => {
-                "does not fulfil what is asked of rows since: a CHECK, or that a partition is there for them"
-            }
+            Self::CheckNotFulfilled => "does not fulfil a CHECK that the table got since",
             Self::RowNotNamed => "no key that is still there tells which row is meant, and not all columns are known",
             Self::IdentityAlways => "GENERATED ALWAYS AS IDENTITY: SQL cannot set it",
             Self::TableHasRules => {

@@ -121,6 +121,16 @@ pub fn warn(changes: Changes<'_, '_>, schema: &Schema, subject: &mut Subject) {
     tables.dedup_by_key(|table| table.oid);
     for table in tables {
         let name = table_name(&table.schema, &table.name);
+        // What was made with the first of the changes was not made since. Where rows only came, they go.
+        let comes = |change: &Change<'_>| {
+            change.op != Operation::Insert && schema.table(change.oid).is_some_and(|of| of.oid == table.oid)
+        };
+        if table.unique_altered.is_some_and(|altered| altered < since.0) && changes.undone.iter().any(comes) {
+            subject.warnings.push(format!(
+                "{name}: whether rows are unique in what has to be since is not known. The dry run of `pgvigil undo --apply` finds out: of \
+                 those that are not, one comes back, or nothing is changed."
+            ));
+        }
         for column in &table.columns {
             if column.calls_application && column.altered.is_some_and(|altered| since.has(altered)) {
                 let column = where_needed(&column.name);

@@ -48,7 +48,9 @@ pub struct Table {
     pub keys: Vec<Key>,
     /// Something must be unique that is not told by columns alone: a partial or expression index, an exclusion constraint.
     pub has_other_unique: bool,
-    /// Some of that is judged at the end of a statement, or later.
+    /// So many transactions ago something that must be unique was made or altered, for the last time.
+    pub unique_altered: Option<i64>,
+    /// Some of what is not told by columns is judged at the end of a statement, or later.
     pub has_other_deferrable: bool,
     /// What every row must fulfil.
     pub checks: Vec<Check>,

@@ -61,3 +61,25 @@ async fn rows_come_back_where_a_constraint_is_judged_late_and_where_there_are_no
     );
     same(&scene.contents(None).await?, &before)
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn that_rows_may_not_be_unique_any_more_is_said_before() -> Result<()> {
+    let cluster = cluster(a_major()).await?;
+    let scene = Scene::set(&cluster, "unique", SCHEMA).await?;
+    scene.database.run("UPDATE ruled SET v = 'same'").await?;
+    for incident in ["UPDATE ruled SET v = id", "DELETE FROM ruled"] {
+        let before = scene.contents(None).await?;
+        let tx = scene.transaction(incident).await?;
+        let complete = scene.undo(&tx).await?["coverage"]["complete"].clone();
+        ensure!(complete == true, "{incident}: {complete}");
+        scene.database.run("CREATE UNIQUE INDEX since ON ruled (v)").await?;
+        let coverage = scene.undo(&tx).await?["coverage"].clone();
+        let warning = coverage["warnings"][0].as_str().unwrap_or_default();
+        ensure!(coverage["complete"] == false && warning.contains("whether rows are unique"), "{incident}: {coverage}");
+        scene.database.run("DROP INDEX since").await?;
+        let (code, shown, said) = command(&scene, &scene.url, &["--tx", &tx, "--apply", "--yes"]).await?;
+        ensure!(code == 0, "{code} {shown} {said}");
+        same(&scene.contents(None).await?, &before).context(incident)?;
+    }
+    Ok(())
+}
