@@ -4,6 +4,8 @@ SELECT i.indrelid AS "table",
        key.operators,
        key.identifies,
        NOT i.indimmediate AS is_deferrable,
+       -- How many transactions ago it was made or altered.
+       age(i.xmin)::bigint AS altered,
        -- Columns alone tell it, and each has an equality.
        i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL AND m.amname = 'btree' AS by_columns
   FROM pg_index i

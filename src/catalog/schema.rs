@@ -4,7 +4,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use tokio_postgres::{Client, IsolationLevel, Row};
 
 use crate::lsn::Oid;
-use crate::undo::schema::{Action, Check, Column, ForeignKey, Key, Schema, Table, Trigger};
+use crate::undo::schema::{Action, Check, Column, ForeignKey, Key, Ruled, Schema, Table, Trigger};
 
 /// Reads the tables with these oids, the trees that they are partitions of, and whatever references them or is referenced by them. What
 /// was dropped is left out. Waits for no lock.
@@ -20,7 +20,9 @@ pub async fn schema(client: &mut Client, tables: &[Oid]) -> Result<Schema, tokio
     let mut wanted = Vec::new();
     for row in transaction.query(include_str!("../../sql/undo/roots.sql"), &[&changed]).await? {
         let root = row.try_get("root")?;
-        schema.roots.insert(Oid(row.try_get("oid")?), Oid(root));
+        let oid = Oid(row.try_get("oid")?);
+        schema.roots.insert(oid, Oid(root));
+        schema.partitions.extend(row.try_get::<_, Option<i64>>("altered")?.map(|altered| (oid, altered)));
         wanted.push(root);
     }
     let foreign_keys = transaction.query(include_str!("../../sql/undo/foreign_keys.sql"), &[&wanted]).await?;
@@ -34,7 +36,9 @@ pub async fn schema(client: &mut Client, tables: &[Oid]) -> Result<Schema, tokio
         let oid = Oid(row.try_get("oid")?);
         let (name, has_children) = (row.try_get("name")?, row.try_get("has_children")?);
         let has_column_list = row.try_get("has_column_list")?;
-        let table = Table { oid, schema: row.try_get("schema")?, name, has_children, has_column_list, ..Table::default() };
+        let (insert, update) = (row.try_get("ruled_insert")?, row.try_get("ruled_update")?);
+        let ruled = Ruled { insert, update, delete: row.try_get("ruled_delete")? };
+        let table = Table { oid, schema: row.try_get("schema")?, name, has_children, has_column_list, ruled, ..Table::default() };
         schema.tables.insert(oid, table);
     }
     for row in transaction.query(include_str!("../../sql/undo/columns.sql"), &[&wanted]).await? {
@@ -51,9 +55,14 @@ pub async fn schema(client: &mut Client, tables: &[Oid]) -> Result<Schema, tokio
     }
     for row in transaction.query(include_str!("../../sql/undo/keys.sql"), &[&wanted]).await? {
         let Some(table) = table(&mut schema.tables, &row)? else { continue };
+        let altered: i64 = row.try_get("altered")?;
+        table.unique_altered = Some(table.unique_altered.map_or(altered, |other| altered.min(other)));
         match key(&row, table)? {
             Some(key) => table.keys.push(key),
-            None => table.has_other_unique = true,
+            None => {
+                table.has_other_unique = true;
+                table.has_other_deferrable |= row.try_get::<_, bool>("is_deferrable")?;
+            }
         }
     }
     for row in transaction.query(include_str!("../../sql/undo/checks.sql"), &[&wanted]).await? {

@@ -118,8 +118,12 @@ pub enum Reason {
     RowNotNamed,
     /// `GENERATED ALWAYS AS IDENTITY`, and changed: SQL cannot set it back.
     IdentityAlways,
+    /// The table has rules (`CREATE RULE`), with which PostgreSQL does not take SQL such as this.
+    TableHasRules,
     /// Rows exchanged values that must be unique.
     UniqueInACircle,
+    /// It may have been moved there from another partition, where the row that went does not come back.
+    MayHaveMoved,
     /// Somebody changed the row later.
     ChangedLater,
     /// Somebody changed later what the row references.
@@ -151,7 +155,13 @@ impl Reason {
             Self::CheckNotFulfilled => "does not fulfil a CHECK that the table got since",
             Self::RowNotNamed => "no key that is still there tells which row is meant, and not all columns are known",
             Self::IdentityAlways => "GENERATED ALWAYS AS IDENTITY: SQL cannot set it",
+            Self::TableHasRules => {
+                "the table has rules (CREATE RULE), and PostgreSQL takes no SQL such as this for one that has; without them, it can be brought back"
+            }
             Self::UniqueInACircle => "rows exchanged values that must be unique, which cannot be undone row by row",
+            Self::MayHaveMoved => {
+                "a row that went from another partition is not brought back, and may be this one, moved; to delete it would lose it"
+            }
             Self::ChangedLater => "changed later, and left alone",
             Self::ReferenceChangedLater => "a row that is referenced was changed later, and is left alone",
             Self::ReferenceStaysAway => "a row that is referenced went too, and is not brought back",

@@ -15,6 +15,8 @@ use super::schema::{Check, Column, Schema, Table};
 use super::told::Row;
 use super::value::Value;
 use super::{Changes, Subject};
+use crate::event::Operation;
+use crate::event::received::Change;
 use crate::lsn::Oid;
 
 /// What altered a type may have begun so many transactions before something else changed rows, and have been committed after that.
@@ -97,11 +99,38 @@ pub fn rows<'a>(changes: Changes<'a, 'a>, schema: &Schema, options: &Options) ->
 /// Says of what it cannot be known before the SQL runs.
 pub fn warn(changes: Changes<'_, '_>, schema: &Schema, subject: &mut Subject) {
     let since = Since::new(changes, schema);
+    let mut leaves: BTreeMap<Oid, i64> = BTreeMap::new();
+    for change in changes.undone.iter().filter(|change| change.op != Operation::Insert) {
+        let first = leaves.entry(change.oid).or_default();
+        *first = ago(change, schema).max(*first);
+    }
+    // What was made with the first of its changes was not made since.
+    leaves.retain(|leaf, first| schema.partitions.get(leaf).is_some_and(|altered| altered < first));
+    for table in leaves.keys().filter_map(|leaf| schema.table(*leaf)) {
+        let warning = format!(
+            "{}: whether its partitions take what was recorded is not known, since one was attached or got constraints of its own since. \
+             The dry run of `pgvigil undo --apply` finds out; if one row is refused, nothing is changed.",
+            table_name(&table.schema, &table.name)
+        );
+        if !subject.warnings.contains(&warning) {
+            subject.warnings.push(warning);
+        }
+    }
     let mut tables: Vec<&Table> = changes.undone.iter().filter_map(|change| schema.table(change.oid)).collect();
     tables.sort_by_key(|table| table.oid);
     tables.dedup_by_key(|table| table.oid);
     for table in tables {
         let name = table_name(&table.schema, &table.name);
+        // What was made with the first of the changes was not made since. Where rows only came, they go.
+        let comes = |change: &Change<'_>| {
+            change.op != Operation::Insert && schema.table(change.oid).is_some_and(|of| of.oid == table.oid)
+        };
+        if table.unique_altered.is_some_and(|altered| altered < since.0) && changes.undone.iter().any(comes) {
+            subject.warnings.push(format!(
+                "{name}: whether rows are unique in what has to be since is not known. The dry run of `pgvigil undo --apply` finds out: of \
+                 those that are not, one comes back, or nothing is changed."
+            ));
+        }
         for column in &table.columns {
             if column.calls_application && column.altered.is_some_and(|altered| since.has(altered)) {
                 let column = where_needed(&column.name);
@@ -150,10 +179,7 @@ struct Since(i64);
 
 impl Since {
     fn new(changes: Changes<'_, '_>, schema: &Schema) -> Self {
-        // Ids are told modulo 2³². One that began after the tables were looked at is none ago.
-        let next = schema.next_xid.map(|next| next & u64::from(u32::MAX)).and_then(|next| u32::try_from(next).ok());
-        let ago = |xid: u32| next.map_or(i64::MAX, |next| i64::from(next.wrapping_sub(xid).cast_signed().max(0)));
-        Since(changes.undone.iter().map(|change| ago(change.tx.xid)).max().unwrap_or_default())
+        Since(changes.undone.iter().map(|change| ago(change, schema)).max().unwrap_or_default())
     }
 
     /// Whether what was altered so long ago was altered since.
@@ -164,6 +190,13 @@ impl Since {
     fn may_have(&self, column: &Column) -> bool {
         column.altered.is_some_and(|altered| altered <= self.0.saturating_add(OVERLAP))
     }
+}
+
+/// How many transactions ago it was.
+fn ago(change: &Change<'_>, schema: &Schema) -> i64 {
+    // Ids are told modulo 2³². One that began after the tables were looked at is none ago.
+    let next = schema.next_xid.map(|next| next & u64::from(u32::MAX)).and_then(|next| u32::try_from(next).ok());
+    next.map_or(i64::MAX, |next| i64::from(next.wrapping_sub(change.tx.xid).cast_signed().max(0)))
 }
 
 impl Check {

@@ -7,7 +7,7 @@ use super::later::{self, Standing, Verdict};
 use super::net::TableEffect;
 use super::plan::Kind;
 use super::rows::Effect;
-use super::schema::Column;
+use super::schema::{Column, Table};
 use super::told::Row;
 use super::value::Value;
 
@@ -26,6 +26,12 @@ pub(super) struct Judged<'p, 'a> {
 }
 
 impl Judged<'_, '_> {
+    /// Nothing is done to it after all.
+    pub(super) fn leave(&mut self, reason: Reason) {
+        self.missing.insert(reason, Vec::new());
+        self.is_done = false;
+    }
+
     /// Counts it.
     pub(super) fn count(&self, tally: &mut Tally) {
         tally.row(self.kind);
@@ -72,12 +78,24 @@ impl<'p, 'a> Judge<'p, 'a> {
             missing.entry(Reason::CheckNotFulfilled).or_default().extend(check);
             may_be_partial = false;
         }
+        if self.is_ruled(kind) {
+            missing.insert(Reason::TableHasRules, Vec::new());
+            may_be_partial = false;
+        }
         if is_unordered {
             missing.insert(Reason::UniqueInACircle, Vec::new());
             may_be_partial = false;
         }
         let is_done = missing.is_empty() || self.partial && may_be_partial;
         Some(Judged { row, verdict: later::verdict(row, self.effect.key), kind, columns, missing, is_done })
+    }
+
+    fn is_ruled(&self, kind: Kind) -> bool {
+        self.effect.table.is_some_and(|Table { ruled, .. }| match kind {
+            Kind::Insert => ruled.insert,
+            Kind::Update => ruled.update,
+            Kind::Delete => ruled.delete,
+        })
     }
 
     /// The columns that are stored, each with its place.

@@ -9,6 +9,7 @@
 //! Invariants:
 //! - A row is touched only while it is as the recorded changes left it. What somebody changed since stays, and is counted as a conflict.
 //! - What somebody did later on purpose wins, also where nothing of it can be seen any more (`later`).
+//! - No row goes without the one that it was before, where it may have been moved to another partition (`moved`).
 //! - No row comes under another parent than the one that it had (`absent`).
 //! - Nothing is lost silently: every statement says how many rows it was about, how many it changed, and how many of these came out in another
 //!   way than recorded; what cannot be brought back at all stands in the [`Coverage`], and at the top of the SQL.
@@ -29,6 +30,7 @@ pub mod doubt;
 mod judge;
 mod later;
 mod layout;
+mod moved;
 mod names;
 mod net;
 mod order;

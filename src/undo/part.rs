@@ -108,10 +108,6 @@ impl<'p, 'a> Part<'p, 'a> {
         }
     }
 
-    pub(super) fn has_deferrable_key(&self) -> bool {
-        self.group.table.keys.iter().any(|key| key.is_deferrable)
-    }
-
     /// `recorded`, and where no key tells rows apart the numbering of equal ones.
     pub(super) fn recorded(&self) -> Vec<String> {
         let Part { group, suffix, fields, .. } = self;
@@ -269,7 +265,7 @@ impl<'p, 'a> Part<'p, 'a> {
         let judged = match group.kind {
             Kind::Delete => false,
             Kind::Update => !key.is_deferrable && group.touches(&key.columns),
-            Kind::Insert => self.has_deferrable_key(),
+            Kind::Insert => group.table.has_deferrable_unique(),
         };
         let pairs = key.columns.iter().zip(&key.operators);
         let pairs = pairs.map(|(column, operator)| Some(format!("o.{} {operator} {}", self.name(*column), self.after(*column)?)));

@@ -4,6 +4,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::coverage::{Reason, Tally};
 use super::judge::{Judge, Judged};
+use super::moved;
 use super::net::TableEffect;
 use super::orphans;
 use super::quoting::table_name;
@@ -11,6 +12,7 @@ use super::rows::Effect;
 use super::schema::{Key, Schema, Table};
 use super::told::Row;
 use super::value::Value;
+use crate::lsn::Oid;
 
 /// What is done to a row. In the order in which kinds are done that nothing else puts in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,6 +58,8 @@ pub struct Options {
     pub rows: Vec<Wanted>,
     /// Bring rows back also where not all of their columns are known.
     pub partial: bool,
+    /// Tables that were changed likewise, and of which nobody asked.
+    pub aside: Vec<Oid>,
 }
 
 /// A value that a row is known by.
@@ -103,6 +107,7 @@ pub(super) fn plan<'p, 'a>(
     };
     let mut judged: Vec<Vec<Judged<'p, 'a>>> = effects.iter().enumerate().map(judge).collect();
     orphans::mark(effects, &mut judged, schema);
+    moved::mark(effects, &mut judged, schema, &options.aside);
     let mut groups = Vec::new();
     let tallies = effects.iter().zip(judged).enumerate().map(|(place, (effect, judged))| {
         let mut tally = Tally::default();
@@ -144,13 +149,18 @@ fn group<'p, 'a>(
 /// What may stand in the way of it all, table by table: constraints of which the SQL cannot see in time whether they hold.
 pub(super) fn unguarded(groups: &[Group<'_, '_>]) -> Vec<String> {
     let mut notes: Vec<String> = Vec::new();
-    for Group { table, columns, .. } in groups.iter().filter(|group| group.kind == Kind::Update) {
+    for Group { table, columns, kind, .. } in groups {
         let deferrable = table.keys.iter().any(|key| key.is_deferrable && key.touches(columns));
-        if table.has_other_unique || deferrable {
+        let is_unguarded = match kind {
+            Kind::Insert => table.has_other_unique && table.has_deferrable_unique(),
+            Kind::Update => table.has_other_unique || deferrable,
+            Kind::Delete => false,
+        };
+        if is_unguarded {
             let name = table_name(&table.schema, &table.name);
             let note = format!(
-                "{name} has a deferrable, partial or expression constraint: if somebody took a value since that is to be set \
-                 back, the SQL fails and changes nothing."
+                "{name} has a deferrable, partial or expression constraint: if somebody took a value since that is to be \
+                 brought back, the SQL fails and changes nothing."
             );
             if !notes.contains(&note) {
                 notes.push(note);

@@ -63,6 +63,11 @@ impl<'a> Effect<'a> {
         self.new.as_ref()
     }
 
+    /// The table, or partition, that it is in, or was last.
+    pub(super) fn leaf(&self) -> Oid {
+        self.leaf
+    }
+
     /// How it is now, as far as changes are known.
     pub(super) fn now(&self) -> Option<&Row<'a>> {
         self.later.as_ref().map_or(self.new.as_ref(), |later| later.row.as_ref())

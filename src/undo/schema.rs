@@ -15,6 +15,8 @@ pub struct Schema {
     pub tables: FxHashMap<Oid, Table>,
     /// The partitioned table at the top of the tree, by partition: those of each tree. A table that is none stands for itself.
     pub roots: FxHashMap<Oid, Oid>,
+    /// So many transactions ago a partition was attached, or got a constraint that its tree does not have.
+    pub partitions: FxHashMap<Oid, i64>,
     /// Every enforced foreign key from or to one of the changed tables.
     pub foreign_keys: Vec<ForeignKey>,
     /// Transactions from this id on began after this was read.
@@ -46,8 +48,14 @@ pub struct Table {
     pub keys: Vec<Key>,
     /// Something must be unique that is not told by columns alone: a partial or expression index, an exclusion constraint.
     pub has_other_unique: bool,
+    /// So many transactions ago something that must be unique was made or altered, for the last time.
+    pub unique_altered: Option<i64>,
+    /// Some of what is not told by columns is judged at the end of a statement, or later.
+    pub has_other_deferrable: bool,
     /// What every row must fulfil.
     pub checks: Vec<Check>,
+    /// What rules (`CREATE RULE`) have a say in, so that no SQL of ours can do it.
+    pub ruled: Ruled,
     /// Of the application, enabled.
     pub triggers: Vec<Trigger>,
 }
@@ -161,6 +169,17 @@ pub enum Action {
     Release,
 }
 
+/// What rules of the application are about.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ruled {
+    /// INSERT.
+    pub insert: bool,
+    /// UPDATE.
+    pub update: bool,
+    /// DELETE.
+    pub delete: bool,
+}
+
 /// A trigger of the application.
 #[derive(Clone, Debug, Default)]
 pub struct Trigger {
@@ -203,6 +222,11 @@ impl Table {
             Rename::Statement(sql) => names(sql, name),
             Rename::Unknown => true,
         })
+    }
+
+    /// Something that must be unique is judged late, so that `ON CONFLICT` is refused.
+    pub(super) fn has_deferrable_unique(&self) -> bool {
+        self.has_other_deferrable || self.keys.iter().any(|key| key.is_deferrable)
     }
 
     pub(super) fn column(&self, place: usize) -> Option<&Column> {

@@ -14,7 +14,7 @@ use super::statement;
 ///
 /// No `search_path` is set: triggers of the application may depend on theirs, and every name here is qualified.
 const HEAD: &str = "\
-BEGIN ISOLATION LEVEL REPEATABLE READ;
+BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE;
 SET LOCAL client_encoding = 'UTF8';
 SET LOCAL row_security = off;
 SET LOCAL lock_timeout = '5s';
@@ -27,7 +27,7 @@ const TAIL: &str = "\
 -- Whatever waits for the end is judged now.
 SET CONSTRAINTS ALL IMMEDIATE;
 -- What was done. A row that is not as recorded was changed on its way, by a trigger or a type that rounds. A row in conflict was left alone:
--- it was changed by somebody since, or a trigger kept it from being changed.
+-- it, what it references or what must be unique was changed by somebody since, or a trigger kept it from being changed.
 SELECT step, table_name AS \"table\", action, row_count AS rows, done, already AS already_so, altered AS not_as_recorded,
        row_count - done - already - altered AS in_conflict
 FROM pg_temp.pgvigil_undo ORDER BY step;
@@ -40,7 +40,7 @@ BEGIN
     RAISE WARNING 'pgvigil undo: rows that triggers or types made something else of than what was recorded: %', others;
   END IF;
   IF conflicts > 0 THEN
-    RAISE WARNING 'pgvigil undo: rows that were changed since, and were left alone: %', conflicts;
+    RAISE WARNING 'pgvigil undo: rows in conflict with what was done since, and left alone: %', conflicts;
   END IF;
 END
 $pgvigil$;

@@ -128,14 +128,12 @@ impl<'p, 'a> Statement<'p, 'a> {
                 let given: Vec<_> = part.fields.iter().map(|field| format!("r.{}", field.name)).collect();
                 let target = group.table.sql_name();
                 // Refused where one is deferrable; the guards look after these.
-                let conflict = if part.has_deferrable_key() { "" } else { "\n  ON CONFLICT DO NOTHING" };
-                if names.is_empty() {
-                    return format!("undone{suffix} AS (\n  INSERT INTO {target} AS t DEFAULT VALUES RETURNING {returning})");
-                }
+                let conflict = if group.table.has_deferrable_unique() { "" } else { "\n  ON CONFLICT DO NOTHING" };
+                let (names, given) = (names.join(", "), given.join(", "));
+                // Of a row without columns, or of which none is known, it is known that it was there.
+                let names = if names.is_empty() { names } else { format!(" ({names}) OVERRIDING SYSTEM VALUE") };
                 format!(
-                    "undone{suffix} AS (\n  INSERT INTO {target} AS t ({}) OVERRIDING SYSTEM VALUE\n  SELECT {} FROM {from}{conditions}{conflict}\n  RETURNING {returning})",
-                    names.join(", "),
-                    given.join(", ")
+                    "undone{suffix} AS (\n  INSERT INTO {target} AS t{names}\n  SELECT {given} FROM {from}{conditions}{conflict}\n  RETURNING {returning})"
                 )
             }
         }

@@ -129,7 +129,7 @@ fn a_row_is_followed_through_its_keys() {
         event(2, "insert", USER, "null", r#"{"id":1,"n":7}"#),
         event(3, "update", USER, r#"{"id":2,"n":1}"#, r#"{"id":3,"n":4}"#),
     ];
-    let wanted = Options { rows: vec![Wanted { column: "id".to_owned(), values: vec!["3".to_owned()] }], partial: false };
+    let wanted = Options { rows: vec![Wanted { column: "id".to_owned(), values: vec!["3".to_owned()] }], ..Options::default() };
     let Undo { sql, coverage } = undone(&events, &shop(), &wanted);
     assert!(
         sql.contains(
@@ -329,7 +329,11 @@ fn who_references_a_row_that_stays_away_does_not_come() {
     // With what is known of it, it can be referenced.
     assert_eq!(of_order(&undone_so(true)), (3, vec![]));
     // Nor does a row whose parent was not asked for.
-    let wanted = Options { rows: vec![Wanted { column: "parent".to_owned(), values: vec!["1".to_owned()] }], partial: true };
+    let wanted = Options {
+        rows: vec![Wanted { column: "parent".to_owned(), values: vec!["1".to_owned()] }],
+        partial: true,
+        ..Options::default()
+    };
     let undone = undone(&events, &shop(), &wanted);
     assert_eq!(told(&undone.coverage), ([2, 0, 0], vec![(Reason::ReferenceStaysAway, Some(2))]));
     assert!(acts(&undone.sql).is_empty(), "{}", undone.sql);

@@ -199,8 +199,11 @@ async fn told_before(scene: &mut Scene, case: &Case) -> Result<()> {
         }
         *reached = coverage["restorable"].as_u64().context("restorable")?;
         scene.database.run("BEGIN").await?;
-        let sql =
-            answer["sql"].as_str().context("sql")?.replace("BEGIN ISOLATION LEVEL REPEATABLE READ;", "").replace("\nCOMMIT;", "");
+        let sql = answer["sql"]
+            .as_str()
+            .context("sql")?
+            .replace("BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE;", "")
+            .replace("\nCOMMIT;", "");
         let done = scene.run(&sql).await?;
         ensure!(done.iter().map(|done| done.done + done.altered).sum::<i64>().cast_unsigned() == *reached, "{done:?}");
         let now: Option<String> = scene.database.value("SELECT string_agg(t::text, ' ' ORDER BY id) FROM t").await?;

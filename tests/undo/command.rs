@@ -117,7 +117,8 @@ async fn psql_runs_the_same_text() -> Result<()> {
     let output = psql.wait_with_output()?;
     let (shown, said) = (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
     ensure!(
-        output.status.success() && said.contains("WARNING:  pgvigil undo: rows that were changed since, and were left alone: 1"),
+        output.status.success()
+            && said.contains("WARNING:  pgvigil undo: rows in conflict with what was done since, and left alone: 1"),
         "{shown} {said}"
     );
     ensure!(shown.contains("in_conflict"), "{shown}");

@@ -4,7 +4,9 @@ mod acts;
 mod altered;
 mod command;
 mod conflicts;
+mod partitions;
 mod random;
+mod rules;
 #[path = "../support/mod.rs"]
 mod support;
 mod triggers;

@@ -74,7 +74,7 @@ pub(super) async fn apply(
 fn as_recorded(effects: &Effects) -> Result<(), Failure> {
     let sum = |of: fn(&Effect) -> i64| effects.values().map(of).sum::<i64>();
     let other = "rows of which triggers or types made something else than what was recorded";
-    let left = "rows that were left alone, since they were changed since or a trigger kept them as they are";
+    let left = "rows that were left alone, since they, what they reference or what must be unique was changed since, or a trigger kept them as they are";
     let said: Vec<_> = [(other, sum(|effect| effect.altered)), (left, sum(|effect| effect.in_conflict))]
         .into_iter()
         .filter(|(_, rows)| *rows > 0)
@@ -157,9 +157,11 @@ fn refused(error: &tokio_postgres::Error) -> String {
              --table and --key say which are meant."
         }
         Some("42") if *server.code() == SqlState::INSUFFICIENT_PRIVILEGE => {
-            "Give a role that may change these tables, with --database-url."
+            "Give a role that may change these tables and make temporary ones, with --database-url."
         }
-        Some("55") => "Somebody holds a lock on these tables. Try again when they are done.",
+        Some("55") if *server.code() == SqlState::LOCK_NOT_AVAILABLE => {
+            "Somebody holds a lock on these tables. Try again when they are done."
+        }
         Some("40" | "08" | "53" | "57") => return said,
         _ => "A trigger or a function of the application may have refused it. What it says is to be put right first.",
     };

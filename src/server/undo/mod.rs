@@ -75,6 +75,7 @@ async fn answer(app: &App, asked: parameters::Undo, headers: &HeaderMap) -> Resu
     };
     let scope = Scope::of(app, &asked).await?;
     let mut present = present::Present::look(app, &scope.tables, &asked).await?;
+    present.options.aside = scope.aside();
     let runtime = Handle::current();
     let made = look(app, move |history| {
         let mut reading = Reading::begin(history, &scope, &present.schema);

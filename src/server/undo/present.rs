@@ -41,7 +41,7 @@ impl Present {
             return Err(Kind::DatabaseRefused.because("Another database than the one that is watched answers."));
         }
         let schema = catalog::schema(&mut client, tables).await.map_err(|error| again(&error))?;
-        let mut options = Options { rows: Vec::new(), partial: asked.partial };
+        let mut options = Options { partial: asked.partial, ..Options::default() };
         for (column, value) in &asked.rows {
             options.rows.push(read(&client, &schema, tables, column, value).await?);
         }

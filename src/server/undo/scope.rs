@@ -152,6 +152,11 @@ impl Scope {
         Kind::NotFound.because(format!("Nothing is found in {changes} of {tables} ({}). {reach}", subject.title))
     }
 
+    /// Those that were changed and are not meant.
+    pub(super) fn aside(&self) -> Vec<Oid> {
+        self.changed.iter().map(|table| table.oid).filter(|oid| !self.tables.contains(oid)).collect()
+    }
+
     /// The tables that are meant, of those that were changed.
     fn choose(&self, asked: &Filter, counts: &Counts) -> Result<Vec<Oid>, Problem> {
         let changed = &self.changed;
