@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Deserialize;
 
 use super::History;
@@ -133,8 +133,7 @@ impl History {
             match head.kind {
                 Kind::Gap => return false,
                 Kind::Commit => said(json).into_iter().for_each(|said| told(&mut tables, said, head.place.commit_lsn)),
-                // What is a partition of what, only the next mark tells.
-                Kind::Ddl => doubt_sums(&mut tables),
+                Kind::Ddl => doubt(&mut tables, json),
                 Kind::Change | Kind::Message => return true,
             }
             (lsn, time) = (head.place.commit_lsn, head.time);
@@ -182,6 +181,7 @@ fn told(tables: &mut FxHashMap<Oid, TableState>, said: Said, lsn: Lsn) {
         as_of: lsn,
         reason: None,
         published_as: 0,
+        file: Oid(0),
         parent: None,
         covered: true,
         verified_at: None,
@@ -201,10 +201,24 @@ fn told(tables: &mut FxHashMap<Oid, TableState>, said: Said, lsn: Lsn) {
     }
 }
 
-fn doubt_sums(tables: &mut FxHashMap<Oid, TableState>) {
-    let parents: Vec<Oid> = tables.values().filter_map(|table| table.parent).collect();
-    for parent in parents {
-        tables.get_mut(&parent).into_iter().for_each(|table| table.count = None);
+/// What became of the tables by this, only the next mark tells: what is a partition of what, whether a table left the log or the publication, if
+/// only for a moment.
+fn doubt(tables: &mut FxHashMap<Oid, TableState>, ddl: &[u8]) {
+    const WHY: &str = "it was altered just before; what came of that was recorded a moment later";
+    #[derive(Deserialize)]
+    struct Ddl {
+        command: String,
+        object: Option<String>,
+    }
+    let Ddl { command, object } = serde_json::from_slice(ddl).unwrap_or_else(|_| Ddl { command: String::new(), object: None });
+    let is_sum: FxHashSet<Oid> = tables.values().filter_map(|table| table.parent).collect();
+    let is_named =
+        |table: &TableState| object.as_deref().is_some_and(|object| object == format!("{}.{}", table.schema, table.name));
+    let adds = command.starts_with("CREATE ") && command != "CREATE PUBLICATION";
+    let names_none = !tables.values().any(is_named);
+    let is_doubtful = |table: &TableState| is_sum.contains(&table.oid) || !adds && (names_none || is_named(table));
+    for table in tables.values_mut().filter(|table| is_doubtful(table)) {
+        (table.count, table.reason) = (None, Some(WHY.to_owned()));
     }
 }
 

@@ -8,16 +8,20 @@ use tokio::sync::watch;
 use super::batch::Batch;
 use super::block::Kept;
 use super::courtesy::{ReaderId, Step};
-use super::journal::{Archive, Located as OnDisk};
+use super::journal::{Archive, Glimpse, Located as OnDisk, Next};
+use super::query::Query;
 use super::ring::{Cursor, Located};
 use super::{Head, History, Shared};
 use crate::event::filter::Filter;
-use crate::event::{Block, Gap, GapReason};
+use crate::event::{Gap, GapReason};
 use crate::lsn::{EventId, Place};
 
 /// Bytes of blocks that one read looks through at most, so that it takes a bounded time and its batch keeps a bounded number of blocks
 /// alive, however few of their events pass.
 const LOOK_THROUGH: usize = 1 << 20;
+
+/// A block on disk that is passed by counts as so many of these bytes.
+const PASS_BY: usize = 1 << 10;
 
 /// So long it takes a transaction that is being written to come to the disk, or longer.
 const UNTIL_WRITTEN: Duration = Duration::from_millis(20);
@@ -48,6 +52,8 @@ pub struct Reader {
     ahead_of_disk: bool,
     /// Events of this epoch up to this one were seen before: an earlier process told them, and did not live to record them.
     skip: Option<EventId>,
+    /// What its events are to answer: what is on disk and cannot is passed by.
+    question: Option<Box<Query>>,
 }
 
 /// Where a reader stands.
@@ -104,7 +110,24 @@ impl History {
         };
         let id = self.shared.readers().join(next, next == end);
         let head = self.shared.head.subscribe();
-        Reader { shared: Arc::clone(&self.shared), head, id, place, last, in_vain: false, ahead_of_disk: false, skip }
+        Reader {
+            shared: Arc::clone(&self.shared),
+            head,
+            id,
+            place,
+            last,
+            in_vain: false,
+            ahead_of_disk: false,
+            skip,
+            question: None,
+        }
+    }
+
+    /// A reader that begins with the oldest event, for who wants no more than what lies between the bounds of this query.
+    pub fn read_for(&self, question: Query) -> Reader {
+        let mut reader = self.read_from(Start::Oldest);
+        reader.question = Some(Box::new(question));
+        reader
     }
 }
 
@@ -244,7 +267,18 @@ impl Reader {
         });
         let (mut batch, mut looked, mut full) = (Batch::default(), 0, false);
         let (after, mut last) = (self.last.clone(), self.last.clone());
-        let take = |block: Block| {
+        let question = self.question.as_deref();
+        let wanted =
+            |glimpse: &Glimpse<'_>| glimpse.may_pass(filter) && question.is_none_or(|question| question.may_ask_for(glimpse));
+        let take = |next: Next<'_>| {
+            let block = match next {
+                Next::Block(block) => block,
+                Next::PassedBy(glimpse) => {
+                    last = Some(glimpse.last());
+                    looked += PASS_BY;
+                    return looked < LOOK_THROUGH;
+                }
+            };
             let kept = Arc::new(Kept::new(block));
             let heads = kept.block.heads();
             let from = after.as_ref().map_or(0, |after| heads.partition_point(|head| kept.block.id(head) <= *after));
@@ -257,7 +291,7 @@ impl Reader {
             full = taken < heads.len() || batch.bytes() >= max_bytes || looked >= LOOK_THROUGH;
             !full
         };
-        match archive.follow((after.as_ref(), until.as_ref()), take) {
+        match archive.follow((after.as_ref(), until.as_ref()), wanted, take) {
             Ok(Some(to)) => {
                 self.last = Some(to.clone());
                 return Read::Gap(Gap { from: after, to, reason: GapReason::Damaged });

@@ -64,7 +64,10 @@ impl Tree {
             }
         }
         for unsettled in self.unsettled.values_mut() {
-            unsettled.told_by = unsettled.told_by.filter(|xid| !snapshot.sees(*xid));
+            if unsettled.told_by.take_if(|xid| snapshot.sees(*xid)).is_some() {
+                // Also where it finds nothing new: detached and attached again, what the stream tells in between is of no partition.
+                unsettled.looked_at = lsn;
+            }
         }
     }
 
@@ -145,6 +148,19 @@ mod tests {
         assert_eq!(tree.settle(Lsn(50)), [], "the look does not see it");
         // Another change is seen too, which stands behind the stream's position.
         look(&mut tree, &[table(1, None), table(2, Some(1))], "103:103:", 60);
+        assert_eq!(tree.settle(Lsn(50)), []);
+        assert_eq!(tree.settle(Lsn(60)), [Oid(1)]);
+    }
+
+    #[test]
+    fn what_is_as_it_was_may_have_been_otherwise_in_between() {
+        let mut tree = Tree::default();
+        let tables = [table(1, None), table(2, Some(1))];
+        look(&mut tree, &tables, "100:100:", 10);
+        assert_eq!(tree.settle(Lsn(10)), [Oid(1)]);
+        // Detached here, and attached again further on.
+        tree.altered(Oid(1), Xid(100));
+        look(&mut tree, &tables, "102:102:", 60);
         assert_eq!(tree.settle(Lsn(50)), []);
         assert_eq!(tree.settle(Lsn(60)), [Oid(1)]);
     }

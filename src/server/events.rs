@@ -17,7 +17,7 @@ use super::{App, tables};
 use crate::event::filter::Filter;
 use crate::event::time::rfc3339;
 use crate::event::{Gap, GapReason};
-use crate::history::{self, Beginning, Bound, History, Query, Read, Reader, Start, TransactionLookup};
+use crate::history::{self, Beginning, Bound, History, Query, Read, Reader, TransactionLookup};
 use crate::lsn::TransactionId;
 
 /// Events on a page, if nothing is said.
@@ -170,7 +170,7 @@ struct Lines {
 impl Lines {
     fn begin(app: &App, query: Query, missing: Option<Beginning>) -> Self {
         let history = &app.sources.history;
-        let (reader, end) = (history.read_from(Start::Oldest), history.position());
+        let (reader, end) = (history.read_for(query.clone()), history.position());
         let gap = missing.and_then(|missing| missing.lost).map(|to| Gap { from: None, to, reason: GapReason::Evicted });
         let (filter, most) = (Arc::clone(&query.filter), app.limits.batch_bytes);
         Self { reader, end, left: query.limit, filter, query, most, gap }

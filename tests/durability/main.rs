@@ -10,6 +10,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod counts;
 mod failover;
 mod full_disk;
 mod log;

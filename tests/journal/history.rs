@@ -260,7 +260,7 @@ async fn what_is_no_journal_is_told() -> Result<()> {
 
 /// A journal of small files, of which only the newest are kept: transaction n inserts row n.
 pub(crate) fn write_journal(dir: &Path, watched: &Watched, transactions: u32) -> Result<()> {
-    let options = Options { keep: 6_000, keep_for: None, segment: 1_000 };
+    let options = Options { keep: 6_000, segment: 1_000, ..Options::default() };
     let mut journal = Opened::open(dir, options)?.0.begin(watched)?;
     let table = Arc::new(TableName { oid: Oid(16385), schema: "public".into(), name: "item".into() });
     let epoch: pgvigil::lsn::Epoch = "k3".parse()?;

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod fairness;
 mod history;
 mod past;
 mod questions;

@@ -173,6 +173,47 @@ async fn what_happened_while_nobody_watched_is_told_when_the_slot_stayed(major: 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_in_the_log_is_not_known_of_any_position() -> Result<()> {
+    let cluster = cluster_with(a_major(), options().set("max_slot_wal_keep_size", "1GB")).await?;
+    let database = Database::create(&cluster, "app").await?;
+    database.run(SCHEMA).await?;
+    database.run(DDL_MESSAGES).await?;
+    database.run(ACTS[0]).await?;
+    let (url, dir) = (cluster.url("app"), TempDir::new()?);
+    let durable = async || serve(&url, dir.path(), &["--slot", "unlogged"]).await;
+    let mut pgvigil = durable().await?;
+    counted(&pgvigil, &database).await?;
+    ensure!(pgvigil.stop().await?.success());
+    // All of it is read in one go.
+    let mut moments = vec![Moment::now(&database).await?];
+    for sql in [
+        "ALTER TABLE item SET UNLOGGED",
+        "DELETE FROM item WHERE id < 3",
+        "INSERT INTO part VALUES (1)",
+        "ALTER TABLE item SET LOGGED",
+        "INSERT INTO item VALUES (50)",
+    ] {
+        database.run(sql).await?;
+        moments.push(Moment::now(&database).await?);
+    }
+    let pgvigil = durable().await?;
+    counted(&pgvigil, &database).await?;
+    for (number, moment) in moments.iter().enumerate() {
+        for at in [moment.lsn.to_string(), moment.time.clone()] {
+            let (status, told) = asked(&pgvigil, &format!("/api/v1/tables?at={at}")).await?;
+            ensure!(status == StatusCode::OK, "{at}: {told}");
+            for (name, rows) in [("item", moment.item), ("part", moment.part)] {
+                let count = table(&told, name)?["count"].as_i64();
+                ensure!(count.is_none_or(|count| count == rows), "{number}: {name} had {rows}, told {told}");
+                // It is known while nothing is altered.
+                ensure!(number > 0 || count.is_some(), "{told}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn where_nothing_tells_of_ddl_what_is_told_was_true_where_it_says() -> Result<()> {
     let cluster = cluster(a_major()).await?;
     let database = Database::create(&cluster, "app").await?;

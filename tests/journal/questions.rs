@@ -169,5 +169,66 @@ async fn what_cannot_be_read_is_no_empty_list() -> Result<()> {
     std::fs::write(damaged, bytes)?;
     let page = pgvigil.json("/api/v1/events?op=insert&limit=1000").await?;
     ensure!(page["unread"].as_str().is_some_and(|said| said.contains("journal")), "{page}");
+    // Who asks for what cannot stand there has it all, since that is not read: also line by line.
+    let newest = pgvigil.json("/api/v1/events?op=insert&limit=1").await?;
+    let (xid, time) = (&newest["events"][0]["new"]["id"], "2000-01-01T00:00:00.000060Z");
+    for question in [format!("xid={xid}"), format!("since={time}"), "op=delete".to_owned()] {
+        let gaps = lines(&pgvigil, &question).await?.into_iter().filter(|event| event["reason"] == "damaged").count();
+        ensure!(gaps == 0, "{question}: {gaps} gaps");
+    }
+    let gaps = lines(&pgvigil, "op=insert").await?.into_iter().filter(|event| event["reason"] == "damaged").count();
+    ensure!(gaps == 1, "{gaps} gaps");
+    Ok(())
+}
+
+/// The answer as lines, oldest first.
+async fn lines(pgvigil: &Pgvigil, question: &str) -> Result<Vec<Value>> {
+    let url = format!("{}/api/v1/events?{question}", pgvigil.origin());
+    let lines = reqwest::Client::new().get(url).header("accept", "application/x-ndjson").send().await?.text().await?;
+    Ok(lines.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
+}
+
+/// Keys of all kinds: what stands in a file to be passed by, and what a question asks for, are the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_is_found_by_whatever_key_it_has() -> Result<()> {
+    let cluster = cluster(a_major()).await?;
+    let database = Database::create(&cluster, "app").await?;
+    database.run("CREATE TABLE odd (\"the \"\"k\" text, n numeric, b bytea, t timestamptz, at boolean, PRIMARY KEY (\"the \"\"k\", n, b, t, at)); CREATE PUBLICATION pgvigil FOR ALL TABLES").await?;
+    let (url, dir) = (cluster.url("app"), TempDir::new()?);
+    let mut pgvigil = serve(&url, dir.path(), &[]).await?;
+    pgvigil.wait_for_count("public.odd", 0).await?;
+    let long = "ä\u{1F600}\"".repeat(60);
+    let texts = ["", "\"", "a\\b\"c", "\u{1}\t\n\r\u{7f}", "Größe \u{1F600}", "null", "7", "a=b&c,d", &long];
+    for (number, text) in texts.iter().enumerate() {
+        let quoted = text.replace('\'', "''");
+        database.run(&format!("INSERT INTO odd VALUES ('{quoted}', {number}.50, '\\x0{number}ff', '2026-01-01Z', true)")).await?;
+    }
+    database.run("INSERT INTO odd VALUES ('not', 'NaN', '', 'infinity', false)").await?;
+    // What a key was, it is found by too.
+    database.run("UPDATE odd SET \"the \"\"k\" = \"the \"\"k\" || '!'").await?;
+    pgvigil.wait_for_count("public.odd", i64::try_from(texts.len())? + 1).await?;
+    let find = async |pgvigil: &Pgvigil, keys: &[String]| {
+        let pairs = keys.iter().map(|key| ("key", key.as_str())).chain([("kinds", "change")]);
+        let url = reqwest::Url::parse_with_params(&format!("{}/api/v1/events", pgvigil.origin()), pairs)?;
+        let page: Value = reqwest::get(url).await?.json().await?;
+        let events = page["events"].as_array().with_context(|| page.to_string())?;
+        anyhow::Ok(events.iter().filter(|event| event["type"] == "change").count())
+    };
+    for restarted in [false, true] {
+        if restarted {
+            ensure!(pgvigil.stop().await?.success());
+            pgvigil = serve(&url, dir.path(), &[]).await?;
+        }
+        for (number, text) in texts.iter().enumerate() {
+            let others = [format!("n={number}.50"), format!("b=\\x0{number}ff"), "at=true".to_owned()];
+            for (name, expected) in [((*text).to_owned(), 2), (format!("{text}!"), 1), (format!("{text}?"), 0)] {
+                let keys = [&[format!("the \"k={name}")], &others[..]].concat();
+                let found = find(&pgvigil, &keys).await?;
+                ensure!(found == expected, "{keys:?}: {found}, not {expected}; restarted: {restarted}");
+            }
+        }
+        let found = find(&pgvigil, &["n=NaN".to_owned(), "t=infinity".to_owned(), "b=\\x".to_owned()]).await?;
+        ensure!(found == 2, "{found}");
+    }
     Ok(())
 }

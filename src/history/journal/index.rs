@@ -113,6 +113,11 @@ impl Segments {
         (Arc::clone(&self.current), Arc::clone(&self.minutes))
     }
 
+    /// How many commits are in the last file.
+    pub(super) fn commits(&self) -> usize {
+        self.current.commits.len()
+    }
+
     /// The counts of a file, if it is the last.
     pub(super) fn minutes(&self, number: u64) -> Option<Arc<Minutes>> {
         self.all.back().filter(|last| last.number == number).map(|_| Arc::clone(&self.minutes))

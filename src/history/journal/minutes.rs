@@ -113,6 +113,7 @@ mod tests {
             as_of: Lsn(1),
             reason: None,
             published_as: 0,
+            file: Oid(0),
             parent: None,
             covered: true,
             verified_at: None,

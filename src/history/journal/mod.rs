@@ -44,7 +44,7 @@ pub use minutes::Minute;
 pub use open::{Cut, Opened};
 pub use passage::Passage;
 pub use past::{Course, Marked};
-pub use read::{Archive, Glimpse, Located};
+pub use read::{Archive, Glimpse, Located, Next};
 pub use record::{TableState, Watched};
 pub use verify::{Fault, Report, verify};
 pub use write::{Journal, Mark, Options};

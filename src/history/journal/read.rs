@@ -29,6 +29,15 @@ pub enum Located {
     Unknown,
 }
 
+/// What comes next after an event.
+#[derive(Debug)]
+pub enum Next<'a> {
+    /// A block that was wanted.
+    Block(Block),
+    /// One that was not, and was not read.
+    PassedBy(Glimpse<'a>),
+}
+
 /// What is known of a block before it is read: enough to pass by it.
 #[derive(Clone, Copy, Debug)]
 pub struct Glimpse<'a>(&'a Summary);
@@ -161,14 +170,15 @@ impl Archive {
     }
 
     /// Shows `visit` the blocks that hold events after `after` and before `before`, oldest first, until it has seen enough, or to where
-    /// something is missing. Gives the last event that is missing, if that is what comes next.
+    /// something is missing. Blocks that are not `wanted` are not read. Gives the last event that is missing, if that is what comes next.
     ///
     /// # Errors
     /// A file could not be read, though it may be another time.
     pub fn follow(
         &self,
         (after, before): (Option<&EventId>, Option<&EventId>),
-        mut visit: impl FnMut(Block) -> bool,
+        wanted: impl Fn(&Glimpse<'_>) -> bool,
+        mut visit: impl FnMut(Next<'_>) -> bool,
     ) -> Result<Option<EventId>, JournalError> {
         let segments: Vec<Arc<Segment>> = self.segments().all.iter().cloned().collect();
         let (mut came_past, mut shown) = (after.cloned(), false);
@@ -194,10 +204,16 @@ impl Archive {
                 if before.is_some_and(|before| summary.id(summary.first) >= *before) {
                     return Ok(None);
                 }
-                match segment::block(&segment.path, segment.format, *place, *length) {
-                    Ok(block) => {
+                let glimpse = Glimpse(summary);
+                let next = if wanted(&glimpse) {
+                    segment::block(&segment.path, segment.format, *place, *length).map(Next::Block)
+                } else {
+                    Ok(Next::PassedBy(glimpse))
+                };
+                match next {
+                    Ok(next) => {
                         shown = true;
-                        if !visit(block) {
+                        if !visit(next) {
                             return Ok(None);
                         }
                     }

@@ -1,6 +1,7 @@
 //! A journal against a model of it: what was committed is there, in order, whatever happens to the end of the last file.
 
 mod found;
+mod keeping;
 mod past;
 
 use std::fs;
@@ -21,7 +22,7 @@ fn watched() -> Watched {
     Watched { system_identifier: "7300000000000000001".to_owned(), database: Oid(16384), name: "app".to_owned() }
 }
 
-const SMALL: Options = Options { keep: u64::MAX, keep_for: None, segment: 4_000 };
+const SMALL: Options = Options { keep: u64::MAX, keep_for: None, segment: 4_000, commits: usize::MAX };
 
 fn open(dir: &TempDir) -> (Journal, Option<Cut>) {
     open_with(dir.path(), &watched(), SMALL).unwrap()
@@ -35,7 +36,19 @@ fn open_with(dir: &Path, watched: &Watched, options: Options) -> Result<(Journal
 fn count(oid: u32, count: Option<i64>) -> TableState {
     let (schema, name) = ("public".to_owned(), format!("t{oid}"));
     let (oid, as_of) = (Oid(oid), Lsn(0));
-    TableState { oid, schema, name, count, as_of, reason: None, published_as: 0, parent: None, covered: true, verified_at: None }
+    TableState {
+        oid,
+        schema,
+        name,
+        count,
+        as_of,
+        reason: None,
+        published_as: 0,
+        file: Oid(0),
+        parent: None,
+        covered: true,
+        verified_at: None,
+    }
 }
 
 fn mark(lsn: u64, time: i64, tables: Vec<TableState>) -> Mark {
@@ -418,24 +431,4 @@ fn a_question_for_a_transaction_reads_hardly_a_block_in_vain() {
     };
     journal.archive().visit((None, None), Order::NewestFirst, wants, show).unwrap();
     assert!(found && read < 20, "{read} of 200 blocks");
-}
-
-#[test]
-fn what_is_kept_for_a_time_goes_by_itself_however_little_it_is() {
-    let dir = TempDir::new().unwrap();
-    let keep_for = Some(std::time::Duration::from_secs(800));
-    let (mut journal, _) = open_with(dir.path(), &watched(), Options { keep_for, segment: u64::MAX, ..SMALL }).unwrap();
-    // Transaction n is committed n seconds after 2000.
-    let unix = |lsn: u64| crate::event::time::unix_micros(crate::pgoutput::Timestamp(i64::try_from(lsn).unwrap() * 1_000_000));
-    for lsn in (100..=5_000).step_by(50) {
-        journal.append(&whole(&epoch(1), lsn, 1, 10)).unwrap();
-        journal.commit(mark(lsn, unix(lsn), Vec::new())).unwrap();
-    }
-    let floor = journal.archive().floor().unwrap().place.commit_lsn.0;
-    assert!((4_000..=4_200).contains(&floor), "{floor}");
-    // Nothing happens any more.
-    journal.commit(mark(9_000, unix(9_000), Vec::new())).unwrap();
-    journal.commit(mark(9_001, unix(9_001), Vec::new())).unwrap();
-    assert_eq!(journal.archive().size().1, 0, "all of it is too old");
-    assert!(verify(dir.path()).unwrap().faults.is_empty());
 }

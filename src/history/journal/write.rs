@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Serialize;
 
 use super::error::JournalError;
@@ -21,17 +21,16 @@ use super::read::Archive;
 use super::record::{Commit, FORMAT, Index, Start, State, Summary, TableState, Watched};
 use super::segment;
 use crate::event::Block;
-use crate::event::time::{from_unix_micros, unix_micros};
+use crate::event::time::from_unix_micros;
 use crate::lsn::{Epoch, EventId, Lsn, Oid};
+use crate::pgoutput::Timestamp;
 
 /// Blocks wait for each other up to so many bytes before they go to the file.
 const GATHERED: usize = 1 << 20;
-/// A file has no more blocks than so many: its index is held in memory.
-const BLOCKS: usize = 1 << 14;
-/// What is kept for a time is in about so many files: with the oldest goes as much of it.
-const FILES: u128 = 8;
 /// Of zstd. Higher ones cost more than the disk space that they gain is worth.
 pub(super) const LEVEL: i32 = 1;
+/// What is to go after some time is in files of about this part of it.
+const PART_OF_TIME: u32 = 16;
 
 /// Where the stream stands behind whole transactions, and what is known of the tables there.
 #[derive(Clone, Debug)]
@@ -63,11 +62,13 @@ pub struct Options {
     pub keep_for: Option<Duration>,
     /// A file is complete when it has so many bytes.
     pub segment: u64,
+    /// Or so many commits: who asks for counts of the past reads all that came before in the file.
+    pub commits: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { keep: 10 << 30, keep_for: None, segment: 64 << 20 }
+        Self { keep: 10 << 30, keep_for: None, segment: 64 << 20, commits: 1 << 16 }
     }
 }
 
@@ -166,8 +167,8 @@ impl Journal {
     pub fn commit(&mut self, mark: Mark) -> Result<(), JournalError> {
         let Mark { position, epoch, timeline, time, told_by, tables, mut gone, whole } = mark;
         if whole {
-            let others = self.tables.keys().filter(|oid| !tables.iter().any(|table| table.oid == **oid));
-            gone.extend(others.copied());
+            let these: FxHashSet<Oid> = tables.iter().map(|table| table.oid).collect();
+            gone.extend(self.tables.keys().filter(|oid| !these.contains(oid)));
         }
         let commit = Commit { state: State { epoch: Some(epoch), position, timeline, time, told_by, tables }, gone };
         let Self { current, segments, .. } = self;
@@ -181,19 +182,20 @@ impl Journal {
         self.state = State { tables: Vec::new(), ..state };
         self.tables.extend(state.tables.into_iter().map(|table| (table.oid, table)));
         gone.iter().for_each(|oid| drop(self.tables.remove(oid)));
-        if self.is_full(time) {
+        if self.is_enough(time) {
             self.complete()?;
         }
         self.drop_old(time)
     }
 
-    /// Whether the file that is written is large enough, or goes back so far that it could not go in time. `now` in microseconds since 1970.
-    fn is_full(&self, now: i64) -> bool {
+    /// Whether the file is to be completed `now`, in microseconds since 1970. One that holds too much of what is to go at another time stays too long.
+    fn is_enough(&self, now: i64) -> bool {
         let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
-        let began = segments.all.back().and_then(|segment| segment.times).map(|(first, _)| unix_micros(first));
-        let share = self.options.keep_for.map(|time| i64::try_from(time.as_micros() / FILES).unwrap_or(i64::MAX));
-        let is_old = began.zip(share).is_some_and(|(began, share)| began.saturating_add(share) < now);
-        self.current.committed >= self.options.segment || segments.current().0.blocks.len() >= BLOCKS || is_old
+        let began = segments.all.back().and_then(|last| last.first.as_ref()).map(|(_, time)| *time);
+        let is_long = |keep_for: Duration| began.is_some_and(|began| began < before(now, keep_for / PART_OF_TIME));
+        self.current.committed >= self.options.segment
+            || segments.commits() >= self.options.commits
+            || self.options.keep_for.is_some_and(is_long)
     }
 
     /// Goes on in the next file, and completes this one. Where there is no room for that, it is left for the next commit.
@@ -233,12 +235,11 @@ impl Journal {
 
     /// Removes the oldest files, as many as there are too many. `now` in microseconds since 1970.
     fn drop_old(&mut self, now: i64) -> Result<(), JournalError> {
-        let keep_since =
-            self.options.keep_for.map(|time| now.saturating_sub(i64::try_from(time.as_micros()).unwrap_or(i64::MAX)));
+        let keep_since = self.options.keep_for.map(|time| before(now, time));
         let is_old = |segment: &Segment| {
-            // One without events ends where it begins.
-            let ended = segment.times.map_or(from_unix_micros(segment.begins.1), |(_, last)| last);
-            keep_since.is_some_and(|since| ended < from_unix_micros(since))
+            // One without events holds nothing but where the stream stood.
+            let ended = segment.times.map_or_else(|| from_unix_micros(segment.begins.1), |(_, last)| last);
+            keep_since.is_some_and(|since| ended < since)
         };
         loop {
             let oldest = {
@@ -355,6 +356,11 @@ impl Current {
         self.written += bytes.len() as u64;
         Ok(())
     }
+}
+
+/// So long before `now`, in microseconds since 1970.
+fn before(now: i64, time: Duration) -> Timestamp {
+    from_unix_micros(now.saturating_sub(i64::try_from(time.as_micros()).unwrap_or(i64::MAX)))
 }
 
 fn encoded(value: &impl Serialize, path: &Path) -> Result<Vec<u8>, JournalError> {

@@ -236,6 +236,11 @@ impl Session<'_> {
             self.soon();
         }
         self.notice();
+        for oid in self.tables.take_moved(position) {
+            if self.tables.is_counted(oid) {
+                self.recount(oid, self.fence, "it was rewritten while nobody watched, so it is counted again");
+            }
+        }
         Ok(())
     }
 
@@ -256,9 +261,7 @@ impl Session<'_> {
             self.soon();
         }
         for (oid, xid) in noticed.truncated {
-            if let Some(known) = self.tables.touch(oid) {
-                known.truncated_by = Some(xid);
-            }
+            self.tables.truncated(oid, xid);
         }
         for oid in self.applier.ledger().take_impossible() {
             tracing::error!(%oid, "a count fell below zero: something was missed; counting again");

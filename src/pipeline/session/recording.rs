@@ -49,6 +49,8 @@ impl Marks {
 impl Session<'_> {
     /// Where a slot that stays can be taken up again.
     pub(super) fn leave(&mut self) {
+        // What came together with the end was applied, and its counts are to be recorded with it.
+        self.notice();
         self.applier.flush_whole(&mut self.pipeline.history);
         self.mark();
         let (epoch, timeline) = (self.applier.epoch().clone(), self.pipeline.timeline);

@@ -41,8 +41,12 @@ pub(super) struct Tables {
     unrecorded: FxHashSet<Oid>,
     /// Tables that someone may be altering, where only the catalog tells of it. With all that is under them.
     altering: FxHashSet<Oid>,
+    /// Tables whose rows are in another file than where the stream was left, and where the look stands that found it.
+    moved: FxHashMap<Oid, Lsn>,
     version: u64,
-    /// Of the last look at the catalog.
+    /// Where the last look at the catalog stands.
+    looked_at: Lsn,
+    /// What told of DDL then.
     told_by: Option<i64>,
     publication_version: Option<i64>,
     /// Why the ledger holds counts back, when it does.
@@ -265,8 +269,10 @@ impl Tables {
     /// Takes up a look at the catalog.
     pub(super) fn survey(&mut self, catalog: Catalog) -> Vec<Change> {
         let Catalog { snapshot, read_at_lsn, told_by, publication, tables, .. } = catalog;
-        // Where the server told of DDL all the while, a new file is no news.
-        let told_ddl = std::mem::replace(&mut self.told_by, told_by).is_some() && told_by.is_some();
+        // Where the same told of DDL all the while, a new file is no news.
+        self.looked_at = read_at_lsn;
+        let told_before = std::mem::replace(&mut self.told_by, told_by);
+        let told_ddl = told_before == told_by && told_by.is_some();
         let version = publication.as_ref().map(|publication| publication.version);
         let same_publication =
             std::mem::replace(&mut self.publication_version, version).is_none_or(|before| Some(before) == version);
@@ -306,6 +312,10 @@ impl Tables {
             self.leave(oid);
             changes.push(Change::Gone(oid));
         }
+        if told_before != told_by {
+            // What was recorded of them may be what was shown last, and is from now on to be what they have.
+            self.touch_all();
+        }
         self.tree.look(self.known.values().map(|known| &*known.table), &snapshot, read_at_lsn);
         changes
     }
@@ -325,6 +335,20 @@ impl Tables {
         self.told_by.is_some() && self.told_by == recorded.told_by
     }
 
+    /// The stream brings a TRUNCATE.
+    pub(super) fn truncated(&mut self, oid: Oid, by: Xid) {
+        self.moved.remove(&oid);
+        if let Some(known) = self.touch(oid) {
+            known.truncated_by = Some(by);
+        }
+    }
+
+    /// Tables whose count was carried over, and whose file is another, though the stream has come to `position` without a TRUNCATE: not even a
+    /// superuser who has nothing told (`event_triggers`) changes rows unseen.
+    pub(super) fn take_moved(&mut self, position: Lsn) -> Vec<Oid> {
+        self.moved.extract_if(|_, looked_at| *looked_at <= position).map(|(oid, _)| oid).collect()
+    }
+
     /// The count that was recorded of a table where the stream goes on, if it is still one: what tells of DDL has told of everything since, and the
     /// publication carries the table as it did.
     pub(super) fn resumed(&mut self, oid: Oid, recorded: &Recorded) -> Option<i64> {
@@ -332,6 +356,9 @@ impl Tables {
         let known = self.known.get_mut(&oid).filter(|known| known.is_counted())?;
         let count = state.count.filter(|_| known.table.published_as == state.published_as)?;
         known.verified_at = state.verified_at;
+        if known.table.relfilenode != state.file {
+            self.moved.insert(oid, self.looked_at);
+        }
         self.mark(oid);
         Some(count)
     }

@@ -68,11 +68,11 @@ impl Tables {
             let certain = if self.told_by.is_some() { said.count.map(|count| (count, ledger.position())) } else { known.shown };
             let (count, as_of) = certain.map_or((None, ledger.position()), |(count, as_of)| (Some(count), as_of));
             let reason = said.reason.filter(|_| count.is_none());
-            let catalog::Table { schema, name, published_as, parent, coverage, .. } = &*known.table;
+            let catalog::Table { schema, name, published_as, relfilenode: file, parent, coverage, .. } = &*known.table;
             let covered = *coverage == Coverage::Covered;
             let (schema, name) = (schema.clone(), name.clone());
-            let (published_as, parent, verified_at) = (*published_as, *parent, known.verified_at);
-            states.push(TableState { oid, schema, name, count, as_of, reason, published_as, parent, covered, verified_at });
+            let (published_as, file, parent, verified_at) = (*published_as, *file, *parent, known.verified_at);
+            states.push(TableState { oid, schema, name, count, as_of, reason, published_as, file, parent, covered, verified_at });
         }
         (states, gone)
     }

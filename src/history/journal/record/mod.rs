@@ -61,6 +61,8 @@ pub struct TableState {
     pub reason: Option<String>,
     /// How the publication came to carry it: covered otherwise, the count says nothing.
     pub published_as: u64,
+    /// The file that held its rows.
+    pub file: Oid,
     /// Of which table it is a partition.
     pub parent: Option<Oid>,
     /// Whether the stream brings its changes.

@@ -65,8 +65,8 @@ impl TableState {
     fn now(self, as_of: Lsn) -> super::TableState {
         let Self { oid, schema, name, count, reason, published_as, .. } = self;
         let covered = reason.is_none();
-        let (parent, verified_at) = (None, None);
-        super::TableState { oid, schema, name, count, as_of, reason, published_as, parent, covered, verified_at }
+        let (file, parent, verified_at) = (Oid(0), None, None);
+        super::TableState { oid, schema, name, count, as_of, reason, published_as, file, parent, covered, verified_at }
     }
 }
 
