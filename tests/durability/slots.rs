@@ -1,8 +1,10 @@
 //! What becomes of the slot, and what is said of it.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use pgvigil::cluster::Mode;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -202,6 +204,46 @@ async fn an_idle_database_with_busy_neighbours_holds_nothing() -> Result<()> {
     ensure!(events == ["1"], "{events:?}: {}", pgvigil.stderr());
     ensure!(pgvigil.wait_for_state("live").await?["epoch"] == before, "{}", pgvigil.stderr());
     ensure!(!pgvigil.stderr().contains("The slot is dropped"), "{}", pgvigil.stderr());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_restored_from_a_backup_is_a_gap() -> Result<()> {
+    let mut cluster = bounded(a_major()).await?;
+    let database = Database::create(&cluster, "app").await?;
+    database.run(SCHEMA).await?;
+    let (url, dir, backup) = (cluster.url("app"), TempDir::new()?, TempDir::new()?);
+    let mut pgvigil = serve(&url, &dir, &[]).await?;
+    let mut socket = pgvigil.websocket("kinds=change&from=oldest").await?;
+    database.run("INSERT INTO item VALUES (1)").await?;
+    up_to(&mut socket, 1).await?;
+    let kept = backup.path().join("data");
+    cluster.stop(Mode::Fast).await?;
+    copy(&cluster.data_dir(), &kept).await?;
+    cluster.resume().await?;
+    let database = Database::connect(&url).await?;
+    database.run("INSERT INTO item SELECT i, 1, repeat('x', 100) FROM generate_series(2, 5000) i").await?;
+    let seen = up_to(&mut socket, 5_000).await?;
+    let last = seen.last().and_then(|event| event["id"].as_str()).context("an id")?.to_owned();
+    pgvigil.stop().await?;
+
+    cluster.stop(Mode::Fast).await?;
+    std::fs::remove_dir_all(cluster.data_dir())?;
+    copy(&kept, &cluster.data_dir()).await?;
+    cluster.resume().await?;
+    let database = Database::connect(&url).await?;
+    let pgvigil = serve(&url, &dir, &[]).await?;
+    let mut socket = pgvigil.websocket(&format!("kinds=change&from={last}")).await?;
+    database.run("INSERT INTO item VALUES (6000)").await?;
+    let events = told(&up_to(&mut socket, 6_000).await?);
+    ensure!(events == ["server_rewound", "6000"], "{events:?}");
+    pgvigil.wait_for_count("public.item", 2).await
+}
+
+/// A folder with all that is in it, and whose it is.
+async fn copy(from: &Path, to: &Path) -> Result<()> {
+    let copied = Command::new("cp").arg("-a").args([from, to]).status().await?;
+    ensure!(copied.success(), "{} could not be copied", from.display());
     Ok(())
 }
 
