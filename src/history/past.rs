@@ -173,19 +173,7 @@ fn told(tables: &mut FxHashMap<Oid, TableState>, said: Said, lsn: Lsn) {
     let Said { oid, schema, name, count } = said;
     let oid = Oid(oid);
     // Made since the mark.
-    let table = tables.entry(oid).or_insert_with(|| TableState {
-        oid,
-        schema,
-        name,
-        count: None,
-        as_of: lsn,
-        reason: None,
-        published_as: 0,
-        file: Oid(0),
-        parent: None,
-        covered: true,
-        verified_at: None,
-    });
+    let table = tables.entry(oid).or_insert_with(|| TableState::named(oid, schema, name, lsn));
     let change = count.zip(table.count).map(|(now, before)| now - before);
     (table.count, table.as_of) = (count, lsn);
     if count.is_some() {

@@ -131,8 +131,10 @@ async fn with_a_slot_that_the_standby_keeps_nothing_is_lost(major: u32) -> Resul
         written = write(&url, &mut next, 5, far) => ensure!(written.is_err(), "the server should have ended"),
         read = log.read(&mut socket) => read?,
         stopped = async {
-            tokio::time::sleep(Duration::from_millis(700)).await;
-            pair.primary.stop(Mode::Immediate).await
+            let watching = Database::connect(&url).await?;
+            let enough = async || Ok((watching.count("item").await? > 100).then_some(()));
+            wait_for("enough to be written", PATIENCE, enough).await?;
+            pair.primary.stop(Mode::Immediate).await.map_err(anyhow::Error::from)
         } => stopped?,
     }
     let database = pair.promote().await?;

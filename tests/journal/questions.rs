@@ -1,6 +1,7 @@
 //! Questions to the history: by transaction, by who did it, by key, by text; and what is answered about what is not there any more.
 
 use anyhow::{Context, Result, ensure};
+use pgvigil::cluster::Cluster;
 use pgvigil::history::journal::Watched;
 use pgvigil::lsn::Oid;
 use reqwest::StatusCode;
@@ -129,8 +130,8 @@ async fn is_said(pgvigil: &Pgvigil, gone: &[String]) -> Result<()> {
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_longer_on_disk_is_no_empty_list() -> Result<()> {
+/// Watches a database of which files were recorded, the oldest of them gone.
+async fn recorded() -> Result<(Cluster, TempDir, Pgvigil)> {
     let cluster = cluster(a_major()).await?;
     let database = Database::create(&cluster, "app").await?;
     database.run(SCHEMA).await?;
@@ -139,6 +140,12 @@ async fn what_is_no_longer_on_disk_is_no_empty_list() -> Result<()> {
     let oid: u32 = database.value("SELECT oid FROM pg_database WHERE datname = 'app'").await?;
     write_journal(dir.path(), &Watched { system_identifier, database: Oid(oid), name: "app".to_owned() }, 60)?;
     let pgvigil = serve(&cluster.url("app"), dir.path(), &[]).await?;
+    Ok((cluster, dir, pgvigil))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_longer_on_disk_is_no_empty_list() -> Result<()> {
+    let (_cluster, _dir, pgvigil) = recorded().await?;
     is_said(&pgvigil, &["until=2000-01-01T00:00:00Z".to_owned(), "until=0/64".to_owned(), "before=k3.0-64.2".to_owned()]).await?;
     // A time at which nothing was recorded is none of which nothing is kept.
     let page = pgvigil.json("/api/v1/events?since=2001-01-01T00:00:00Z&op=delete&kinds=change").await?;
@@ -148,14 +155,7 @@ async fn what_is_no_longer_on_disk_is_no_empty_list() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_read_is_no_empty_list() -> Result<()> {
-    let cluster = cluster(a_major()).await?;
-    let database = Database::create(&cluster, "app").await?;
-    database.run(SCHEMA).await?;
-    let dir = TempDir::new()?;
-    let system_identifier = database.value("SELECT system_identifier::text FROM pg_control_system()").await?;
-    let oid: u32 = database.value("SELECT oid FROM pg_database WHERE datname = 'app'").await?;
-    write_journal(dir.path(), &Watched { system_identifier, database: Oid(oid), name: "app".to_owned() }, 60)?;
-    let pgvigil = serve(&cluster.url("app"), dir.path(), &[]).await?;
+    let (_cluster, dir, pgvigil) = recorded().await?;
     let page = pgvigil.json("/api/v1/events?op=insert&limit=1000").await?;
     ensure!(page["unread"].is_null(), "{page}");
     let mut files: Vec<_> =

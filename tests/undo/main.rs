@@ -5,6 +5,7 @@ mod altered;
 mod command;
 mod conflicts;
 mod partitions;
+mod partly;
 mod random;
 mod rules;
 #[path = "../support/mod.rs"]

@@ -102,23 +102,15 @@ impl Minutes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::time::unix_micros;
     use crate::lsn::{Epoch, Lsn};
 
     fn state(epoch: u64, minute: i64, tables: &[(u32, Option<i64>)]) -> State {
-        let table = |(oid, count): &(u32, Option<i64>)| TableState {
-            oid: Oid(*oid),
-            schema: "public".to_owned(),
-            name: format!("t{oid}"),
-            count: *count,
-            as_of: Lsn(1),
-            reason: None,
-            published_as: 0,
-            file: Oid(0),
-            parent: None,
-            covered: true,
-            verified_at: None,
+        let table = |(oid, count): &(u32, Option<i64>)| {
+            let named = TableState::named(Oid(*oid), "public".to_owned(), format!("t{oid}"), Lsn(1));
+            TableState { count: *count, ..named }
         };
-        let time = (minute * MICROS) + 946_684_800_000_000;
+        let time = unix_micros(Minute(minute).begins());
         let tables = tables.iter().map(table).collect();
         State { epoch: Some(Epoch::at_millis(epoch)), position: Lsn(1), timeline: 1, time, told_by: Some(1), tables }
     }

@@ -34,21 +34,7 @@ fn open_with(dir: &Path, watched: &Watched, options: Options) -> Result<(Journal
 }
 
 fn count(oid: u32, count: Option<i64>) -> TableState {
-    let (schema, name) = ("public".to_owned(), format!("t{oid}"));
-    let (oid, as_of) = (Oid(oid), Lsn(0));
-    TableState {
-        oid,
-        schema,
-        name,
-        count,
-        as_of,
-        reason: None,
-        published_as: 0,
-        file: Oid(0),
-        parent: None,
-        covered: true,
-        verified_at: None,
-    }
+    TableState { count, ..TableState::named(Oid(oid), "public".to_owned(), format!("t{oid}"), Lsn(0)) }
 }
 
 fn mark(lsn: u64, time: i64, tables: Vec<TableState>) -> Mark {

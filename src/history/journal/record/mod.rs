@@ -71,6 +71,14 @@ pub struct TableState {
     pub verified_at: Option<i64>,
 }
 
+impl TableState {
+    /// A table that is watched, and of which nothing is known but its name.
+    pub fn named(oid: Oid, schema: String, name: String, as_of: Lsn) -> Self {
+        let (count, reason, parent, verified_at) = (None, None, None, None);
+        Self { oid, schema, name, count, as_of, reason, published_as: 0, file: Oid(0), parent, covered: true, verified_at }
+    }
+}
+
 /// The first record of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Start {
