@@ -30,7 +30,7 @@ pub use fingerprint::{Fingerprint, fingerprint};
 pub use identity::{Identity, identity};
 pub use read::{Catalog, CatalogError, read};
 pub use running::{RunningTransaction, fence, oldest_transaction};
-pub use schema::schema;
+pub use schema::{schema, trees};
 pub use sessions::sessions;
 pub use slot::{DurableSlot, SlotState, slot};
 pub(crate) use table::sql_name;

@@ -83,6 +83,13 @@ pub async fn schema(client: &mut Client, tables: &[Oid]) -> Result<Schema, tokio
     Ok(schema)
 }
 
+/// The tree that each of these tables is a partition of, or itself, and the same of what else is in these trees. What was dropped is left out.
+pub async fn trees(client: &Client, tables: &[Oid]) -> Result<FxHashMap<Oid, Oid>, tokio_postgres::Error> {
+    let tables: Vec<u32> = tables.iter().map(|oid| oid.0).collect();
+    let rows = client.query(include_str!("../../sql/undo/roots.sql"), &[&tables]).await?;
+    rows.iter().map(|row| Ok((Oid(row.try_get("oid")?), Oid(row.try_get("root")?)))).collect()
+}
+
 fn table<'t>(tables: &'t mut FxHashMap<Oid, Table>, row: &Row) -> Result<Option<&'t mut Table>, tokio_postgres::Error> {
     Ok(tables.get_mut(&Oid(row.try_get("table")?)))
 }

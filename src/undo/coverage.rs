@@ -97,7 +97,7 @@ pub enum Reason {
     TableGone,
     /// A column was dropped or renamed since.
     ColumnGone,
-    /// A column that every row must have a value for was not told: added since, or not published.
+    /// A column was not told: added since, generated then, or not published. A row comes back without it, unless it must have a value.
     ColumnNotTold,
     /// Old rows are told by their key only: the table's replica identity is not FULL.
     OldRowIncomplete,
@@ -133,12 +133,16 @@ pub enum Reason {
 }
 
 impl Reason {
-    fn explain(self) -> &'static str {
+    fn explain(self, partial: bool) -> &'static str {
         match self {
             Self::Truncated => "TRUNCATE removes rows without telling them to the log",
             Self::TableGone => "the table is no more",
             Self::ColumnGone => "dropped or renamed since",
-            Self::ColumnNotTold => "needs a value, and none is known: added since, or not published",
+            Self::ColumnNotTold if partial => {
+                "what it held, if anything, is not known: added since, generated then, or not published; it gets what a new row gets, or \
+                 stays as it is"
+            }
+            Self::ColumnNotTold => "needs a value, and none is known: added since, generated then, or not published",
             Self::OldRowIncomplete => {
                 "the log tells old rows by their key only; with REPLICA IDENTITY FULL it would tell them whole, from then on"
             }
@@ -234,7 +238,7 @@ impl Tally {
             columns,
             partial,
             by: if reason == Reason::ChangedLater { by.iter().rev().take(NAMED).cloned().collect() } else { Vec::new() },
-            detail: reason.explain().to_owned(),
+            detail: reason.explain(partial).to_owned(),
         });
         let [inserted, updated, deleted] = self.rows;
         let fires = effect.table.into_iter().flat_map(|table| &table.triggers).filter(|trigger| {

@@ -86,7 +86,9 @@ impl<'p, 'a> Judge<'p, 'a> {
             missing.insert(Reason::UniqueInACircle, Vec::new());
             may_be_partial = false;
         }
-        let is_done = missing.is_empty() || self.partial && may_be_partial;
+        // Of a column that was not told it is not known whether there was anything in it.
+        let is_whole = missing.keys().all(|reason| *reason == Reason::ColumnNotTold);
+        let is_done = missing.is_empty() || (self.partial || is_whole) && may_be_partial;
         Some(Judged { row, verdict: later::verdict(row, self.effect.key), kind, columns, missing, is_done })
     }
 
@@ -157,8 +159,7 @@ impl<'p, 'a> Judge<'p, 'a> {
                 Some(Value::Invalid) => Reason::InvalidText,
                 Some(Value::Cut) => Reason::ValueCut,
                 _ if !row.complete => Reason::OldRowIncomplete,
-                // It was not there when the row was told: what it would have got then is not known, what it gets now is.
-                _ if column.may_be_left_out => continue,
+                // It was not there when the row was told, or was generated then. It gets what a new row gets.
                 _ => Reason::ColumnNotTold,
             };
             may_be_partial &= column.may_be_left_out;
@@ -182,15 +183,19 @@ impl<'p, 'a> Judge<'p, 'a> {
     }
 
     fn update(&self, row: &Effect<'a>, old: &Row<'a>, new: &Row<'a>) -> Option<Act<'p>> {
-        let (mut set, mut missing) = (Vec::new(), BTreeMap::<Reason, Vec<&'p str>>::new());
+        let (mut set, mut missing, mut untold) = (Vec::new(), BTreeMap::<Reason, Vec<&'p str>>::new(), Vec::new());
         for (place, column) in self.columns() {
             let reason = match (old.get(place), new.get(place)) {
                 (Some(Value::Invalid), _) | (_, Some(Value::Invalid)) => Reason::InvalidText,
                 (Some(Value::Cut), Some(Value::Unknown)) => continue,
                 (Some(Value::Cut), _) | (_, Some(Value::Cut)) => Reason::ValueCut,
-                // Never sent, so never changed; or not there yet when the old row was told.
-                (Some(Value::Unknown), Some(Value::Unknown)) => continue,
-                (Some(Value::Unknown), _) if row.complete => continue,
+                // Never sent, so never changed.
+                (Some(Value::Unknown), Some(Value::Unknown)) if !row.complete => continue,
+                // It was not there when the old row was told, or was generated then. It stays as it is.
+                (Some(Value::Unknown), _) if row.complete => {
+                    untold.push(column.name.as_str());
+                    continue;
+                }
                 (Some(Value::Unknown), _) => Reason::OldRowIncomplete,
                 (Some(old), Some(new)) if old == new || *new == Value::Unknown => continue,
                 _ if column.is_identity_always => Reason::IdentityAlways,
@@ -216,6 +221,9 @@ impl<'p, 'a> Judge<'p, 'a> {
         }
         if set.is_empty() && missing.is_empty() {
             return None;
+        }
+        if !untold.is_empty() {
+            missing.insert(Reason::ColumnNotTold, untold);
         }
         if self.effect.key.is_none() && !self.columns().all(|(place, _)| is_known(new, place)) {
             return Some(Self::unnamed(Kind::Update));

@@ -50,6 +50,7 @@ mod value;
 
 pub use cascade::{Cascade, cascades};
 pub use coverage::{Coverage, Missing, Reason, TableCoverage};
+pub use moved::{Move, Moves, WOULD_LOSE};
 pub use plan::{Options, Wanted};
 pub use quoting::{table_name, where_needed};
 pub use schema::Schema;
@@ -100,7 +101,7 @@ pub struct Changes<'c, 'a> {
 /// Makes the SQL that reverses changes.
 pub fn undo<'a>(changes: Changes<'a, 'a>, schema: &Schema, options: &Options, subject: Subject) -> Undo {
     let title = subject.title.clone();
-    let write = |steps: &[order::Step<'_, '_>], coverage: &Coverage| script::script(steps, schema, coverage, &title);
+    let write = |steps: &[order::Step<'_, '_>], coverage: &Coverage| script::script(steps, schema, options, coverage, &title);
     let (sql, coverage) = reverse(changes, schema, options, subject, write);
     Undo { sql, coverage }
 }

@@ -8,7 +8,6 @@ use super::names::Names;
 use super::rows::{Effect, Rows};
 use super::schema::{Key, Schema, Table};
 use super::told::Told;
-use crate::event::Operation;
 use crate::event::received::Change;
 use crate::lsn::Oid;
 
@@ -35,8 +34,6 @@ pub(super) struct TableEffect<'s, 'a> {
     pub(super) truncated: Option<u64>,
     /// Changes that were recorded.
     pub(super) changes: u64,
-    /// There are DELETEs among them.
-    pub(super) deletes: bool,
 }
 
 /// What `changes` came to, oldest first: a table each, in the order in which they were first touched. What `later` ones, which are not to
@@ -87,7 +84,6 @@ fn of_table<'s, 'a>(
         renamed: BTreeMap::new(),
         truncated: Some(0),
         changes: recorded,
-        deletes: changes.iter().any(|change| change.op == Operation::Delete),
     };
     let Some(table) = table else { return effect };
     let names = Names::of(table, changes.iter().chain(later).copied());

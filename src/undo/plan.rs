@@ -4,7 +4,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::coverage::{Reason, Tally};
 use super::judge::{Judge, Judged};
-use super::moved;
+use super::moved::{self, Move};
 use super::net::TableEffect;
 use super::orphans;
 use super::quoting::table_name;
@@ -12,7 +12,6 @@ use super::rows::Effect;
 use super::schema::{Key, Schema, Table};
 use super::told::Row;
 use super::value::Value;
-use crate::lsn::Oid;
 
 /// What is done to a row. In the order in which kinds are done that nothing else puts in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,8 +57,8 @@ pub struct Options {
     pub rows: Vec<Wanted>,
     /// Bring rows back also where not all of their columns are known.
     pub partial: bool,
-    /// Tables that were changed likewise, and of which nobody asked.
-    pub aside: Vec<Oid>,
+    /// Rows may have been moved from one table to another.
+    pub moves: Vec<Move>,
 }
 
 /// A value that a row is known by.
@@ -107,7 +106,7 @@ pub(super) fn plan<'p, 'a>(
     };
     let mut judged: Vec<Vec<Judged<'p, 'a>>> = effects.iter().enumerate().map(judge).collect();
     orphans::mark(effects, &mut judged, schema);
-    moved::mark(effects, &mut judged, schema, &options.aside);
+    moved::mark(effects, &mut judged, schema, &options.moves);
     let mut groups = Vec::new();
     let tallies = effects.iter().zip(judged).enumerate().map(|(place, (effect, judged))| {
         let mut tally = Tally::default();

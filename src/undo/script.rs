@@ -2,7 +2,9 @@
 
 use super::absent::Absent;
 use super::coverage::Coverage;
+use super::moved;
 use super::order::Step;
+use super::plan::Options;
 use super::quoting::comment;
 use super::schema::Schema;
 use super::statement;
@@ -49,7 +51,7 @@ $pgvigil$;
 /// The last line of a script that does something.
 pub const COMMIT: &str = "COMMIT;\n";
 
-pub(super) fn script(steps: &[Step<'_, '_>], schema: &Schema, coverage: &Coverage, title: &str) -> String {
+pub(super) fn script(steps: &[Step<'_, '_>], schema: &Schema, options: &Options, coverage: &Coverage, title: &str) -> String {
     let mut sql = comment(&format!("pgvigil undo: {title}\n{}", coverage.to_string().trim_end()));
     if steps.is_empty() {
         sql.push_str(&comment("\nNothing to do."));
@@ -67,6 +69,7 @@ pub(super) fn script(steps: &[Step<'_, '_>], schema: &Schema, coverage: &Coverag
     for step in steps {
         number = statement::write(&mut sql, step, schema, &absent, number);
     }
+    sql.push_str(&moved::guard(steps, schema, &options.moves));
     sql.push_str(TAIL);
     sql.push_str(COMMIT);
     sql

@@ -33,7 +33,6 @@ pub(super) struct Told<'a> {
 impl<'a> Told<'a> {
     /// Reads it.
     pub(super) fn read(change: &'a Change<'a>, table: &Table, names: &Names<'_>) -> Self {
-        let unsent = |name: &String| change.unchanged.contains(name);
         let none = received::Row::default();
         let read = |row: &'a received::Row<'a>, exact: &received::Row<'a>, cut: &BTreeMap<String, u64>| {
             let mut values: Row<'a> = vec![Value::Unknown; names.width()];
@@ -50,8 +49,7 @@ impl<'a> Told<'a> {
                     false => Value::read(raw, exact.get(name), is_document),
                 };
             }
-            // What was not even sent is what it was, however long.
-            for place in cut.keys().filter(|name| !unsent(name)).filter_map(|name| names.place(name)) {
+            for place in cut.keys().filter_map(|name| names.place(name)) {
                 if let Some(value) = values.get_mut(place) {
                     *value = Value::Cut;
                 }
@@ -64,9 +62,10 @@ impl<'a> Told<'a> {
         let rows = change.old_rows.as_ref();
         let rows = rows.map(|rows| rows.iter().zip(exact).map(|(row, exact)| read(row, exact, &BTreeMap::new())).collect());
         for place in change.unchanged.iter().filter_map(|name| names.place(name)) {
-            let unsent = new.as_mut().and_then(|new| new.get_mut(place)).filter(|value| **value == Value::Unknown);
-            if let Some((unsent, value)) = unsent.zip(old.as_ref().and_then(|old| old.get(place))) {
-                *unsent = value.clone();
+            // What was not even sent is what it was, however long.
+            if let Some(unsent) = new.as_mut().and_then(|new| new.get_mut(place)).filter(|value| !value.is_known()) {
+                let before = old.as_ref().and_then(|old| old.get(place)).filter(|value| **value != Value::Cut);
+                *unsent = before.cloned().unwrap_or_default();
             }
         }
         let named = change.key.iter().flat_map(received::Row::iter).filter_map(|(name, _)| names.place(name));

@@ -7,7 +7,11 @@ use crate::command::undo as command;
 use crate::support::{DDL_MESSAGES, cluster, on_every_major};
 use crate::undone::Scene;
 
-on_every_major!(what_is_not_good_any_more_is_said_before, generated_columns_are_no_places_for_others);
+on_every_major!(
+    what_is_not_good_any_more_is_said_before,
+    generated_columns_are_no_places_for_others,
+    what_was_generated_and_not_told_is_missed
+);
 
 /// Types and functions that cases alter or call.
 const TYPES: &str = "
@@ -40,6 +44,25 @@ struct Case {
 const GONE: &str = "DELETE FROM t";
 
 const CASES: &[Case] = &[
+    Case {
+        // Nothing is lost of a column that came since, but nothing tells that it did.
+        columns: "v int",
+        rows: "(1, 1), (2, 2), (3, 3)",
+        incident: "DELETE FROM t WHERE id = 1; UPDATE t SET v = 9 WHERE id = 2; INSERT INTO t VALUES (4, 4)",
+        altered: "ALTER TABLE t ADD w int DEFAULT 4, ADD x int",
+        restorable: [3, 3],
+        missing: Some(("column_not_told", &["w", "x"])),
+        left: "(1,1,4,) (2,2,4,) (3,3,4,)",
+    },
+    Case {
+        columns: "v int",
+        rows: "(1, 1), (2, 2), (3, 3)",
+        incident: GONE,
+        altered: "ALTER TABLE t ADD w int NOT NULL",
+        restorable: [0, 0],
+        missing: Some(("column_not_told", &["w"])),
+        left: "",
+    },
     Case {
         columns: "v mood",
         rows: "(1, 'sad'), (2, 'happy'), (3, NULL)",
@@ -208,7 +231,7 @@ async fn told_before(scene: &mut Scene, case: &Case) -> Result<()> {
         ensure!(done.iter().map(|done| done.done + done.altered).sum::<i64>().cast_unsigned() == *reached, "{done:?}");
         let now: Option<String> = scene.database.value("SELECT string_agg(t::text, ' ' ORDER BY id) FROM t").await?;
         scene.database.run("ROLLBACK").await?;
-        ensure!(!partial || now.as_deref() == Some(left), "{now:?}");
+        ensure!(!partial || now.as_deref().unwrap_or_default() == *left, "{now:?}");
     }
     ensure!(reached == *restorable, "{reached:?}");
     scene.database.run("DROP TABLE t").await
@@ -240,43 +263,43 @@ async fn it_is_not_asked_of_the_application(scene: &mut Scene) -> Result<()> {
     scene.database.run("DROP TABLE t").await
 }
 
-/// (columns behind the id; values; altered; what the row is then)
-const GENERATED: &[(&str, &str, &str, &str)] = &[
+/// (columns behind the id; values; altered; what the row is then, and which columns came since)
+const GENERATED: &[(&str, &str, &str, (&str, &[&str]))] = &[
     (
         "a text, up text GENERATED ALWAYS AS (upper(a)) STORED, ts date",
         "'x', DEFAULT, '2026-01-01'",
         "ALTER TABLE t RENAME a TO b",
-        "(1,x,X,2026-01-01)",
+        ("(1,x,X,2026-01-01)", &[]),
     ),
     (
         "up int GENERATED ALWAYS AS (id * 2) STORED, a text, c text",
         "DEFAULT, 'x', 'y'",
         "ALTER TABLE t RENAME a TO b; ALTER TABLE t RENAME c TO a",
-        "(1,2,x,y)",
+        ("(1,2,x,y)", &[]),
     ),
     (
         "a text, c int, up int GENERATED ALWAYS AS (id * 2) STORED",
         "'x', 3, DEFAULT",
         "ALTER TABLE t RENAME a TO b; ALTER TABLE t RENAME c TO d",
-        "(1,x,3,2)",
+        ("(1,x,3,2)", &[]),
     ),
     (
         "a text, up int GENERATED ALWAYS AS (id * 2) STORED, c text",
         "'x', DEFAULT, 'y'",
         "ALTER TABLE t RENAME up TO twice; ALTER TABLE t ADD d int DEFAULT 4",
-        "(1,x,2,y,4)",
+        ("(1,x,2,y,4)", &["d"]),
     ),
     (
         "a text, up int GENERATED ALWAYS AS (id * 2) STORED, c text",
         "'x', DEFAULT, 'y'",
         "ALTER TABLE t RENAME a TO c2; ALTER TABLE t DROP up; ALTER TABLE t ADD d int",
-        "(1,x,y,)",
+        ("(1,x,y,)", &["d"]),
     ),
     (
         "a text, up int GENERATED ALWAYS AS (id * 2) STORED, c text, d text",
         "'x', DEFAULT, 'y', 'z'",
         "ALTER TABLE t RENAME a TO b; ALTER TABLE t ADD e int GENERATED ALWAYS AS (id) STORED; ALTER TABLE t ADD f int",
-        "(1,x,2,y,z,1,)",
+        ("(1,x,2,y,z,1,)", &["f"]),
     ),
 ];
 
@@ -287,7 +310,7 @@ async fn generated_columns_are_no_places_for_others(major: u32) -> Result<()> {
     for (name, told) in [("told", DDL_MESSAGES), ("untold", "")] {
         let mut scene =
             Scene::set(&cluster, name, &format!("{told}; CREATE PUBLICATION pgvigil FOR ALL TABLES {options}")).await?;
-        for (columns, values, altered, row) in GENERATED {
+        for (columns, values, altered, (row, came)) in GENERATED {
             let case = async {
                 scene.database.run(&format!("CREATE TABLE t (id int PRIMARY KEY, {columns}); ALTER TABLE t REPLICA IDENTITY FULL; INSERT INTO t VALUES (1, {values})")).await?;
                 let tx = scene.transaction("DELETE FROM t").await?;
@@ -296,9 +319,10 @@ async fn generated_columns_are_no_places_for_others(major: u32) -> Result<()> {
                 let answer = scene.pgvigil.json(&format!("/api/v1/transactions/{tx}/undo?partial=true")).await?;
                 let coverage = &answer["coverage"];
                 // Where it was published and is no more, it is missed.
-                let missed = if major >= 18 && altered.contains("DROP up") { json!(["up"]) } else { Value::Null };
-                let missing = &coverage["tables"][0]["missing"][0]["columns"];
-                ensure!(coverage["restorable"] == 1 && *missing == missed, "{coverage}");
+                let gone: &[&str] = if major >= 18 && altered.contains("DROP up") { &["up"] } else { &[] };
+                let missing = coverage["tables"][0]["missing"].as_array().context("missing")?;
+                let missing: Vec<_> = missing.iter().flat_map(|missing| missing["columns"].as_array()).flatten().collect();
+                ensure!(coverage["restorable"] == 1 && missing == [gone, came].concat(), "{coverage}");
                 scene.run(answer["sql"].as_str().context("sql")?).await?;
                 let found: String = scene.database.value("SELECT t::text FROM t").await?;
                 ensure!(found == *row, "{found}");
@@ -306,6 +330,34 @@ async fn generated_columns_are_no_places_for_others(major: u32) -> Result<()> {
             };
             case.await.with_context(|| format!("{name}: {columns}; {altered}"))?;
         }
+    }
+    Ok(())
+}
+
+async fn what_was_generated_and_not_told_is_missed(major: u32) -> Result<()> {
+    let cluster = cluster(major).await?;
+    let options = if major >= 18 { "WITH (publish_generated_columns = stored)" } else { "" };
+    for (name, told) in [("dropped_told", DDL_MESSAGES), ("dropped_untold", "")] {
+        let mut scene =
+            Scene::set(&cluster, name, &format!("{told}; CREATE PUBLICATION pgvigil FOR ALL TABLES {options}")).await?;
+        scene.database.run("CREATE TABLE t (id int PRIMARY KEY, a text, up text GENERATED ALWAYS AS (upper(a)) STORED); ALTER TABLE t REPLICA IDENTITY FULL; INSERT INTO t VALUES (1, 'x'), (2, 'y'), (3, 'z')").await?;
+        let tx = scene.transaction("DELETE FROM t WHERE id = 1; UPDATE t SET a = 'other' WHERE id = 2").await?;
+        scene.database.run("ALTER TABLE t ALTER up DROP EXPRESSION").await?;
+        scene.told_all().await?;
+        let answer = scene.undo(&tx).await?;
+        let coverage = &answer["coverage"];
+        let missing = &coverage["tables"][0]["missing"];
+        let (expected, found) = match major {
+            18.. => (json!([]), "(1,x,X) (2,y,Y) (3,z,Z)"),
+            _ => (json!([["column_not_told", 2, ["up"], true]]), "(1,x,) (2,y,OTHER) (3,z,Z)"),
+        };
+        let of = |missing: &Value| ["reason", "rows", "columns", "partial"].map(|name| missing[name].clone());
+        let told: Vec<_> = missing.as_array().context("missing")?.iter().map(of).collect();
+        ensure!(coverage["restorable"] == 2 && json!(told) == expected, "{name}: {coverage}");
+        ensure!(coverage["complete"] == (major >= 18), "{name}: {coverage}");
+        scene.run(answer["sql"].as_str().context("sql")?).await?;
+        let now: String = scene.database.value("SELECT string_agg(t::text, ' ' ORDER BY id) FROM t").await?;
+        ensure!(now == found, "{name}: {now}");
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use super::{PARTLY, missing};
 use crate::catalog;
 use crate::commands::Failure;
 use crate::connection::Target;
-use crate::undo::{COMMIT, Coverage, table_name, where_needed};
+use crate::undo::{COMMIT, Coverage, WOULD_LOSE, table_name, where_needed};
 
 /// The exit code of a database that is not the one that is watched.
 const WRONG_DATABASE: u8 = 3;
@@ -141,6 +141,9 @@ async fn end(client: &Client, how: &str) -> Result<(), Failure> {
 fn refused(error: &tokio_postgres::Error) -> String {
     let said = said(error);
     let Some(server) = error.as_db_error() else { return said };
+    if server.code().code() == WOULD_LOSE {
+        return format!("{}. {}", server.message(), server.hint().unwrap_or_default());
+    }
     let quoted = |name: Option<&str>| name.map(where_needed);
     let table = server.schema().zip(server.table()).map(|(schema, table)| table_name(schema, table));
     let places = [

@@ -74,15 +74,16 @@ async fn answer(app: &App, asked: parameters::Undo, headers: &HeaderMap) -> Resu
         false => Form::Everything,
     };
     let scope = Scope::of(app, &asked).await?;
-    let mut present = present::Present::look(app, &scope.tables, &asked).await?;
-    present.options.aside = scope.aside();
+    let mut present = present::Present::look(app, &scope, &asked).await?;
     let runtime = Handle::current();
     let made = look(app, move |history| {
-        let mut reading = Reading::begin(history, &scope, &present.schema);
+        let mut reading = Reading::begin(history, &scope, &present.schema, std::mem::take(&mut present.trees));
         let undone = reading.undone()?;
         let changes = changes(&undone.changes)?;
         let later = reading.later(&changes, &present.schema)?;
-        for (table, altered) in reading.altered() {
+        let (altered, moves) = reading.found();
+        present.options.moves = moves;
+        for (table, altered) in altered {
             let Some(table) = present.schema.table_mut(table) else { continue };
             match altered {
                 Altered::Renamed(rename) => table.renames.push(rename),

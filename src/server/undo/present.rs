@@ -4,11 +4,13 @@
 
 use std::fmt::Display;
 
+use rustc_hash::FxHashMap;
 use tokio_postgres::Client;
 
 use super::super::App;
 use super::super::parameters;
 use super::super::problem::{Kind, Problem};
+use super::scope::Scope;
 use crate::catalog::{self, Taken};
 use crate::lsn::Oid;
 use crate::undo::{Changes, Options, Schema, Subject, Wanted, doubt, table_name, where_needed};
@@ -23,12 +25,15 @@ pub(super) struct Present {
     pub(super) schema: Schema,
     /// The values that are asked for.
     pub(super) options: Options,
+    /// The tree that each table which was changed is a partition of, or itself. Those that are no more are left out.
+    pub(super) trees: FxHashMap<Oid, Oid>,
     client: Client,
 }
 
 impl Present {
-    /// Asks for these tables, and for values of columns that they have.
-    pub(super) async fn look(app: &App, tables: &[Oid], asked: &parameters::Undo) -> Result<Self, Problem> {
+    /// Asks for the tables that are meant, and for values of columns that they have.
+    pub(super) async fn look(app: &App, scope: &Scope, asked: &parameters::Undo) -> Result<Self, Problem> {
+        let tables = &scope.tables;
         let watched = app.sources.status.borrow().database.clone();
         let (Some(target), Some(watched)) = (&app.sources.database, watched) else {
             return Err(Kind::DatabaseUnavailable.because("No database is watched yet. Ask again in a moment."));
@@ -41,11 +46,12 @@ impl Present {
             return Err(Kind::DatabaseRefused.because("Another database than the one that is watched answers."));
         }
         let schema = catalog::schema(&mut client, tables).await.map_err(|error| again(&error))?;
+        let trees = catalog::trees(&client, &scope.changed()).await.map_err(|error| again(&error))?;
         let mut options = Options { partial: asked.partial, ..Options::default() };
         for (column, value) in &asked.rows {
             options.rows.push(read(&client, &schema, tables, column, value).await?);
         }
-        Ok(Present { schema, options, client })
+        Ok(Present { schema, options, trees, client })
     }
 
     /// Asks whether what was recorded is good for the tables as they are, and notes what is not.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use rustc_hash::FxHashMap;
 
 use super::read;
 use super::scope::Scope;
@@ -15,7 +16,7 @@ use crate::history::{self, History, Read, Reader, Start};
 use crate::lsn::Oid;
 use crate::server::problem::{Kind, Problem};
 use crate::undo::schema::Rename;
-use crate::undo::{Schema, Sieve};
+use crate::undo::{Move, Moves, Schema, Sieve};
 
 /// Bytes of events that are looked at together.
 const TOGETHER: usize = 1 << 20;
@@ -44,6 +45,8 @@ pub(super) struct Reading<'s> {
     behind: Option<Vec<Bytes>>,
     /// What may have been done to columns on the way.
     altered: Vec<(Oid, Altered)>,
+    /// What may have been moved.
+    moves: Moves,
 }
 
 /// What a command may have done to columns of a table, as far as it matters to who reads older rows.
@@ -76,9 +79,13 @@ pub(super) struct Later {
 }
 
 impl<'s> Reading<'s> {
-    pub(super) fn begin(history: &History, scope: &'s Scope, schema: &Schema) -> Self {
+    pub(super) fn begin(history: &History, scope: &'s Scope, schema: &Schema, partitions: FxHashMap<Oid, Oid>) -> Self {
         let start = scope.start.clone().map_or(Start::Live, Start::After);
         let trees = scope.tables.iter().chain(schema.roots.keys()).copied().collect();
+        let mut moves = Moves::new(partitions, scope.tables.clone());
+        if scope.begins_within() {
+            moves.torn();
+        }
         let (reader, end) = (history.read_from(start), history.position());
         Reading {
             scope,
@@ -90,6 +97,7 @@ impl<'s> Reading<'s> {
             trees,
             behind: None,
             altered: Vec::new(),
+            moves,
         }
     }
 
@@ -101,7 +109,10 @@ impl<'s> Reading<'s> {
         {
             match read {
                 Read::Events(batch) => batch.iter().try_for_each(|event| self.sort(event, &mut undone))?,
-                Read::Gap(gap) => undone.gaps.push(gap.json()),
+                Read::Gap(gap) => {
+                    self.moves.torn();
+                    undone.gaps.push(gap.json());
+                }
                 Read::Nothing => self.wait()?,
             }
         }
@@ -111,11 +122,29 @@ impl<'s> Reading<'s> {
     fn sort(&mut self, event: history::Event<'_>, undone: &mut Undone) -> Result<(), Problem> {
         self.altered.extend(altered(&event)?);
         let (head, json) = (event.head(), event.json());
+        if self.behind.is_some() || self.scope.is_behind(head) {
+            self.behind.get_or_insert_default().push(json);
+            return Ok(());
+        }
         match (head.kind, event.block().table(head)) {
-            _ if self.behind.is_some() || self.scope.is_behind(head) => self.behind.get_or_insert_default().push(json),
-            (event::Kind::Change, Some(table)) if self.scope.tables.contains(&table.oid) => undone.changes.push(json),
-            (event::Kind::Commit, _) => undone.commits.push(json),
-            (event::Kind::Gap, _) => undone.gaps.push(json),
+            (event::Kind::Change, Some(table)) => {
+                if head.operation.is_some_and(|operation| self.moves.asks_for(operation, table.oid))
+                    && let Event::Change(change) = read(&json)?
+                {
+                    self.moves.tell(&change);
+                }
+                if self.scope.tables.contains(&table.oid) {
+                    undone.changes.push(json);
+                }
+            }
+            (event::Kind::Commit, _) => {
+                self.moves.ended();
+                undone.commits.push(json);
+            }
+            (event::Kind::Gap, _) => {
+                self.moves.torn();
+                undone.gaps.push(json);
+            }
             (event::Kind::Change | event::Kind::Ddl | event::Kind::Message, _) => {}
         }
         Ok(())
@@ -146,9 +175,9 @@ impl<'s> Reading<'s> {
         Ok(later)
     }
 
-    /// What may have been done to columns of which tables, as far as that is told: once all is read.
-    pub(super) fn altered(self) -> Vec<(Oid, Altered)> {
-        self.altered
+    /// What may have been done to columns of which tables, as far as that is told, and what may have been moved: once all is read.
+    pub(super) fn found(self) -> (Vec<(Oid, Altered)>, Vec<Move>) {
+        (self.altered, self.moves.found())
     }
 
     /// What is needed next may still be on its way to the disk.

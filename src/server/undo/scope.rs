@@ -152,9 +152,14 @@ impl Scope {
         Kind::NotFound.because(format!("Nothing is found in {changes} of {tables} ({}). {reach}", subject.title))
     }
 
-    /// Those that were changed and are not meant.
-    pub(super) fn aside(&self) -> Vec<Oid> {
-        self.changed.iter().map(|table| table.oid).filter(|oid| !self.tables.contains(oid)).collect()
+    /// All tables that were changed.
+    pub(super) fn changed(&self) -> Vec<Oid> {
+        self.changed.iter().map(|table| table.oid).collect()
+    }
+
+    /// The beginning of the first transaction is not kept.
+    pub(super) fn begins_within(&self) -> bool {
+        self.begins_within.is_some()
     }
 
     /// The tables that are meant, of those that were changed.

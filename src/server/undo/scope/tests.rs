@@ -9,6 +9,7 @@ use crate::lsn::{Epoch, Xid};
 use crate::pgoutput::Timestamp;
 use crate::undo::Schema;
 use crate::undo::schema::{self, Column, Key};
+use rustc_hash::FxHashMap;
 
 const TABLE: Oid = Oid(7);
 
@@ -78,14 +79,14 @@ fn what_goes_while_it_is_read_is_said() {
     writer.append(deletes(&epoch, 3, 9..=9, 0));
     let scope = scope(&history, 1);
     // All of it is there.
-    let mut reading = Reading::begin(&history, &scope, &schema);
+    let mut reading = Reading::begin(&history, &scope, &schema, FxHashMap::default());
     let undone = reading.undone().unwrap();
     let changes = read_changes(&undone.changes).unwrap();
     let later = reading.later(&changes, &schema).unwrap();
     assert_eq!((changes.len(), later.changes.len(), later.gaps.len()), (9, 1, 0));
     assert_eq!(scope.subject(&undone, &changes).unwrap().warnings, Vec::<String>::new());
     // It is there when it is found, and gone when it is read.
-    let mut reading = Reading::begin(&history, &scope, &schema);
+    let mut reading = Reading::begin(&history, &scope, &schema, FxHashMap::default());
     for lsn in 4..20 {
         writer.append(deletes(&epoch, lsn, 1000..=1010, 0));
     }
@@ -94,7 +95,7 @@ fn what_goes_while_it_is_read_is_said() {
     assert_eq!(scope.subject(&undone, &[]).unwrap().warnings.len(), 1);
     // It is gone before anybody began, and nothing else is there.
     writer.append(deletes(&epoch, 20, 1..=100, 0));
-    let undone = Reading::begin(&history, &scope, &schema).undone().unwrap();
+    let undone = Reading::begin(&history, &scope, &schema, FxHashMap::default()).undone().unwrap();
     assert_eq!((history.usage().blocks, undone.changes.len(), undone.gaps.len()), (0, 0, 1));
 }
 
@@ -109,7 +110,7 @@ fn what_goes_of_what_came_later_is_said() {
     // More than is looked at together.
     others(&mut writer, 2..250);
     let scope = scope(&history, 1);
-    let mut reading = Reading::begin(&history, &scope, &schema);
+    let mut reading = Reading::begin(&history, &scope, &schema, FxHashMap::default());
     let undone = reading.undone().unwrap();
     let changes = read_changes(&undone.changes).unwrap();
     assert_eq!((undone.changes.len(), undone.gaps.len()), (9, 0));
@@ -124,7 +125,7 @@ fn of_a_transaction_whose_beginning_is_gone_the_commit_tells_how_much_is_lost() 
     writer.append(deletes(&epoch, 1, 1..=9, 2));
     let scope = scope(&history, 1);
     let schema = schema();
-    let undone = Reading::begin(&history, &scope, &schema).undone().unwrap();
+    let undone = Reading::begin(&history, &scope, &schema, FxHashMap::default()).undone().unwrap();
     let changes = read_changes(&undone.changes).unwrap();
     let subject = scope.subject(&undone, &changes).unwrap();
     assert_eq!((changes.len(), subject.lost, subject.warnings.len()), (7, Some(2), 1));
