@@ -263,44 +263,61 @@ async fn it_is_not_asked_of_the_application(scene: &mut Scene) -> Result<()> {
     scene.database.run("DROP TABLE t").await
 }
 
-/// (columns behind the id; values; altered; what the row is then, and which columns came since)
-const GENERATED: &[(&str, &str, &str, (&str, &[&str]))] = &[
-    (
-        "a text, up text GENERATED ALWAYS AS (upper(a)) STORED, ts date",
-        "'x', DEFAULT, '2026-01-01'",
-        "ALTER TABLE t RENAME a TO b",
-        ("(1,x,X,2026-01-01)", &[]),
-    ),
-    (
-        "up int GENERATED ALWAYS AS (id * 2) STORED, a text, c text",
-        "DEFAULT, 'x', 'y'",
-        "ALTER TABLE t RENAME a TO b; ALTER TABLE t RENAME c TO a",
-        ("(1,2,x,y)", &[]),
-    ),
-    (
-        "a text, c int, up int GENERATED ALWAYS AS (id * 2) STORED",
-        "'x', 3, DEFAULT",
-        "ALTER TABLE t RENAME a TO b; ALTER TABLE t RENAME c TO d",
-        ("(1,x,3,2)", &[]),
-    ),
-    (
-        "a text, up int GENERATED ALWAYS AS (id * 2) STORED, c text",
-        "'x', DEFAULT, 'y'",
-        "ALTER TABLE t RENAME up TO twice; ALTER TABLE t ADD d int DEFAULT 4",
-        ("(1,x,2,y,4)", &["d"]),
-    ),
-    (
-        "a text, up int GENERATED ALWAYS AS (id * 2) STORED, c text",
-        "'x', DEFAULT, 'y'",
-        "ALTER TABLE t RENAME a TO c2; ALTER TABLE t DROP up; ALTER TABLE t ADD d int",
-        ("(1,x,y,)", &["d"]),
-    ),
-    (
-        "a text, up int GENERATED ALWAYS AS (id * 2) STORED, c text, d text",
-        "'x', DEFAULT, 'y', 'z'",
-        "ALTER TABLE t RENAME a TO b; ALTER TABLE t ADD e int GENERATED ALWAYS AS (id) STORED; ALTER TABLE t ADD f int",
-        ("(1,x,2,y,z,1,)", &["f"]),
-    ),
+/// A row with generated columns, deleted.
+struct Generated {
+    /// Behind the id.
+    columns: &'static str,
+    values: &'static str,
+    altered: &'static str,
+    /// What it is in the end.
+    row: &'static str,
+    /// Columns that came since.
+    came: &'static [&'static str],
+}
+
+const GENERATED: &[Generated] = &[
+    Generated {
+        columns: "a text, up text GENERATED ALWAYS AS (upper(a)) STORED, ts date",
+        values: "'x', DEFAULT, '2026-01-01'",
+        altered: "ALTER TABLE t RENAME a TO b",
+        row: "(1,x,X,2026-01-01)",
+        came: &[],
+    },
+    Generated {
+        columns: "up int GENERATED ALWAYS AS (id * 2) STORED, a text, c text",
+        values: "DEFAULT, 'x', 'y'",
+        altered: "ALTER TABLE t RENAME a TO b; ALTER TABLE t RENAME c TO a",
+        row: "(1,2,x,y)",
+        came: &[],
+    },
+    Generated {
+        columns: "a text, c int, up int GENERATED ALWAYS AS (id * 2) STORED",
+        values: "'x', 3, DEFAULT",
+        altered: "ALTER TABLE t RENAME a TO b; ALTER TABLE t RENAME c TO d",
+        row: "(1,x,3,2)",
+        came: &[],
+    },
+    Generated {
+        columns: "a text, up int GENERATED ALWAYS AS (id * 2) STORED, c text",
+        values: "'x', DEFAULT, 'y'",
+        altered: "ALTER TABLE t RENAME up TO twice; ALTER TABLE t ADD d int DEFAULT 4",
+        row: "(1,x,2,y,4)",
+        came: &["d"],
+    },
+    Generated {
+        columns: "a text, up int GENERATED ALWAYS AS (id * 2) STORED, c text",
+        values: "'x', DEFAULT, 'y'",
+        altered: "ALTER TABLE t RENAME a TO c2; ALTER TABLE t DROP up; ALTER TABLE t ADD d int",
+        row: "(1,x,y,)",
+        came: &["d"],
+    },
+    Generated {
+        columns: "a text, up int GENERATED ALWAYS AS (id * 2) STORED, c text, d text",
+        values: "'x', DEFAULT, 'y', 'z'",
+        altered: "ALTER TABLE t RENAME a TO b; ALTER TABLE t ADD e int GENERATED ALWAYS AS (id) STORED; ALTER TABLE t ADD f int",
+        row: "(1,x,2,y,z,1,)",
+        came: &["f"],
+    },
 ];
 
 async fn generated_columns_are_no_places_for_others(major: u32) -> Result<()> {
@@ -310,7 +327,7 @@ async fn generated_columns_are_no_places_for_others(major: u32) -> Result<()> {
     for (name, told) in [("told", DDL_MESSAGES), ("untold", "")] {
         let mut scene =
             Scene::set(&cluster, name, &format!("{told}; CREATE PUBLICATION pgvigil FOR ALL TABLES {options}")).await?;
-        for (columns, values, altered, (row, came)) in GENERATED {
+        for Generated { columns, values, altered, row, came } in GENERATED {
             let case = async {
                 scene.database.run(&format!("CREATE TABLE t (id int PRIMARY KEY, {columns}); ALTER TABLE t REPLICA IDENTITY FULL; INSERT INTO t VALUES (1, {values})")).await?;
                 let tx = scene.transaction("DELETE FROM t").await?;
@@ -322,7 +339,7 @@ async fn generated_columns_are_no_places_for_others(major: u32) -> Result<()> {
                 let gone: &[&str] = if major >= 18 && altered.contains("DROP up") { &["up"] } else { &[] };
                 let missing = coverage["tables"][0]["missing"].as_array().context("missing")?;
                 let missing: Vec<_> = missing.iter().flat_map(|missing| missing["columns"].as_array()).flatten().collect();
-                ensure!(coverage["restorable"] == 1 && missing == [gone, came].concat(), "{coverage}");
+                ensure!(coverage["restorable"] == 1 && missing == [gone, *came].concat(), "{coverage}");
                 scene.run(answer["sql"].as_str().context("sql")?).await?;
                 let found: String = scene.database.value("SELECT t::text FROM t").await?;
                 ensure!(found == *row, "{found}");
