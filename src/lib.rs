@@ -19,6 +19,8 @@ pub mod rows;
 pub mod undo;
 // Floor 4
 #[cfg(feature = "full")]
+mod beat;
+#[cfg(feature = "full")]
 pub mod catalog;
 #[cfg(feature = "full")]
 pub mod cluster;

@@ -5,7 +5,9 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
-use pgvigil::catalog::{self, Catalog, Coverage, Kind, Operation, Persistence, Reason, ReplicaIdentity, Table};
+use pgvigil::catalog::{
+    self, Catalog, Coverage, Fingerprint, Fingerprints, Kind, Operation, Persistence, Reason, ReplicaIdentity, Table,
+};
 use support::{Database, a_major, cluster};
 
 /// Tables of every kind.
@@ -226,7 +228,7 @@ async fn reading_waits_for_no_lock() -> Result<()> {
     altering.run("BEGIN; ALTER TABLE plain ADD COLUMN c int; ALTER TABLE shop.logs ADD COLUMN c int").await?;
     database.run("SET statement_timeout = '5s'").await?;
     assert_eq!(read(&mut database).await?.tables.len(), 16);
-    catalog::fingerprint(database.client(), "watched").await?;
+    fingerprint(&mut database).await?;
     altering.run("ROLLBACK").await
 }
 
@@ -234,7 +236,7 @@ async fn the_fingerprint_changes_with_what_matters(major: u32) -> Result<()> {
     let cluster = cluster(major).await?;
     let mut database = Database::create(&cluster, "app").await?;
     database.run(TABLES).await?;
-    let before = catalog::fingerprint(database.client(), "watched").await?;
+    let before = fingerprint(&mut database).await?;
     assert_eq!(before.publication, None);
 
     let mut changes = vec![
@@ -275,7 +277,7 @@ async fn the_fingerprint_changes_with_what_matters(major: u32) -> Result<()> {
         for statement in change.split("; ") {
             database.run(statement).await?;
         }
-        let now = catalog::fingerprint(database.client(), "watched").await?;
+        let now = fingerprint(&mut database).await?;
         assert_eq!(now != seen, matters, "{change}");
         seen = now;
     }
@@ -301,9 +303,14 @@ async fn functions_of_others_are_not_run() -> Result<()> {
         .await?;
     assert!(database.run("SELECT unnest(indkey) FROM pg_index").await.is_err(), "the trap works");
     let catalog = read(&mut database).await?;
-    catalog::fingerprint(database.client(), "watched").await?;
+    fingerprint(&mut database).await?;
     catalog::fence(database.client()).await?;
     catalog::oldest_transaction(database.client()).await?;
     catalog::count(database.client(), table(&catalog, "public.t")?, None, |_| ()).await?;
     Ok(())
+}
+
+async fn fingerprint(database: &mut Database) -> Result<Fingerprint> {
+    let client = database.client();
+    Ok(Fingerprints::prepare(client).await?.take(client, "watched").await?)
 }

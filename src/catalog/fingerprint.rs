@@ -1,6 +1,6 @@
 //! Whether anything about the tables or the publication has changed, asked so cheaply that it can be asked every second.
 
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Statement};
 
 /// Stands for the definition of the publication and of all tables: equal as long as nothing about them changed.
 ///
@@ -13,8 +13,19 @@ pub struct Fingerprint {
     pub tables: String,
 }
 
-/// The fingerprint as of now.
-pub async fn fingerprint(client: &Client, publication: &str) -> Result<Fingerprint, tokio_postgres::Error> {
-    let row = client.query_one(include_str!("../../sql/catalog/fingerprint.sql"), &[&publication]).await?;
-    Ok(Fingerprint { publication: row.try_get("publication")?, tables: row.try_get("tables")? })
+/// Takes fingerprints in one session: prepared, since it is asked again and again.
+#[derive(Debug)]
+pub struct Fingerprints(Statement);
+
+impl Fingerprints {
+    /// For this session.
+    pub async fn prepare(client: &Client) -> Result<Self, tokio_postgres::Error> {
+        Ok(Self(client.prepare(include_str!("../../sql/catalog/fingerprint.sql")).await?))
+    }
+
+    /// The fingerprint as of now.
+    pub async fn take(&self, client: &Client, publication: &str) -> Result<Fingerprint, tokio_postgres::Error> {
+        let row = client.query_one(&self.0, &[&publication]).await?;
+        Ok(Fingerprint { publication: row.try_get("publication")?, tables: row.try_get("tables")? })
+    }
 }

@@ -1,7 +1,7 @@
 //! What the database itself says: its tables, what the publication covers of them, and how many rows a table has in one snapshot.
 //!
 //! Floor 4. Everything here reads over an ordinary SQL connection and changes nothing. The data is never polled: [`count`] runs once a
-//! table, and again only when something about that table is in doubt. Metadata is cheap to watch: [`fingerprint`] answers from two system
+//! table, and again only when something about that table is in doubt. Metadata is cheap to watch: [`Fingerprints`] answer from two system
 //! catalogs whether [`read`] would find anything new.
 //!
 //! No query here waits behind the application. System catalogs are read directly, and not through `pg_publication_tables` or
@@ -26,7 +26,7 @@ pub use altering::altering;
 pub use baseline::{Baseline, CountError, Progress, count};
 pub use contents::{ReadError, contents};
 pub use coverage::{Coverage, Publication, Reason};
-pub use fingerprint::{Fingerprint, fingerprint};
+pub use fingerprint::{Fingerprint, Fingerprints};
 pub use identity::{Identity, identity};
 pub use read::{Catalog, CatalogError, read};
 pub use running::{RunningTransaction, fence, oldest_transaction};

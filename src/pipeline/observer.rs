@@ -21,14 +21,16 @@ use std::time::Duration;
 use rustc_hash::FxHashSet;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, sleep_until, timeout};
-use tokio_postgres::Client;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio::try_join;
+use tokio_postgres::{Client, Statement};
 use tokio_util::sync::CancellationToken;
 
 use super::budget::Held;
 use super::sessions::{SessionError, Sessions};
 use super::standing::Standing;
-use crate::catalog::{self, Catalog, CatalogError};
+use crate::beat;
+use crate::catalog::{self, Catalog, CatalogError, Fingerprint, Fingerprints};
 use crate::counts::Snapshot;
 use crate::event::Actor;
 use crate::history::Recording;
@@ -37,6 +39,8 @@ use crate::replication::Progress;
 
 /// Between two looks.
 const PULSE: Duration = Duration::from_secs(1);
+const PULSE_SQL: &str = "SELECT pg_current_wal_flush_lsn()::text, pg_current_snapshot()::text, s.restart_lsn::text, s.confirmed_flush_lsn::text \
+       FROM (VALUES ($1)) AS ours (slot) LEFT JOIN pg_replication_slots s ON s.slot_name = ours.slot";
 /// A look that takes longer is given up, and with it the session: nobody may be there any more.
 const SILENCE: Duration = Duration::from_secs(30);
 /// Surveys that are asked for only because a table was described again are this far apart at least.
@@ -160,9 +164,9 @@ async fn look(
     sights: &mpsc::Sender<Sight>,
 ) -> Result<(), Problem> {
     let mut client = watch.sessions.open("pgvigil observer").await?;
-    let mut pulse = tokio::time::interval(PULSE);
-    pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut seen = catalog::fingerprint(&client, &watch.publication).await?;
+    let (fingerprints, pulses) = (Fingerprints::prepare(&client).await?, Pulses::prepare(&client).await?);
+    let mut pulse = beat::every(PULSE);
+    let mut seen = fingerprints.take(&client, &watch.publication).await?;
     // What was asked of the session before may have been lost with it.
     let (mut answered, first) = begin_answer(&client, questions).await?;
     let (mut answer, mut next_answer) = (Some(first), Instant::now());
@@ -181,11 +185,12 @@ async fn look(
         }
         tokio::select! {
             _ = pulse.tick() => {
-                let looked = timeout(SILENCE, async {
-                    let snapshot = take_pulse(&client, watch).await?;
-                    Ok::<_, Problem>((snapshot, catalog::fingerprint(&client, &watch.publication).await?))
-                });
-                let (snapshot, now) = looked.await.map_err(|_| Problem::Silent)??;
+                // Both are on their way at once, and answered in this order.
+                let looks = async {
+                    let fingerprint = async { Ok(fingerprints.take(&client, &watch.publication).await?) };
+                    try_join!(biased; pulses.take(&client, watch), fingerprint)
+                };
+                let (snapshot, now): (_, Fingerprint) = timeout(SILENCE, looks).await.map_err(|_| Problem::Silent)??;
                 if sights.is_closed() {
                     return Ok(());
                 }
@@ -209,7 +214,7 @@ async fn look(
                 let begun = Instant::now();
                 let looked = timeout(SILENCE, async {
                     let answer = begin_answer(&client, questions).await?;
-                    Ok::<_, Problem>((answer, catalog::fingerprint(&client, &watch.publication).await?))
+                    Ok::<_, Problem>((answer, fingerprints.take(&client, &watch.publication).await?))
                 });
                 let ((question, told), now) = looked.await.map_err(|_| Problem::Silent)??;
                 next_answer = Instant::now() + (begun.elapsed() * PAUSES).clamp(*PAUSE.start(), *PAUSE.end());
@@ -252,23 +257,27 @@ async fn begin_answer(client: &Client, questions: &watch::Receiver<u64>) -> Resu
     Ok((question, Sight::Answer { question, altering: catalog::altering(client).await? }))
 }
 
-/// Notes how far the server is and what our slot holds; gives what every later snapshot sees too.
-async fn take_pulse(client: &Client, watch: &Watch) -> Result<Snapshot, Problem> {
-    let row = client
-        .query_one(
-            "SELECT pg_current_wal_flush_lsn()::text, pg_current_snapshot()::text, s.restart_lsn::text, s.confirmed_flush_lsn::text \
-               FROM (VALUES ($1)) AS ours (slot) LEFT JOIN pg_replication_slots s ON s.slot_name = ours.slot",
-            &[&watch.slot],
-        )
-        .await?;
-    let lsn = |column| Ok::<_, tokio_postgres::Error>(row.try_get::<_, Option<&str>>(column)?.and_then(|lsn| lsn.parse().ok()));
-    let (at, end): (_, Option<Lsn>) = (Instant::now(), lsn(0)?);
-    let end = end.unwrap_or_default();
-    let held = match (lsn(2)?, lsn(3)?) {
-        (Some(restart), Some(confirmed)) => Some(Held { at, end, restart, confirmed }),
-        _ => None,
-    };
-    watch.standing.looked(at.into(), end, held.map_or(0, |held| held.retained()));
-    watch.held.send_replace(held);
-    Ok(row.try_get::<_, &str>(1)?.parse().map_err(CatalogError::from)?)
+/// Asks how far the server is and what our slot holds: prepared, like [`Fingerprints`].
+struct Pulses(Statement);
+
+impl Pulses {
+    async fn prepare(client: &Client) -> Result<Self, Problem> {
+        Ok(Self(client.prepare(PULSE_SQL).await?))
+    }
+
+    /// Notes what it is told; gives what every later snapshot sees too.
+    async fn take(&self, client: &Client, watch: &Watch) -> Result<Snapshot, Problem> {
+        let row = client.query_one(&self.0, &[&watch.slot]).await?;
+        let lsn =
+            |column| Ok::<_, tokio_postgres::Error>(row.try_get::<_, Option<&str>>(column)?.and_then(|lsn| lsn.parse().ok()));
+        let (at, end): (_, Option<Lsn>) = (Instant::now(), lsn(0)?);
+        let end = end.unwrap_or_default();
+        let held = match (lsn(2)?, lsn(3)?) {
+            (Some(restart), Some(confirmed)) => Some(Held { at, end, restart, confirmed }),
+            _ => None,
+        };
+        watch.standing.looked(at.into(), end, held.map_or(0, |held| held.retained()));
+        watch.held.send_replace(held);
+        Ok(row.try_get::<_, &str>(1)?.parse().map_err(CatalogError::from)?)
+    }
 }

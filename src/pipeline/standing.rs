@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use bytesize::ByteSize;
 use tokio::sync::watch;
-use tokio::time::MissedTickBehavior;
 
 use super::published::{Database, STALE_AFTER, Slot, State, Status};
 use super::state::{self, Lag, Phase};
+use crate::beat;
 use crate::history::Recording;
 use crate::lsn::{Epoch, Lsn};
 use crate::rows;
@@ -164,8 +164,7 @@ pub(super) fn unknown(publication: String) -> Status {
 }
 
 async fn publish(mut facts: watch::Receiver<Facts>, status: watch::Sender<Arc<Status>>) {
-    let mut tick = tokio::time::interval(Duration::from_secs(1));
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut tick = beat::every(Duration::from_secs(1));
     loop {
         tokio::select! {
             changed = facts.changed() => if changed.is_err() { return },

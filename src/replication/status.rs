@@ -11,8 +11,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::io::{AsyncWriteExt, WriteHalf};
 use tokio::sync::{Notify, oneshot};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
+use crate::beat;
 use crate::connection::Transport;
 use crate::lsn::Lsn;
 use crate::wire::{SendTime, StandbyStatus};
@@ -92,8 +93,8 @@ pub(super) async fn run(
     progress: Progress,
     mut finish: oneshot::Receiver<()>,
 ) -> std::io::Result<WriteHalf<Transport>> {
-    let mut pulse = interval(PULSE);
-    pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut pulse = beat::every(PULSE);
+    let mut next = Instant::now();
     loop {
         let finished = tokio::select! {
             _ = pulse.tick() => {
@@ -103,6 +104,8 @@ pub(super) async fn run(
             () = progress.0.wake.notified() => false,
             _ = &mut finish => true,
         };
+        sleep_until(next).await;
+        next = Instant::now() + SPACING;
         if progress.0.ends.load(Ordering::Relaxed) {
             half.shutdown().await?;
             return Err(std::io::ErrorKind::NotConnected.into());
@@ -115,7 +118,6 @@ pub(super) async fn run(
             return Ok(half);
         }
         half.flush().await?;
-        sleep_until(Instant::now() + SPACING).await;
     }
 }
 

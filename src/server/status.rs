@@ -9,11 +9,11 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::Serialize;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::problem::{Kind, Problem, fresh_json};
 use super::{App, parameters};
+use crate::beat;
 use crate::event::time::rfc3339_unix;
 use crate::pipeline::{self, Database, Slot, Status};
 use crate::rows;
@@ -116,8 +116,7 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
 /// cancelled.
 pub(super) async fn beat(app: Arc<App>, every: Duration, frames: watch::Sender<Bytes>, cancel: CancellationToken) {
     let mut status = app.sources.status.clone();
-    let mut beat = interval(every);
-    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut tick = beat::every(every);
     let mut published = true;
     let mut last = Arc::clone(&status.borrow_and_update());
     loop {
@@ -125,7 +124,7 @@ pub(super) async fn beat(app: Arc<App>, every: Duration, frames: watch::Sender<B
         loop {
             tokio::select! {
                 () = cancel.cancelled() => return,
-                _ = beat.tick() => break,
+                _ = tick.tick() => break,
                 changed = status.changed(), if published => {
                     // The pipeline is gone: the beat goes on, and says how old what it left is.
                     published = changed.is_ok();

@@ -20,10 +20,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::join_all;
 use tokio::sync::{Notify, watch};
-use tokio::time::{MissedTickBehavior, interval, sleep_until};
+use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 
 use crate::alerts::{Alert, Bulletin, Engine, Links, Mailing, Moment, Place, Rules, State};
+use crate::beat;
 use crate::event::filter::{Filter, FilterError};
 use crate::history::{History, Reader, Start};
 use crate::lsn::Epoch;
@@ -106,8 +107,7 @@ impl Watchman {
 
     /// Watches until cancelled.
     pub async fn run(mut self, cancel: CancellationToken) {
-        let mut tick = interval(Duration::from_secs(1));
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut tick = beat::every(Duration::from_secs(1));
         let mut published = Instant::now();
         let mut counting = true;
         loop {
