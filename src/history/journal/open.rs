@@ -88,7 +88,7 @@ impl Opened {
         let (mut segments, mut cut, mut found) = (Segments::default(), None, None);
         while let Some(number) = numbers.pop() {
             let path = segment::path(dir, number);
-            let contents = segment::scan(&path, |_, _| Ok(()))?;
+            let contents = segment::scan(&path, |_| Ok(()))?;
             let fault = tail::fault(&path, &contents, true)?;
             let damaged = fault.filter(|(.., is_tail)| !is_tail).map(|(offset, reason, _)| (offset, reason));
             let Some(start) = contents.start.clone() else {
@@ -121,7 +121,7 @@ impl Opened {
             let (start, index, format, bytes) = match segment::glance(&path)? {
                 Some(found) => found,
                 None => {
-                    let found = segment::scan(&path, |_, _| Ok(()))?;
+                    let found = segment::scan(&path, |_| Ok(()))?;
                     let reason = "it does not begin with where it starts";
                     let start = found.start.ok_or(JournalError::Damaged { path, offset: 0, reason })?;
                     (start, found.index, found.format, found.length)
@@ -189,10 +189,13 @@ impl Opened {
             Some(Last { path, number, format, is_over }) => {
                 let bytes = fs::metadata(&path).map_err(JournalError::io("look at", &path))?.len();
                 let mut current = Current::resume(number, path, bytes)?;
+                let (index, minutes) = write(&segments).current();
                 if !is_over && format < FORMAT {
                     // What is written in this format goes to a file of its own.
-                    let (index, _) = write(&segments).current();
-                    current.conclude(&index, None)?;
+                    current.conclude(format, &index, &minutes)?;
+                } else if !is_over {
+                    current.gather(&index);
+                    write(&segments).gathered(current.texts());
                 }
                 (current, is_over || format < FORMAT)
             }
