@@ -14,7 +14,7 @@ use divan::Bencher;
 use pgvigil::encoding::Encoding;
 use pgvigil::event::filter::Filter;
 use pgvigil::event::{BlockBuilder, Encoder, Operation, Relation, TableTotals, TransactionHead};
-use pgvigil::history::journal::{Journal, Mark, Minute, Opened, Options, Watched};
+use pgvigil::history::journal::{Mark, Minute, Opened, Options, Watched};
 use pgvigil::history::{self, Bound, History, Query};
 use pgvigil::lsn::{Epoch, Lsn, Oid, Xid};
 use pgvigil::pgoutput::encode::{ColumnsBuf, TupleBuf};
@@ -45,14 +45,10 @@ fn time(nth: u64) -> Timestamp {
     Timestamp(848_671_331_000_000 + nth as i64 * 60_000)
 }
 
-fn open(dir: &Path) -> Journal {
-    let watched = Watched { system_identifier: "7300000000000000001".into(), database: Oid(16384), name: "app".into() };
-    Opened::open(dir, Options::default()).unwrap().0.begin(&watched).unwrap()
-}
-
 /// Inserts into twenty tables, and one delete of one row, at the end of the first tenth.
 fn write(dir: &Path, changes: u64) {
-    let mut journal = open(dir);
+    let watched = Watched { system_identifier: "7300000000000000001".into(), database: Oid(16384), name: "app".into() };
+    let mut journal = Opened::open(dir, Options::default()).unwrap().0.begin(&watched).unwrap();
     let tables: Vec<Relation> = (0..20).map(|nth| relation(16_400 + nth, &format!("table_{nth}"))).collect();
     let (epoch, transactions) = (Epoch::at_millis(1_795_356_131_204), changes / LENGTH);
     let mut encoder = Encoder::new(Encoding::Utf8);
@@ -94,7 +90,7 @@ fn journal() -> &'static (TempDir, u64, History) {
         write(dir.path(), changes);
         let took = began.elapsed();
         let began = Instant::now();
-        let archive = open(dir.path()).archive();
+        let archive = Opened::open(dir.path(), Options::default()).unwrap().0.archive();
         let (bytes, events) = archive.size();
         eprintln!("{events} events in {bytes} bytes, made and written in {took:.1?}, opened in {:.2?}", began.elapsed());
         let (_, history) = history::recorded(1 << 20, archive);

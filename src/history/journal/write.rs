@@ -20,7 +20,7 @@ use super::minutes::Minutes;
 use super::read::Archive;
 use super::record::{Commit, FORMAT, Index, Start, State, Summary, TableState, Watched};
 use super::segment;
-use super::texts::{Gathering, Texts};
+use super::texts::Gathering;
 use crate::event::Block;
 use crate::event::time::from_unix_micros;
 use crate::lsn::{Epoch, EventId, Lsn, Oid};
@@ -184,7 +184,7 @@ impl Journal {
         {
             let mut segments = write(segments);
             segments.grow(blocks, (place, &self.state, &commit), current.committed);
-            segments.gathered(current.texts());
+            segments.gathered(current.texts.texts());
         }
         let Commit { state, gone } = commit;
         self.state = State { tables: Vec::new(), ..state };
@@ -271,25 +271,11 @@ impl Journal {
 }
 
 impl Current {
-    /// Goes on with a file that has these bytes.
-    pub(super) fn resume(number: u64, path: PathBuf, bytes: u64) -> Result<Self, JournalError> {
+    /// Goes on with a file that has these bytes and texts.
+    pub(super) fn resume(number: u64, path: PathBuf, bytes: u64, texts: Gathering) -> Result<Self, JournalError> {
         let file = fs::OpenOptions::new().append(true).open(&path).map_err(JournalError::io("open", &path))?;
-        let (pending, blocks, texts, broken) = (Vec::new(), Vec::new(), Gathering::default(), false);
+        let (pending, blocks, broken) = (Vec::new(), Vec::new(), false);
         Ok(Self { number, path, file, committed: bytes, written: bytes, pending, broken, blocks, texts })
-    }
-
-    /// Reads the blocks that are in the file, for their texts.
-    pub(super) fn gather(&mut self, index: &Index) {
-        for (place, length, _) in &index.blocks {
-            // What cannot be read says so when somebody needs it.
-            let block = segment::block(&self.path, FORMAT, *place, *length).ok();
-            self.texts.add(*length, block.as_ref());
-        }
-    }
-
-    /// The texts of the blocks.
-    pub(super) fn texts(&self) -> Arc<Texts> {
-        self.texts.texts()
     }
 
     /// Tells those who read of it: a file that has nothing but its start.
