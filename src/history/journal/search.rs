@@ -1,6 +1,7 @@
 //! Which blocks of a file may hold the texts that a question is for: found out when that is first asked, for the whole file.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 use super::index::Segment;
 use super::read::Archive;
@@ -40,8 +41,8 @@ impl<'a> Search<'a> {
         }
         let current = self.archive.segments().texts(self.segment.number);
         let groups = match current {
-            Some(texts) => texts.groups_with(grams.iter().copied()),
-            None => self.in_file(grams.iter().copied()),
+            Some(texts) => texts.groups_with(&grams),
+            None => self.in_file(&grams),
         };
         let mut of = Groups::default();
         let may_hold = |group: usize| groups.get(group / 8).is_none_or(|groups| groups >> (group % 8) & 1 == 1);
@@ -49,7 +50,7 @@ impl<'a> Search<'a> {
     }
 
     /// None that is known, where what stands there cannot be read: then all is looked through, and says for itself if it cannot be.
-    fn in_file(&self, grams: impl Iterator<Item = Gram>) -> Vec<u8> {
+    fn in_file(&self, grams: &BTreeSet<Gram>) -> Vec<u8> {
         let found = Pages::open(&self.segment.path).and_then(|pages| pages.map(|pages| pages.texts(grams)).transpose());
         match found {
             Ok(groups) => groups.flatten().unwrap_or_default(),

@@ -1,5 +1,6 @@
 //! The files: their names, their beginning and their end, and what is found in one.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -324,7 +325,7 @@ impl Pages {
     }
 
     /// The groups of blocks that may hold all of these, if the file is complete and has texts.
-    pub(super) fn texts(&self, grams: impl Iterator<Item = Gram>) -> Result<Option<Vec<u8>>, JournalError> {
+    pub(super) fn texts(&self, grams: &BTreeSet<Gram>) -> Result<Option<Vec<u8>>, JournalError> {
         let Some(at) = self.place(Kind::Texts)? else { return Ok(None) };
         let read = |into: &mut [u8], place: u64| self.file.read_exact_at(into, place);
         let damaged = |reason| JournalError::Damaged { path: self.path.clone(), offset: at, reason };

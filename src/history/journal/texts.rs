@@ -14,6 +14,7 @@
 //! So a question reads as many short pieces of the file as it has grams. If one is damaged, nothing of them is believed, and all of the file is
 //! looked through.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
@@ -90,9 +91,8 @@ impl Gathering {
 
 impl Texts {
     /// The groups that may hold all of these, a bit each; those behind them may as well.
-    pub(super) fn groups_with(&self, grams: impl Iterator<Item = Gram> + Clone) -> Vec<u8> {
-        let with =
-            |slice: &Arc<[u8]>| grams.clone().fold(u8::MAX, |all, gram| all & slice.get(gram.number()).unwrap_or(&u8::MAX));
+    pub(super) fn groups_with(&self, grams: &BTreeSet<Gram>) -> Vec<u8> {
+        let with = |slice: &Arc<[u8]>| grams.iter().fold(u8::MAX, |all, gram| all & slice.get(gram.number()).unwrap_or(&u8::MAX));
         self.slices.iter().map(with).collect()
     }
 
@@ -121,7 +121,7 @@ fn length(slices: usize) -> usize {
 /// The same as [`Texts::groups_with`] of what stands in a file in so many bytes, which `read` reads from some place on. An error within says
 /// what is wrong with that.
 pub(super) fn groups_with(
-    grams: impl Iterator<Item = Gram>,
+    grams: &BTreeSet<Gram>,
     bytes: usize,
     read: impl Fn(&mut [u8], usize) -> io::Result<()>,
 ) -> io::Result<Result<Vec<u8>, &'static str>> {
@@ -131,7 +131,7 @@ pub(super) fn groups_with(
     }
     let (mut groups, page) = (vec![u8::MAX; width], PAGE * width + CHECKSUM);
     let mut bytes = vec![0; page];
-    for gram in grams.filter(|_| width > 0) {
+    for gram in grams.iter().filter(|_| width > 0) {
         read(&mut bytes, gram.number() / PAGE * page)?;
         let sound = bytes.split_last_chunk().filter(|(rows, sum)| **sum == crc32fast::hash(rows).to_le_bytes());
         let Some((rows, _)) = sound else { return Ok(Err("a checksum of its texts is wrong")) };

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use super::*;
 use crate::event::filter::Matches;
 use crate::event::{BlockBuilder, Kind, NewEvent};
+use crate::history::journal::texts::Gathering;
 use crate::lsn::Place;
 use crate::pgoutput::Timestamp;
 
@@ -174,4 +175,23 @@ fn files_of_older_formats_and_those_that_go_are_no_obstacle() {
     };
     archive.visit((None, None), Order::OldestFirst, |glimpse| glimpse.may_pass(&filter), look).unwrap();
     assert!(read > 0 && numbers.len() > 2, "{read} blocks in {numbers:?}");
+}
+
+/// What stands in files: other bytes are another format.
+#[test]
+fn the_bytes_are_those_that_stand_in_files() {
+    let mut gathering = Gathering::default();
+    for lsn in 1..=40 {
+        gathering.add(30_000, Some(&block(lsn)));
+    }
+    // Three blocks are a group, eight groups a slice.
+    let payload = gathering.texts().payload();
+    assert_eq!((payload.len(), crc32fast::hash(&payload)), (2048 * (16 + 4), 2_354_122_525));
+    gathering.add(u32::MAX, None);
+    (0..2).for_each(|_| gathering.add(u32::MAX, Some(&block(41))));
+    let texts = gathering.texts();
+    let grams = Filter::parse([("text", text(41).as_str())]).unwrap().grams();
+    // The group with the block that cannot be read, and those with what is asked for.
+    assert_eq!(texts.groups_with(&grams)[1] & 0b1111_0000, 0b1110_0000);
+    assert_eq!(texts.payload().len(), 2048 * (2 * 16 + 4));
 }
