@@ -11,7 +11,8 @@
 //!   slice 1  0000 0001  0000 0000  1111 1011   gram 1  00000000 00000000 …
 //! ```
 //!
-//! So a question reads as many short pieces of the file as it has grams. If one is damaged, nothing of them is believed, and all of the file is
+//! A slice has 32 KiB for 512 KiB of the file or more, so those of the file that is written, which stand in memory, have 4 MiB at most.
+//! A question reads as many short pieces of another file as it has grams. If one is damaged, nothing of them is believed, and all of the file is
 //! looked through.
 
 use std::collections::BTreeSet;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use crate::event::filter;
 use crate::event::{Block, Gram};
 
-/// Bytes of a group, at least. A slice of 32 KiB is about eight of these: a twentieth of what it is about.
+/// Bytes of a group, at least.
 const GROUP: u64 = 64 << 10;
 /// Grams whose rows have a checksum, a CRC-32.
 const PAGE: usize = 16;
