@@ -5,10 +5,10 @@
 
 use std::hint::black_box;
 
-use divan::counter::ItemsCount;
+use divan::counter::{BytesCount, ItemsCount};
 use divan::{AllocProfiler, Bencher};
 use pgvigil::encoding::Encoding;
-use pgvigil::event::{BlockBuilder, Encoder, Operation, Relation, TransactionHead};
+use pgvigil::event::{Block, BlockBuilder, Encoder, Gram, Head, Operation, Relation, TransactionHead, filter};
 use pgvigil::lsn::{Epoch, Lsn, Oid, Xid};
 use pgvigil::pgoutput::encode::{ColumnsBuf, TupleBuf};
 use pgvigil::pgoutput::{self, Column, Old, ReplicaIdentity, Text, Timestamp, Value};
@@ -65,15 +65,10 @@ fn relation(row: Row) -> Relation {
     Relation::new(&message, &Encoding::Utf8)
 }
 
-fn encode(bencher: Bencher<'_, '_>, row: Row, operation: Operation) {
+/// Makes blocks of such changes.
+fn blocks(row: Row, operation: Operation) -> impl FnMut() -> Block {
     let relation = relation(row);
     let tuple: TupleBuf = row.iter().map(|(_, _, text)| Value::Text(text.as_bytes())).collect();
-    let tuple = tuple.as_tuple();
-    let key = Old::Key(tuple);
-    let (old, new) = match operation {
-        Operation::Delete => (Some(&key), None),
-        _ => (None, Some(&tuple)),
-    };
     let epoch = Epoch::at_millis(1_795_356_131_204);
     let head = TransactionHead {
         epoch: epoch.clone(),
@@ -83,13 +78,41 @@ fn encode(bencher: Bencher<'_, '_>, row: Row, operation: Operation) {
     };
     let mut encoder = Encoder::new(Encoding::Utf8);
     let mut block = BlockBuilder::new(epoch);
-    bencher.counter(ItemsCount::new(CHANGES)).bench_local(|| {
+    move || {
+        let tuple = tuple.as_tuple();
+        let key = Old::Key(tuple);
+        let (old, new) = match operation {
+            Operation::Delete => (Some(&key), None),
+            _ => (None, Some(&tuple)),
+        };
         encoder.begin(&head);
         for count in 0..CHANGES as i64 {
             encoder.change(&mut block, black_box(&relation), operation, old, new, Some(count));
         }
         block.finish()
-    });
+    }
+}
+
+fn encode(bencher: Bencher<'_, '_>, row: Row, operation: Operation) {
+    bencher.counter(ItemsCount::new(CHANGES)).bench_local(blocks(row, operation));
+}
+
+/// What is put down of a block, so that questions for a text may pass by it.
+fn grams(bencher: Bencher<'_, '_>, row: Row) {
+    let block = blocks(row, Operation::Insert)();
+    let (mut seen, bytes) = (vec![0_u8; Gram::COUNT], block.heads().iter().map(Head::len).sum::<usize>());
+    let bencher = bencher.counter(ItemsCount::new(CHANGES)).counter(BytesCount::new(bytes));
+    bencher.bench_local(|| filter::grams(black_box(&block), |gram| seen[gram.number()] |= 1));
+}
+
+#[divan::bench]
+fn grams_small(bencher: Bencher<'_, '_>) {
+    grams(bencher, SMALL);
+}
+
+#[divan::bench]
+fn grams_110_bytes(bencher: Bencher<'_, '_>) {
+    grams(bencher, WIDE);
 }
 
 #[divan::bench]

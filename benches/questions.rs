@@ -8,6 +8,7 @@
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use divan::Bencher;
 use pgvigil::encoding::Encoding;
@@ -85,11 +86,14 @@ fn journal() -> &'static (TempDir, u64, History) {
     JOURNAL.get_or_init(|| {
         let changes = std::env::var("PGVIGIL_BENCH_CHANGES").ok().and_then(|text| text.parse().ok()).unwrap_or(10_000_000);
         let dir = TempDir::new().unwrap();
+        let began = Instant::now();
         write(dir.path(), changes);
-        let (opened, _) = Opened::open(dir.path(), Options::default()).unwrap();
-        let (_, history) = history::recorded(1 << 20, opened.archive());
-        let (bytes, events) = opened.archive().size();
-        eprintln!("{events} events in {bytes} bytes");
+        let took = began.elapsed();
+        let began = Instant::now();
+        let archive = Opened::open(dir.path(), Options::default()).unwrap().0.archive();
+        let (bytes, events) = archive.size();
+        eprintln!("{events} events in {bytes} bytes, made and written in {took:.1?}, opened in {:.2?}", began.elapsed());
+        let (_, history) = history::recorded(1 << 20, archive);
         (dir, changes, history)
     })
 }
@@ -156,11 +160,29 @@ fn an_actor_who_did_nothing(bencher: Bencher<'_, '_>) {
     ask(bencher, &[changes(), ("actor", "nobody".to_owned())], |query| query, 0);
 }
 
-/// Reads every block: how far back a text is to be looked for is best said with `since`, and in which table.
-#[divan::bench(sample_count = 5, sample_size = 1)]
-fn a_text_that_is_far_back(bencher: Bencher<'_, '_>) {
+/// One of ten million like it.
+#[divan::bench(sample_count = 20, sample_size = 1)]
+fn an_address_that_is_far_back(bencher: Bencher<'_, '_>) {
     let (_, id) = rare();
     ask(bencher, &[changes(), ("text", format!("PERSON{}@example", id + 1))], |query| query, 1);
+}
+
+/// What it is made of stands nowhere else.
+#[divan::bench(sample_count = 20, sample_size = 1)]
+fn sixteen_random_digits_that_are_far_back(bencher: Bencher<'_, '_>) {
+    let (_, id) = rare();
+    ask(bencher, &[changes(), ("text", format!("{:x}", (id + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)))], |query| query, 1);
+}
+
+#[divan::bench(sample_count = 20, sample_size = 1)]
+fn a_text_that_stands_nowhere(bencher: Bencher<'_, '_>) {
+    ask(bencher, &[changes(), ("text", "a needle in a haystack".to_owned())], |query| query, 0);
+}
+
+/// Reads every block.
+#[divan::bench(sample_count = 3, sample_size = 1)]
+fn three_letters_that_stand_nowhere(bencher: Bencher<'_, '_>) {
+    ask(bencher, &[changes(), ("text", "xyz".to_owned())], |query| query, 0);
 }
 
 #[divan::bench]

@@ -237,7 +237,7 @@ async fn what_is_no_journal_is_told() -> Result<()> {
     ensure!(contents(dir.path())?.is_empty(), "something was made");
     let file = dir.path().join("00000000000000000001.journal");
     fs::write(&file, [&b"PGVIGIL\n"[..], &9_u32.to_le_bytes()].concat())?;
-    said(dir.path(), "has format 9, and this pgvigil knows formats up to 2").await?;
+    said(dir.path(), "has format 9, and this pgvigil knows formats up to 3").await?;
     fs::write(&file, "something else entirely")?;
     said(dir.path(), "is no journal of pgvigil").await?;
     said(&file, "Not a directory").await?;

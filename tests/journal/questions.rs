@@ -73,6 +73,9 @@ async fn what_is_asked_for_is_found_in_memory_and_on_disk() -> Result<()> {
     let deleted = wait_for("the delete", PATIENCE, async || Ok(told(&pgvigil, "op=delete&kinds=change").await?.pop())).await?;
     let xid = deleted["tx"]["xid"].as_i64().context("an xid")?;
     are_answered(&pgvigil, xid).await?;
+    // So much follows that of what was asked for it is put down which texts may stand where.
+    database.run("INSERT INTO person SELECT i, (SELECT string_agg(md5(i::text || j), '') FROM generate_series(1, 60) j) FROM generate_series(100001, 103000) i").await?;
+    pgvigil.wait_for_count("public.person", 11_999).await?;
     ensure!(pgvigil.stop().await?.success());
     // Nothing is in memory now.
     are_answered(&serve(&url, dir.path(), &["--history-memory", "1MiB"]).await?, xid).await

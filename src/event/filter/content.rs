@@ -3,17 +3,18 @@
 //! Both are compared with the JSON as it was written, whose texts our own encoder escaped, so that nothing is unescaped. A key
 //! compares as text, exactly: `id=7` finds the row whose key has column `id` with the value `7`, number or not. That is what the
 //! [`Traces`](crate::event::Traces) of a block remember. A text is found whatever the case of its ASCII letters, in values only, never in the name of a
-//! column.
+//! column. Pieces of it, and of what events tell, are [`grams`].
 
 use std::collections::HashMap;
 use std::fmt;
 
-use memchr::memchr2_iter;
+use memchr::{memchr2_iter, memmem};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::error::{Problem, shown};
-use crate::event::block::Kind;
+use crate::event::block::{Block, Kind};
+use crate::event::gram::Gram;
 use crate::event::json;
 use crate::event::trace::{Trace, Traces};
 
@@ -74,6 +75,11 @@ pub(super) fn has_key(asked: &[KeyValue], change: &[u8]) -> bool {
 impl Text {
     pub(super) fn parse(text: &str) -> Result<Self, Problem> {
         if text.is_empty() { Err(Problem::NoText) } else { Ok(Self(escaped(text))) }
+    }
+
+    /// Its grams.
+    pub(super) fn grams(&self, tell: impl FnMut(Gram)) {
+        Gram::each(&self.0, tell);
     }
 
     /// Whether it stands in one of the values of an event: in the rows of a change, in what else tells of itself in words.
@@ -144,6 +150,25 @@ impl Text {
     }
 }
 
+/// Tells the grams of a block: those of every text that may be found in it, and others. A gap is found whatever is asked for.
+pub fn grams(block: &Block, mut tell: impl FnMut(Gram)) {
+    for head in block.heads() {
+        Gram::each(looked_into(head.kind, block.bytes(head)), &mut tell);
+    }
+}
+
+/// The part of an event that texts are looked for in: from the first member with values of somebody's to the end.
+fn looked_into(kind: Kind, json: &[u8]) -> &[u8] {
+    let first: &[u8] = match kind {
+        Kind::Change => b"\"key\":",
+        Kind::Commit => b"\"actor\":",
+        Kind::Ddl => b"\"command\":",
+        Kind::Message => b"\"prefix\":",
+        Kind::Gap => b"",
+    };
+    json.get(memmem::find(json, first).unwrap_or_default()..).unwrap_or_default()
+}
+
 /// Bytes up to the quote that closes a text.
 fn text_length(json: &[u8]) -> usize {
     let mut at = 0;
@@ -178,7 +203,10 @@ impl fmt::Debug for Text {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::event::fixture;
 
     fn keys(texts: &[&str]) -> Vec<KeyValue> {
         texts.iter().map(|text| KeyValue::parse(text).unwrap()).collect()
@@ -230,5 +258,22 @@ mod tests {
             br#"{"type":"ddl","id":"x","command":"ALTER TABLE","object":"public.User","sql":"ALTER TABLE \"User\" ADD age int"}"#;
         assert!(Text::parse("add age").unwrap().is_in_event(Kind::Ddl, ddl));
         assert!(Text::parse("").is_err());
+    }
+
+    #[test]
+    fn what_is_found_in_an_event_has_its_grams_there() {
+        let block = fixture::every_shape();
+        let mut all = BTreeSet::new();
+        grams(&block, |gram| all.extend([gram]));
+        let mut found = 0;
+        for head in block.heads() {
+            for text in block.bytes(head).windows(6).map(|bytes| Text(bytes.into())) {
+                if text.is_in_event(head.kind, block.bytes(head)) {
+                    found += 1;
+                    text.grams(|gram| assert!(all.contains(&gram), "{:?}", String::from_utf8_lossy(&text.0)));
+                }
+            }
+        }
+        assert!(found > 50, "{found}");
     }
 }

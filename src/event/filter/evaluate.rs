@@ -79,13 +79,14 @@ impl Filter {
         Matches::collect(block.heads().len(), passes)
     }
 
-    /// Whether anything may pass of a block with events of these `kinds`, that are about these tables, and hold these traces. It is not said of
-    /// a block that nothing may pass if something does.
+    /// Whether anything may pass of a block with events of these `kinds`, that are about these tables, and hold these traces; whether it may
+    /// hold all of [`Filter::grams`] is asked last. It is not said of a block that nothing may pass if something does.
     pub fn may_pass<'a>(
         &self,
         kinds: &[Kind],
         tables: impl IntoIterator<Item = (&'a TableName, Operations)>,
         traces: &Traces,
+        may_hold_grams: impl FnOnce() -> bool,
     ) -> bool {
         let selection = &self.selection;
         if kinds.contains(&Kind::Gap) {
@@ -96,18 +97,17 @@ impl Filter {
             return false;
         }
         let is_wanted = |kind: &&Kind| selection.kinds.contains_all(Kinds::of(**kind));
-        let mut about_tables = false;
+        let is_about_tables = |kind: &Kind| matches!(kind, Kind::Change | Kind::Commit);
+        let (mut about_tables, mut about_others) = (false, false);
         for kind in kinds.iter().filter(is_wanted) {
-            match kind {
-                Kind::Gap | Kind::Message | Kind::Ddl => return true,
-                Kind::Change | Kind::Commit => about_tables = true,
-            }
+            about_tables |= is_about_tables(kind);
+            about_others |= !is_about_tables(kind);
         }
         let all = selection.tables.is_none() && selection.operations == Operations::ALL;
         let asked = |(table, operations): (&TableName, Operations)| {
             selection.operations.intersects(operations) && self.passes_table(&table.schema, &table.name)
         };
-        about_tables && (all || tables.into_iter().any(asked))
+        (about_others || about_tables && (all || tables.into_iter().any(asked))) && may_hold_grams()
     }
 
     /// Whether one event passes; `tables` says which of the block's tables do.

@@ -43,8 +43,10 @@ mod row;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use content::grams;
 pub use error::{FilterError, Problem};
 pub use evaluate::Matches;
 pub use kinds::{Kinds, StreamKind};
@@ -52,6 +54,7 @@ pub use registry::Filters;
 
 use super::actor::Names;
 use super::block::{Kind, Operation, Operations};
+use super::gram::Gram;
 use condition::Condition;
 use content::{KeyValue, Text};
 use quoting::QualifiedName;
@@ -219,6 +222,13 @@ impl Filter {
     /// The tables that are asked for by name; none when all are.
     pub fn tables(&self) -> impl Iterator<Item = (&str, &str)> {
         self.selection.tables.iter().flatten().map(QualifiedName::parts)
+    }
+
+    /// The grams that stand in every event that passes, but for gaps.
+    pub fn grams(&self) -> BTreeSet<Gram> {
+        let mut grams = BTreeSet::new();
+        self.selection.texts.iter().for_each(|text| text.grams(|gram| grams.extend([gram])));
+        grams
     }
 
     /// Whether every event of these kinds passes, whatever it is about.

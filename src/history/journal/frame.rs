@@ -21,13 +21,16 @@ pub(super) enum Kind {
     Commit = 3,
     /// The last of a file: an [`Index`](super::record::Index).
     Index = 4,
-    /// The last but one: [`Minutes`](super::minutes::Minutes).
+    /// Before that: [`Minutes`](super::minutes::Minutes).
     Counts = 5,
+    /// Before those: [`Texts`](super::texts::Texts).
+    Texts = 6,
 }
 
 impl Kind {
     fn of(byte: u8) -> Option<Self> {
-        [Kind::Start, Kind::Block, Kind::Commit, Kind::Index, Kind::Counts].into_iter().find(|kind| *kind as u8 == byte)
+        use Kind::{Block, Commit, Counts, Index, Start, Texts};
+        [Start, Block, Commit, Index, Counts, Texts].into_iter().find(|kind| *kind as u8 == byte)
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::minutes::Minutes;
 use super::record::{Commit, Index, Start, State, Summary};
 use super::segment;
+use super::texts::Texts;
 use crate::lsn::{Epoch, EventId, Lsn};
 use crate::pgoutput::Timestamp;
 
@@ -44,6 +45,8 @@ pub(super) struct Segments {
     current: Arc<Index>,
     /// The counts of the last file.
     minutes: Arc<Minutes>,
+    /// The texts of the last file, as far as they are gathered.
+    texts: Arc<Texts>,
     /// Of complete files, that read longest ago first.
     held: Mutex<VecDeque<(u64, Arc<Index>)>>,
 }
@@ -93,6 +96,12 @@ impl Segments {
         self.all.push_back(Arc::new(segment));
         self.current = Arc::new(index);
         self.minutes = Arc::new(minutes);
+        self.texts = Arc::default();
+    }
+
+    /// These texts are gathered of the last file.
+    pub(super) fn gathered(&mut self, texts: Arc<Texts>) {
+        self.texts = texts;
     }
 
     /// The last file has more: blocks, and the commit behind them, which stands at this place. It has `bytes` then.
@@ -121,6 +130,11 @@ impl Segments {
     /// The counts of a file, if it is the last.
     pub(super) fn minutes(&self, number: u64) -> Option<Arc<Minutes>> {
         self.all.back().filter(|last| last.number == number).map(|_| Arc::clone(&self.minutes))
+    }
+
+    /// The texts of a file, if it is the last.
+    pub(super) fn texts(&self, number: u64) -> Option<Arc<Texts>> {
+        self.all.back().filter(|last| last.number == number).map(|_| Arc::clone(&self.texts))
     }
 
     /// The index of a file, if it is in memory.

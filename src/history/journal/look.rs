@@ -120,7 +120,7 @@ impl Glance {
             let known = Some((start, index, Minutes::default()));
             return Ok(Self { known, format, bytes, complete: true, fault: None });
         }
-        let found = segment::scan(path, |_, _| Ok(()))?;
+        let found = segment::scan(path, |_| Ok(()))?;
         let fault = tail::fault(path, &found, is_newest)?;
         let known = found.start.map(|start| (start, found.index, found.minutes));
         Ok(Self { known, format: found.format, bytes: found.length, complete: found.complete, fault })

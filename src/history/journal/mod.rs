@@ -1,16 +1,16 @@
 //! The journal: the history on disk, in files that are only ever appended to.
 //!
 //! ```text
-//!   00000000000000000001.journal                   00000000000000000002.journal
-//!   ┌───────┬───────┬───────┬──────┬──────┬─────┐  ┌───────┬───────┬──────┬ ─ ─ ─
-//!   │ start │ block │ block │commit│counts│index│  │ start │ block │commit│ block   cut off when found like this
-//!   └───────┴───────┴───────┴──────┴──────┴─────┘  └───────┴───────┴──────┴ ─ ─ ─
+//!   00000000000000000001.journal                         00000000000000000002.journal
+//!   ┌───────┬───────┬───────┬──────┬─────┬──────┬─────┐  ┌───────┬───────┬──────┬ ─ ─ ─
+//!   │ start │ block │ block │commit│texts│counts│index│  │ start │ block │commit│ block   cut off when found like this
+//!   └───────┴───────┴───────┴──────┴─────┴──────┴─────┘  └───────┴───────┴──────┴ ─ ─ ─
 //! ```
 //!
 //! A *block* holds events, compressed. A *commit* makes all before it durable in one piece: it says where the stream stands behind them, and
 //! what the tables have there that changed. A *start* says that of all tables, so that every file stands alone and the oldest can be
 //! deleted. The *index* of a file that is complete tells what is in its blocks; nobody has to read them to know where to look. Its *counts*
-//! are how many rows each table had at the end of each minute.
+//! are how many rows each table had at the end of each minute. Its *texts* tell where not to look for a text.
 //!
 //! Invariants:
 //! - What is committed are whole transactions, in the order of the stream. What a crash leaves behind the last commit is cut off, and said.
@@ -31,10 +31,12 @@ mod passage;
 mod past;
 mod read;
 mod record;
+mod search;
 mod segment;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod verify;
 mod write;
 

@@ -9,7 +9,8 @@ use super::error::JournalError;
 use super::index::{Segment, Segments};
 use super::minutes::Minutes;
 use super::read::Archive;
-use super::record::{FORMAT, Start, State, TableState, Watched};
+use super::record::{FORMAT, Index, Start, State, TableState, Watched};
+use super::texts::Gathering;
 use super::write::{Current, Journal, LEVEL, Options, write};
 use super::{lock, segment, tail};
 use crate::lsn::{Epoch, EventId, Lsn};
@@ -75,6 +76,8 @@ struct Last {
     format: u32,
     /// Nothing more is written to it: it is complete, or damaged.
     is_over: bool,
+    /// Of its blocks, if it is gone on with.
+    texts: Gathering,
 }
 
 impl Opened {
@@ -88,7 +91,7 @@ impl Opened {
         let (mut segments, mut cut, mut found) = (Segments::default(), None, None);
         while let Some(number) = numbers.pop() {
             let path = segment::path(dir, number);
-            let contents = segment::scan(&path, |_, _| Ok(()))?;
+            let contents = segment::scan(&path, |_| Ok(()))?;
             let fault = tail::fault(&path, &contents, true)?;
             let damaged = fault.filter(|(.., is_tail)| !is_tail).map(|(offset, reason, _)| (offset, reason));
             let Some(start) = contents.start.clone() else {
@@ -121,7 +124,7 @@ impl Opened {
             let (start, index, format, bytes) = match segment::glance(&path)? {
                 Some(found) => found,
                 None => {
-                    let found = segment::scan(&path, |_, _| Ok(()))?;
+                    let found = segment::scan(&path, |_| Ok(()))?;
                     let reason = "it does not begin with where it starts";
                     let start = found.start.ok_or(JournalError::Damaged { path, offset: 0, reason })?;
                     (start, found.index, found.format, found.length)
@@ -131,9 +134,13 @@ impl Opened {
         }
         let (dir, mut opened) = (dir.to_owned(), None);
         if let Some((path, number, bytes, is_over, start, contents)) = found {
-            let segment = Segment::new(&dir, (number, contents.format, bytes), &start, &contents.index.blocks);
+            let format = contents.format;
+            let segment = Segment::new(&dir, (number, format, bytes), &start, &contents.index.blocks);
+            let goes_on = !is_over && format == FORMAT;
+            let texts = if goes_on { gathered(&path, &contents.index) } else { Gathering::default() };
             segments.push(segment, contents.index, contents.minutes);
-            let last = Last { path, number, format: contents.format, is_over };
+            segments.gathered(texts.texts());
+            let last = Last { path, number, format, is_over, texts };
             opened = Some((last, start.watched, contents.state, contents.last));
         }
         let segments = Arc::new(RwLock::new(segments));
@@ -186,13 +193,13 @@ impl Opened {
         self.admit(watched)?;
         let Self { dir, lock, options, segments, file, mut state, last, .. } = self;
         let (current, is_over) = match file {
-            Some(Last { path, number, format, is_over }) => {
+            Some(Last { path, number, format, is_over, texts }) => {
                 let bytes = fs::metadata(&path).map_err(JournalError::io("look at", &path))?.len();
-                let mut current = Current::resume(number, path, bytes)?;
+                let mut current = Current::resume(number, path, bytes, texts)?;
                 if !is_over && format < FORMAT {
                     // What is written in this format goes to a file of its own.
-                    let (index, _) = write(&segments).current();
-                    current.conclude(&index, None)?;
+                    let (index, minutes) = write(&segments).current();
+                    current.conclude(format, &index, &minutes)?;
                 }
                 (current, is_over || format < FORMAT)
             }
@@ -212,4 +219,14 @@ impl Opened {
         }
         Ok(journal)
     }
+}
+
+/// The texts of a file that is gone on with, which stand nowhere yet: its blocks are read.
+fn gathered(path: &Path, index: &Index) -> Gathering {
+    let mut texts = Gathering::default();
+    for (place, length, _) in &index.blocks {
+        // One that cannot be read says so to whoever needs it.
+        texts.add(*length, segment::block(path, FORMAT, *place, *length).ok().as_ref());
+    }
+    texts
 }

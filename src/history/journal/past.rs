@@ -148,7 +148,7 @@ impl Archive {
         }
         let at_its_end = Pages::open(&segment.path)?.map(|pages| pages.minutes()).transpose()?.flatten();
         // An older file has none, and in a damaged one they may not be found.
-        Ok(Arc::new(at_its_end.map_or_else(|| segment::scan(&segment.path, |_, _| Ok(())).map(|found| found.minutes), Ok)?))
+        Ok(Arc::new(at_its_end.map_or_else(|| segment::scan(&segment.path, |_| Ok(())).map(|found| found.minutes), Ok)?))
     }
 
     /// The table that had this name last, of those that something was recorded of.

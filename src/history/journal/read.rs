@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use super::error::JournalError;
 use super::index::{Segment, Segments};
 use super::record::{Index, Summary};
+use super::search::Search;
 use super::segment;
 use crate::event::filter::Filter;
 use crate::event::{Block, Kind, Trace};
@@ -40,53 +41,60 @@ pub enum Next<'a> {
 
 /// What is known of a block before it is read: enough to pass by it.
 #[derive(Clone, Copy, Debug)]
-pub struct Glimpse<'a>(&'a Summary);
+pub struct Glimpse<'a> {
+    summary: &'a Summary,
+    /// Of its file.
+    search: &'a Search<'a>,
+    /// Its place in the index.
+    nth: usize,
+}
 
 impl Glimpse<'_> {
     /// Its epoch.
     pub fn epoch(&self) -> &Epoch {
-        &self.0.epoch
+        &self.summary.epoch
     }
 
     /// The places of its first and its last event.
     pub fn places(&self) -> (Place, Place) {
-        (self.0.first, self.0.last)
+        (self.summary.first, self.summary.last)
     }
 
     /// Its first event.
     pub fn first(&self) -> EventId {
-        self.0.id(self.0.first)
+        self.summary.id(self.summary.first)
     }
 
     /// Its last event.
     pub fn last(&self) -> EventId {
-        self.0.id(self.0.last)
+        self.summary.id(self.summary.last)
     }
 
     /// Whether an event of this kind is in it.
     pub fn holds(&self, kind: Kind) -> bool {
-        self.0.kinds.contains(&kind)
+        self.summary.kinds.contains(&kind)
     }
 
     /// Between which times its transactions were committed, by the server's clock.
     pub fn times(&self) -> (Timestamp, Timestamp) {
-        self.0.times
+        self.summary.times
     }
 
     /// How many events are in it.
     pub fn events(&self) -> u32 {
-        self.0.events
+        self.summary.events
     }
 
     /// Whether it may hold something of this transaction.
     pub fn may_be_of(&self, xid: Xid) -> bool {
-        self.0.traces.may_hold(Trace::xid(xid))
+        self.summary.traces.may_hold(Trace::xid(xid))
     }
 
     /// Whether something in it may pass a filter.
     pub fn may_pass(&self, filter: &Filter) -> bool {
-        let tables = self.0.tables.iter().map(|(table, operations)| (table, *operations));
-        filter.may_pass(&self.0.kinds, tables, &self.0.traces)
+        let Summary { kinds, tables, traces, .. } = self.summary;
+        let tables = tables.iter().map(|(table, operations)| (table, *operations));
+        filter.may_pass(kinds, tables, traces, || self.search.may_hold(self.nth, filter))
     }
 }
 
@@ -163,7 +171,7 @@ impl Archive {
         }
         let index = Arc::new(match segment::glance(&segment.path)? {
             Some((_, index, ..)) => index,
-            None => segment::scan(&segment.path, |_, _| Ok(()))?.index,
+            None => segment::scan(&segment.path, |_| Ok(()))?.index,
         });
         self.segments().hold(segment.number, Arc::clone(&index));
         Ok(index)
@@ -200,11 +208,12 @@ impl Archive {
                 Err(error) => return lost(error, segment.last.clone(), shown),
             };
             let from = after.map_or(0, |after| index.blocks.partition_point(|(_, _, block)| block.id(block.last) <= *after));
-            for (place, length, summary) in index.blocks.get(from..).unwrap_or_default() {
+            let search = &Search::new(self, segment, &index);
+            for (nth, (place, length, summary)) in index.blocks.iter().enumerate().skip(from) {
                 if before.is_some_and(|before| summary.id(summary.first) >= *before) {
                     return Ok(None);
                 }
-                let glimpse = Glimpse(summary);
+                let glimpse = Glimpse { summary, search, nth };
                 let next = if wanted(&glimpse) {
                     segment::block(&segment.path, segment.format, *place, *length).map(Next::Block)
                 } else {
@@ -274,11 +283,11 @@ impl Archive {
     ) -> Result<bool, JournalError> {
         let index = self.index(segment)?;
         let from = after.map_or(0, |after| index.blocks.partition_point(|(_, _, block)| block.id(block.last) <= *after));
-        let blocks = index.blocks.get(from..).unwrap_or_default();
-        let until = before.map_or(blocks.len(), |before| blocks.partition_point(|(_, _, block)| block.id(block.first) < *before));
-        let blocks = blocks.get(..until).unwrap_or_default();
-        let mut show = |(place, length, summary): &(u64, u32, Summary)| {
-            if wants(Glimpse(summary)) {
+        let begins_before = |before: &EventId| index.blocks.partition_point(|(_, _, block)| block.id(block.first) < *before);
+        let until = before.map_or(index.blocks.len(), begins_before);
+        let search = &Search::new(self, segment, &index);
+        let mut show = |(nth, (place, length, summary)): (usize, &(u64, u32, Summary))| {
+            if wants(Glimpse { summary, search, nth }) {
                 segment::block(&segment.path, segment.format, *place, *length).map(&mut *visit)
             } else {
                 Ok(true)
@@ -289,9 +298,10 @@ impl Archive {
             goes_on = show(block);
             matches!(goes_on, Ok(true))
         };
+        let mut blocks = index.blocks.iter().enumerate().take(until).skip(from);
         match order {
-            Order::OldestFirst => blocks.iter().all(&mut step),
-            Order::NewestFirst => blocks.iter().rev().all(&mut step),
+            Order::OldestFirst => blocks.all(&mut step),
+            Order::NewestFirst => blocks.rev().all(&mut step),
         };
         goes_on
     }

@@ -1,5 +1,6 @@
 //! The files: their names, their beginning and their end, and what is found in one.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -11,12 +12,13 @@ use super::error::JournalError;
 use super::frame::{self, Front, Kind};
 use super::minutes::Minutes;
 use super::record::{Commit, FORMAT, Index, Record, Start, State, Summary, TableState};
-use crate::event::Block;
+use super::texts;
+use crate::event::{Block, Gram};
 use crate::lsn::{EventId, Oid};
 
 /// How a file begins; its format follows, u32.
 pub(super) const MAGIC: &[u8; 8] = b"PGVIGIL\n";
-/// How a file ends that is complete; before it stand the places of its counts (since format 2) and of its index, u64 each.
+/// How a file ends that is complete; before it stand the places of the frames at its end, u64 each.
 pub(super) const END: &[u8; 8] = b"COMPLETE";
 pub(super) const HEADER: usize = MAGIC.len() + 4;
 const SUFFIX: &str = "journal";
@@ -49,15 +51,18 @@ pub(super) fn header() -> Vec<u8> {
     [&MAGIC[..], &FORMAT.to_le_bytes()].concat()
 }
 
-/// How it ends, with these frames at its end: its index, and since format 2 its counts before that.
-pub(super) fn trailer(counts: Option<u64>, index: u64) -> Vec<u8> {
-    let places = [counts, Some(index)].into_iter().flatten().flat_map(u64::to_le_bytes);
-    places.chain(*END).collect()
+/// The frames at its end, in order.
+pub(super) fn ending(format: u32) -> &'static [Kind] {
+    match format {
+        1 => &[Kind::Index],
+        2 => &[Kind::Counts, Kind::Index],
+        _ => &[Kind::Texts, Kind::Counts, Kind::Index],
+    }
 }
 
-/// Bytes of it.
-fn trailer_length(format: u32) -> usize {
-    trailer((format > 1).then_some(0), 0).len()
+/// How it ends, behind those frames.
+pub(super) fn trailer(places: &[u64]) -> Vec<u8> {
+    places.iter().flat_map(|place| place.to_le_bytes()).chain(*END).collect()
 }
 
 /// All that is found in a file.
@@ -85,11 +90,16 @@ pub(super) struct Contents {
     pub(super) fault: Option<(u64, &'static str)>,
 }
 
-/// Reads a file from its beginning to its end, or to where it makes no sense any more. Blocks are shown to `inspect`, which may object.
-pub(super) fn scan(
-    path: &Path,
-    inspect: impl FnMut(&Summary, &[u8]) -> Result<(), &'static str>,
-) -> Result<Contents, JournalError> {
+/// What is shown of a file on the way through it.
+pub(super) enum Part<'a> {
+    /// A block, compressed, and how many bytes it has in the file.
+    Block(&'a Summary, &'a [u8], u32),
+    /// The texts of all blocks before.
+    Texts(&'a [u8]),
+}
+
+/// Reads a file from its beginning to its end, or to where it makes no sense any more. Parts are shown to `inspect`, which may object.
+pub(super) fn scan(path: &Path, inspect: impl FnMut(Part<'_>) -> Result<(), &'static str>) -> Result<Contents, JournalError> {
     let file = File::open(path).map_err(JournalError::io("open", path))?;
     let length = file.metadata().map_err(JournalError::io("look at", path))?.len();
     let mut reader = BufReader::with_capacity(1 << 20, file);
@@ -112,12 +122,12 @@ struct Scanner<I> {
     /// Blocks behind the last commit.
     blocks: Vec<(u64, u32, Summary)>,
     last: Option<EventId>,
-    /// Where the counts stand, once they were found.
-    counts_at: Option<u64>,
+    /// Where the frames at its end stand, as far as they were found.
+    places: Vec<u64>,
     inspect: I,
 }
 
-impl<I: FnMut(&Summary, &[u8]) -> Result<(), &'static str>> Scanner<I> {
+impl<I: FnMut(Part<'_>) -> Result<(), &'static str>> Scanner<I> {
     fn new(length: u64, inspect: I) -> Self {
         let found = Contents {
             format: FORMAT,
@@ -132,7 +142,7 @@ impl<I: FnMut(&Summary, &[u8]) -> Result<(), &'static str>> Scanner<I> {
             fault: None,
         };
         let at = HEADER as u64;
-        Self { found, at, tables: FxHashMap::default(), blocks: Vec::new(), last: None, counts_at: None, inspect }
+        Self { found, at, tables: FxHashMap::default(), blocks: Vec::new(), last: None, places: Vec::new(), inspect }
     }
 
     fn header(&mut self, reader: &mut impl Read) -> io::Result<Option<[u8; HEADER]>> {
@@ -160,7 +170,7 @@ impl<I: FnMut(&Summary, &[u8]) -> Result<(), &'static str>> Scanner<I> {
             Ok(()) if self.found.complete => {
                 let mut rest = Vec::new();
                 reader.read_to_end(&mut rest)?;
-                if rest != trailer(self.counts_at, self.at) {
+                if rest != trailer(&self.places) {
                     self.found.complete = false;
                     self.found.fault = Some((end, "it does not end as a complete file ends"));
                 }
@@ -176,11 +186,14 @@ impl<I: FnMut(&Summary, &[u8]) -> Result<(), &'static str>> Scanner<I> {
         if (kind == Kind::Start) != self.found.start.is_none() {
             return Err("a file has one start, at its beginning");
         }
-        if self.counts_at.is_some() && kind != Kind::Index {
-            return Err("nothing but the index stands behind the counts");
-        }
         let found = &mut self.found;
         let format = found.format;
+        if !self.places.is_empty() || matches!(kind, Kind::Texts | Kind::Counts | Kind::Index) {
+            if ending(format).get(self.places.len()) != Some(&kind) || !self.blocks.is_empty() {
+                return Err("it does not end as a complete file ends");
+            }
+            self.places.push(self.at);
+        }
         match kind {
             Kind::Start => {
                 let start = Start::read(format, payload)?;
@@ -192,7 +205,7 @@ impl<I: FnMut(&Summary, &[u8]) -> Result<(), &'static str>> Scanner<I> {
             }
             Kind::Block => {
                 let (summary, block) = Summary::take(format, payload)?;
-                (self.inspect)(&summary, block)?;
+                (self.inspect)(Part::Block(&summary, block, length_of(payload)))?;
                 let (first, last) = (summary.id(summary.first), summary.id(summary.last));
                 if self.last.as_ref().is_some_and(|last| *last >= first) || first > last {
                     return Err("events are out of order");
@@ -214,16 +227,14 @@ impl<I: FnMut(&Summary, &[u8]) -> Result<(), &'static str>> Scanner<I> {
                 found.index.commits.push((place, state.position, state.time));
                 found.state = State { tables: Vec::new(), ..state };
             }
+            Kind::Texts => return (self.inspect)(Part::Texts(payload)),
             Kind::Counts => {
-                if Minutes::read(format, payload)? != found.minutes || !self.blocks.is_empty() {
-                    return Err("its counts are not those that were told");
-                }
-                self.counts_at = Some(self.at);
-                return Ok(());
+                let is_that = Minutes::read(format, payload)? == found.minutes;
+                return if is_that { Ok(()) } else { Err("its counts are not those that were told") };
             }
             Kind::Index => {
                 let index = Index::read(format, payload)?;
-                if index != found.index || !self.blocks.is_empty() {
+                if index != found.index {
                     return Err("its index is not that of its blocks");
                 }
                 found.complete = true;
@@ -305,19 +316,37 @@ impl Pages {
 
     /// The index, if the file is complete.
     pub(super) fn index(&self) -> Result<Option<Index>, JournalError> {
-        let Some((_, at)) = self.places()? else { return Ok(None) };
-        self.record(at, Kind::Index)
+        self.at_end(Kind::Index)
     }
 
     /// The counts, if the file is complete and has them.
     pub(super) fn minutes(&self) -> Result<Option<Minutes>, JournalError> {
-        let Some((Some(at), _)) = self.places()? else { return Ok(None) };
-        self.record(at, Kind::Counts)
+        self.at_end(Kind::Counts)
     }
 
-    /// Where the counts and the index stand in a complete file.
-    fn places(&self) -> Result<Option<(Option<u64>, u64)>, JournalError> {
-        let mut trailer = vec![0; trailer_length(self.format)];
+    /// The groups of blocks that may hold all of these, if the file is complete and has texts.
+    pub(super) fn texts(&self, grams: &BTreeSet<Gram>) -> Result<Option<Vec<u8>>, JournalError> {
+        let Some(at) = self.place(Kind::Texts)? else { return Ok(None) };
+        let read = |into: &mut [u8], place: u64| self.file.read_exact_at(into, place);
+        let damaged = |reason| JournalError::Damaged { path: self.path.clone(), offset: at, reason };
+        let mut front = [0; frame::FRONT];
+        read(&mut front, at).map_err(JournalError::io("read", &self.path))?;
+        let front = Front::read(front).ok().filter(|front| front.kind == Kind::Texts);
+        let bytes = front.ok_or_else(|| damaged("its texts cannot be found"))?.length;
+        let first = at + frame::FRONT as u64;
+        let groups = texts::groups_with(grams, bytes, |page, place| read(page, first + place as u64));
+        groups.map_err(JournalError::io("read", &self.path))?.map(Some).map_err(damaged)
+    }
+
+    /// What the frame of this kind holds at the end of a complete file.
+    fn at_end<T: Record>(&self, kind: Kind) -> Result<Option<T>, JournalError> {
+        self.place(kind)?.map_or(Ok(None), |at| self.record(at, kind))
+    }
+
+    /// Where the frame of this kind stands at the end of a complete file.
+    fn place(&self, kind: Kind) -> Result<Option<u64>, JournalError> {
+        let ending = ending(self.format);
+        let mut trailer = trailer(&vec![0; ending.len()]);
         if self.length < (HEADER + trailer.len()) as u64 {
             return Ok(None);
         }
@@ -325,11 +354,8 @@ impl Pages {
         self.file.read_exact_at(&mut trailer, at).map_err(JournalError::io("read", &self.path))?;
         let Some(places) = trailer.strip_suffix(END) else { return Ok(None) };
         let (places, _) = places.as_chunks::<8>();
-        Ok(match places {
-            [index] => Some((None, u64::from_le_bytes(*index))),
-            [counts, index] => Some((Some(u64::from_le_bytes(*counts)), u64::from_le_bytes(*index))),
-            _ => None,
-        })
+        let nth = ending.iter().position(|of| *of == kind);
+        Ok(nth.and_then(|nth| places.get(nth)).map(|place| u64::from_le_bytes(*place)))
     }
 
     /// What the frame at `at` holds, if one of this kind stands there, and is sound.

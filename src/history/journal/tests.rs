@@ -3,6 +3,7 @@
 mod found;
 mod keeping;
 mod past;
+mod texts;
 
 use std::fs;
 use std::path::Path;
@@ -314,7 +315,7 @@ fn a_later_format_and_another_file_are_refused() {
     later[segment::MAGIC.len()] = 99;
     fs::write(&path, &later).unwrap();
     let error = open_with(dir.path(), &watched(), SMALL).err().unwrap().to_string();
-    assert!(error.contains("has format 99, and this pgvigil knows formats up to 2"), "{error}");
+    assert!(error.contains("has format 99, and this pgvigil knows formats up to 3"), "{error}");
     fs::write(&path, b"something else entirely").unwrap();
     let error = open_with(dir.path(), &watched(), SMALL).err().unwrap().to_string();
     assert!(error.ends_with("is no journal of pgvigil"), "{error}");

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::error::JournalError;
 use super::record::Watched;
+use super::segment::Part;
+use super::texts::Gathering;
 use super::{look, segment, tail};
 use crate::lsn::{EventId, Lsn};
 
@@ -66,7 +68,15 @@ pub fn verify(dir: &Path) -> Result<Report, JournalError> {
     let mut before = None;
     for number in &numbers {
         let path = segment::path(dir, *number);
-        let found = match segment::scan(&path, |summary, block| segment::unpack(summary, block).map(drop)) {
+        let mut gathering = Gathering::default();
+        let inspect = |part: Part<'_>| match part {
+            Part::Block(summary, block, length) => {
+                segment::unpack(summary, block).map(|block| gathering.add(length, Some(&block)))
+            }
+            Part::Texts(texts) if texts == gathering.texts().payload() => Ok(()),
+            Part::Texts(_) => Err("its texts are not those of its blocks"),
+        };
+        let found = match segment::scan(&path, inspect) {
             Err(error) if error.is_gone() => {
                 // It was the oldest, and is no longer kept; nor is what was before it.
                 (report, before) = (Report::default(), None);

@@ -20,6 +20,7 @@ use super::minutes::Minutes;
 use super::read::Archive;
 use super::record::{Commit, FORMAT, Index, Start, State, Summary, TableState, Watched};
 use super::segment;
+use super::texts::Gathering;
 use crate::event::Block;
 use crate::event::time::from_unix_micros;
 use crate::lsn::{Epoch, EventId, Lsn, Oid};
@@ -102,6 +103,8 @@ pub(super) struct Current {
     broken: bool,
     /// Blocks that no commit stands behind.
     blocks: Vec<(u64, u32, Summary)>,
+    /// Of all blocks.
+    texts: Gathering,
 }
 
 impl Journal {
@@ -149,6 +152,7 @@ impl Journal {
         let place = frame::append(&mut current.pending, Kind::Block, &[&front, &packed]);
         let length = u32::try_from(front.len() + packed.len()).unwrap_or(u32::MAX);
         current.blocks.push((current.written + place as u64, length, summary));
+        current.texts.add(length, Some(block));
         if current.pending.len() >= GATHERED { current.flush() } else { Ok(()) }
     }
 
@@ -177,7 +181,11 @@ impl Journal {
         let place = current.seal(&frame)? + place as u64;
         let blocks = std::mem::take(&mut current.blocks);
         self.last = blocks.last().map(|(_, _, summary)| summary.id(summary.last)).or(self.last.take());
-        write(segments).grow(blocks, (place, &self.state, &commit), current.committed);
+        {
+            let mut segments = write(segments);
+            segments.grow(blocks, (place, &self.state, &commit), current.committed);
+            segments.gathered(current.texts.texts());
+        }
         let Commit { state, gone } = commit;
         self.state = State { tables: Vec::new(), ..state };
         self.tables.extend(state.tables.into_iter().map(|table| (table.oid, table)));
@@ -205,7 +213,7 @@ impl Journal {
             next => next?,
         };
         let (index, minutes) = self.segments.read().unwrap_or_else(PoisonError::into_inner).current();
-        if let Err(error) = self.current.conclude(&index, Some(&minutes)) {
+        if let Err(error) = self.current.conclude(FORMAT, &index, &minutes) {
             drop(fs::remove_file(&next.0.path));
             return if error.is_full() { Ok(()) } else { Err(error) };
         }
@@ -263,11 +271,11 @@ impl Journal {
 }
 
 impl Current {
-    /// Goes on with a file that has these bytes.
-    pub(super) fn resume(number: u64, path: PathBuf, bytes: u64) -> Result<Self, JournalError> {
+    /// Goes on with a file that has these bytes and texts.
+    pub(super) fn resume(number: u64, path: PathBuf, bytes: u64, texts: Gathering) -> Result<Self, JournalError> {
         let file = fs::OpenOptions::new().append(true).open(&path).map_err(JournalError::io("open", &path))?;
         let (pending, blocks, broken) = (Vec::new(), Vec::new(), false);
-        Ok(Self { number, path, file, committed: bytes, written: bytes, pending, broken, blocks })
+        Ok(Self { number, path, file, committed: bytes, written: bytes, pending, broken, blocks, texts })
     }
 
     /// Tells those who read of it: a file that has nothing but its start.
@@ -276,19 +284,20 @@ impl Current {
         segments.push(segment, Index::default(), Minutes::from(&start.state.tables));
     }
 
-    /// Completes the file: its counts, and its index. Without counts, one of the first format.
-    pub(super) fn conclude(&mut self, index: &Index, counts: Option<&Minutes>) -> Result<(), JournalError> {
-        let (mut end, at) = (Vec::new(), self.written);
-        let index = match counts {
-            Some(counts) => {
-                frame::append(&mut end, Kind::Counts, &[&encoded(counts, &self.path)?]);
-                encoded(index, &self.path)?
-            }
-            None => encoded(&index.in_first_format(), &self.path)?,
-        };
-        let index_at = at + end.len() as u64;
-        frame::append(&mut end, Kind::Index, &[&index]);
-        end.extend_from_slice(&segment::trailer(counts.map(|_| at), index_at));
+    /// Completes the file, as files of its format are.
+    pub(super) fn conclude(&mut self, format: u32, index: &Index, counts: &Minutes) -> Result<(), JournalError> {
+        let (mut end, mut places) = (Vec::new(), Vec::new());
+        for kind in segment::ending(format) {
+            let payload = match kind {
+                Kind::Texts => self.texts.texts().payload(),
+                Kind::Counts => encoded(counts, &self.path)?,
+                _ if format == 1 => encoded(&index.in_first_format(), &self.path)?,
+                _ => encoded(index, &self.path)?,
+            };
+            places.push(self.written + end.len() as u64);
+            frame::append(&mut end, *kind, &[&payload]);
+        }
+        end.extend_from_slice(&segment::trailer(&places));
         self.seal(&end).map(drop)
     }
 
@@ -306,8 +315,8 @@ impl Current {
             return Err(JournalError::Io { action: "write to", path, source });
         }
         let committed = bytes.len() as u64;
-        let (pending, blocks, broken) = (Vec::new(), Vec::new(), false);
-        Ok(Self { number, path, file, committed, written: committed, pending, broken, blocks })
+        let (pending, blocks, texts, broken) = (Vec::new(), Vec::new(), Gathering::default(), false);
+        Ok(Self { number, path, file, committed, written: committed, pending, broken, blocks, texts })
     }
 
     /// Writes what is pending, or leaves the file as it was.
