@@ -3,8 +3,8 @@ SELECT c.conrelid AS "table", c.conname AS name,
        pg_get_expr(c.conbin, c.conrelid) AS expression,
        ARRAY(SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY AS key (attnum, place)
                JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = key.attnum ORDER BY key.place) AS columns,
-       -- How many transactions ago it was made or altered.
-       age(c.xmin)::bigint AS altered,
+       -- How many transactions ago it was made or altered; one that rows of before need not fulfil is in doubt for all.
+       CASE WHEN c.convalidated THEN age(c.xmin)::bigint ELSE 0 END AS altered,
        -- It is not asked where it may run what somebody else wrote: see columns.sql.
        c.conbin::text ~ '\{(COERCETODOMAIN|JSONEXPR) '
            OR EXISTS (SELECT FROM regexp_matches(c.conbin::text, ':(?:funcid|opfuncid) (\d+)', 'g') named (oid)

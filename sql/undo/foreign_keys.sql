@@ -1,4 +1,6 @@
 -- The foreign keys from and to the tables $1. Partitions count as their tree; what they inherited is left out.
+-- Operators are named with their schema: else one for the very types of the columns, that anybody put into a schema of the search_path, would be
+-- taken, and run by whoever runs the SQL.
 SELECT c.conname AS name,
        coalesce(pg_partition_root(c.conrelid), c.conrelid)::oid AS "table",
        coalesce(pg_partition_root(c.confrelid), c.confrelid)::oid AS "references",
@@ -6,7 +8,7 @@ SELECT c.conname AS name,
                JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = key.attnum ORDER BY key.place) AS columns,
        ARRAY(SELECT a.attname::text FROM unnest(c.confkey) WITH ORDINALITY AS key (attnum, place)
                JOIN pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = key.attnum ORDER BY key.place) AS referenced,
-       ARRAY(SELECT CASE WHEN n.nspname = 'pg_catalog' THEN o.oprname::text ELSE format('OPERATOR(%I.%s)', n.nspname, o.oprname) END
+       ARRAY(SELECT format('OPERATOR(%I.%s)', n.nspname, o.oprname)
                FROM unnest(c.conpfeqop) WITH ORDINALITY AS operator (oid, place)
                JOIN pg_operator o ON o.oid = operator.oid JOIN pg_namespace n ON n.oid = o.oprnamespace
               ORDER BY operator.place) AS operators,

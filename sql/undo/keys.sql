@@ -1,4 +1,6 @@
 -- What must be unique in the tables $1: first the primary key, then what names a row, the smallest first.
+-- Operators are named with their schema: else one for the very types of the columns, that anybody put into a schema of the search_path, would be
+-- taken, and run by whoever runs the SQL.
 SELECT i.indrelid AS "table",
        key.columns,
        key.operators,
@@ -13,7 +15,7 @@ SELECT i.indrelid AS "table",
   JOIN pg_am m ON m.oid = c.relam
   CROSS JOIN LATERAL (
       SELECT array_agg(a.attname::text ORDER BY part.place) AS columns,
-             array_agg(CASE WHEN n.nspname = 'pg_catalog' THEN o.oprname::text ELSE format('OPERATOR(%I.%s)', n.nspname, o.oprname) END
+             array_agg(format('OPERATOR(%I.%s)', n.nspname, o.oprname)
                        ORDER BY part.place) AS operators,
              bool_and(a.attnotnull) AS identifies
         FROM unnest(i.indkey::int2[], i.indclass::oid[]) WITH ORDINALITY AS part (attnum, class, place)

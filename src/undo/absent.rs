@@ -19,7 +19,7 @@ pub(super) struct Absent<'p> {
 
 impl<'p> Absent<'p> {
     pub(super) fn new(steps: &[Step<'_, '_>], schema: &'p Schema) -> Self {
-        let any = |is: &dyn Fn(&Group<'_, '_>) -> bool| steps.iter().flatten().any(is);
+        let any = |is: &dyn Fn(&Group<'_, '_>) -> bool| steps.iter().flat_map(|step| &step.groups).any(is);
         let needed = |key: &&ForeignKey| {
             !key.is_temporal && any(&|group| Link(key).provides(group)) && any(&|group| Link(key).needs(group))
         };

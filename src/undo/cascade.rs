@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 use serde::Serialize;
 
 use super::schema::{Action, ForeignKey, Schema, Table};
-use super::value::Value;
+use super::value::{Value, loose};
 use crate::event::Operation;
 use crate::event::received::{Change, Row};
 
@@ -43,10 +43,10 @@ pub fn cascades<'a>(changes: &'a [Change<'a>], schema: &'a Schema) -> Vec<Cascad
         let Some(table) = schema.table(change.oid) else { continue };
         for (nth, key) in keys.iter().enumerate() {
             if key.table == table.oid && follows(change, table, key) {
-                let cause = match referenced_by(change, table, &key.columns) {
-                    Some(value) => causes.get(&(nth, value)).copied().map(Some),
-                    None if change.op == Operation::Delete => causes.keys().any(|(of, _)| *of == nth).then_some(None),
-                    None => None,
+                let cause = match before(change, table, &key.columns) {
+                    Values::Known(value) => causes.get(&(nth, value)).copied().map(Some),
+                    Values::Untold if change.op == Operation::Delete => causes.keys().any(|(of, _)| *of == nth).then_some(None),
+                    Values::Untold | Values::Null => None,
                 };
                 let Some(parent) = cause else { continue };
                 let group = groups.entry((nth, parent)).or_insert_with(|| {
@@ -58,9 +58,11 @@ pub fn cascades<'a>(changes: &'a [Change<'a>], schema: &'a Schema) -> Vec<Cascad
             }
         }
         for (nth, key) in keys.iter().enumerate() {
-            if key.references == table.oid && matches!(change.op, Operation::Delete | Operation::Update) {
-                let value = referenced_by(change, table, &key.referenced);
-                causes.extend(value.map(|value| ((nth, value), change.id)));
+            if key.references == table.oid
+                && let Values::Known(value) = before(change, table, &key.referenced)
+                && (change.op == Operation::Delete || after(change, table, &key.referenced) != Values::Known(value.clone()))
+            {
+                causes.insert((nth, value), change.id);
             }
         }
     }
@@ -81,29 +83,44 @@ fn follows(change: &Change<'_>, table: &Table, key: &ForeignKey) -> bool {
     match change.op {
         Operation::Delete => key.on_delete == Action::Cascade,
         Operation::Update => {
-            let after = change.new.as_ref().and_then(|row| text(row, &change.exact.new, table, &key.columns));
-            let before = referenced_by(change, table, &key.columns);
             let acts = key.on_delete == Action::Release || key.on_update != Action::Refuse;
-            acts && before.is_some() && before != after
+            let before = before(change, table, &key.columns);
+            acts && matches!(before, Values::Known(_)) && before != after(change, table, &key.columns)
         }
         Operation::Insert | Operation::Truncate => false,
     }
 }
 
-/// The values of these columns before the change, as one text.
-fn referenced_by(change: &Change<'_>, table: &Table, columns: &[usize]) -> Option<String> {
-    change.old.as_ref().and_then(|row| text(row, &change.exact.old, table, columns))
+/// The values of some columns, as one text.
+#[derive(PartialEq, Eq)]
+enum Values {
+    Known(String),
+    /// One of them is NULL, so nothing is referenced.
+    Null,
+    /// One of them was not told.
+    Untold,
 }
 
-fn text(row: &Row<'_>, exact: &Row<'_>, table: &Table, columns: &[usize]) -> Option<String> {
-    let mut text = String::new();
-    for column in columns {
-        let column = table.column(*column)?;
-        let Value::Text(value) = Value::read(row.get(&column.name)?, exact.get(&column.name), column.is_document) else {
-            return None;
-        };
-        text.push_str(&value);
-        text.push('\0');
+fn before(change: &Change<'_>, table: &Table, columns: &[usize]) -> Values {
+    values(change.old.as_ref(), &change.exact.old, table, columns)
+}
+
+fn after(change: &Change<'_>, table: &Table, columns: &[usize]) -> Values {
+    values(change.new.as_ref(), &change.exact.new, table, columns)
+}
+
+fn values(row: Option<&Row<'_>>, exact: &Row<'_>, table: &Table, columns: &[usize]) -> Values {
+    let (mut text, mut is_told) = (String::new(), true);
+    for column in columns.iter().filter_map(|column| table.column(*column)) {
+        let told = row.and_then(|row| row.get(&column.name));
+        match told.map(|told| Value::read(told, exact.get(&column.name), column.is_document)) {
+            Some(Value::Null) => return Values::Null,
+            Some(Value::Text(value)) => {
+                text.push_str(loose(&value));
+                text.push('\0');
+            }
+            _ => is_told = false,
+        }
     }
-    Some(text)
+    if is_told { Values::Known(text) } else { Values::Untold }
 }

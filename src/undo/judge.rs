@@ -87,7 +87,7 @@ impl<'p, 'a> Judge<'p, 'a> {
             may_be_partial = false;
         }
         // Of a column that was not told it is not known whether there was anything in it.
-        let is_whole = missing.keys().all(|reason| *reason == Reason::ColumnNotTold);
+        let is_whole = kind != Kind::Delete && missing.keys().all(|reason| *reason == Reason::ColumnNotTold);
         let is_done = missing.is_empty() || (self.partial || is_whole) && may_be_partial;
         Some(Judged { row, verdict: later::verdict(row, self.effect.key), kind, columns, missing, is_done })
     }
@@ -146,8 +146,17 @@ impl<'p, 'a> Judge<'p, 'a> {
             return Self::unnamed(Kind::Delete);
         }
         // What cannot be compared may have been changed since.
-        let missing = self.refused(new, &known);
-        Act { kind: Kind::Delete, may_be_partial: missing.is_empty(), columns: known, missing }
+        let mut missing = self.refused(new, &known);
+        let may_be_partial = missing.is_empty();
+        for (place, column) in self.columns().filter(|(place, _)| !known.contains(place)) {
+            let reason = match new.get(place) {
+                Some(Value::Invalid) => Reason::InvalidText,
+                Some(Value::Cut) => Reason::ValueCut,
+                _ => Reason::ColumnNotTold,
+            };
+            missing.entry(reason).or_default().push(&column.name);
+        }
+        Act { kind: Kind::Delete, may_be_partial, columns: known, missing }
     }
 
     fn insert(&self, row: &Effect<'a>, old: &Row<'a>) -> Act<'p> {

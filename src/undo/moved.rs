@@ -173,7 +173,9 @@ fn tree(table: Oid, schema: &Schema) -> Oid {
 
 /// SQL that ends it all where a row went whose other half did not come: somebody may have taken its place since this was written.
 pub(super) fn guard(steps: &[Step<'_, '_>], schema: &Schema, moves: &[Move]) -> String {
-    let does = |kind: Kind, table: Oid| steps.iter().flatten().any(|group| group.kind == kind && group.table.oid == table);
+    let does = |kind: Kind, table: Oid| {
+        steps.iter().flat_map(|step| &step.groups).any(|group| group.kind == kind && group.table.oid == table)
+    };
     let pairs = moves.iter().filter_map(|Move { from, to }| Some((tree((*from)?, schema), tree(*to, schema))));
     let pairs: BTreeSet<(Oid, Oid)> = pairs.filter(|(from, to)| does(Kind::Insert, *from) && does(Kind::Delete, *to)).collect();
     let name = |table| schema.tables.get(&table).map(|table| literal(&table_name(&table.schema, &table.name)));

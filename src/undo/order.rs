@@ -16,12 +16,27 @@ use rustc_hash::FxHashMap;
 
 use super::plan::{Group, Kind};
 use super::rows::Effect;
-use super::schema::{Action, ForeignKey, Schema};
+use super::schema::{Action, ForeignKey, Schema, Table};
 use super::told::Row;
-use super::value::Value;
+use super::value::{Value, loose};
 
-/// What is done by one statement: one group, or several that depend on each other.
-pub(super) type Step<'p, 'a> = Vec<Group<'p, 'a>>;
+/// What is done next: one group, or several.
+pub(super) struct Step<'p, 'a> {
+    pub(super) groups: Vec<Group<'p, 'a>>,
+    /// By one statement, since its rows depend on each other.
+    pub(super) together: bool,
+}
+
+impl<'p, 'a> Step<'p, 'a> {
+    fn of(group: Group<'p, 'a>) -> Self {
+        // Values that are judged at the end of a statement may pass from row to row until then.
+        let is_late = |table: &Table| {
+            table.has_other_deferrable || table.keys.iter().any(|key| key.is_deferrable && group.touches(&key.columns))
+        };
+        let together = group.kind == Kind::Update && is_late(group.table);
+        Step { groups: vec![group], together }
+    }
+}
 
 /// The steps, and the rows for which there is no order.
 pub(super) fn steps<'p, 'a>(groups: &[Group<'p, 'a>], schema: &Schema) -> (Vec<Step<'p, 'a>>, Vec<Group<'p, 'a>>) {
@@ -39,7 +54,7 @@ pub(super) fn steps<'p, 'a>(groups: &[Group<'p, 'a>], schema: &Schema) -> (Vec<S
         if circular {
             by_row(&members, schema, &mut steps, &mut impossible);
         } else {
-            steps.extend(members.into_iter().map(|group| vec![group.clone()]));
+            steps.extend(members.into_iter().cloned().map(Step::of));
         }
     }
     (steps, impossible)
@@ -118,7 +133,7 @@ fn by_row<'p, 'a>(
     let mut together: Vec<Vec<usize>> = Vec::new();
     for component in components(nodes.len(), &found) {
         if level != Some(component.level) {
-            steps.extend(together.drain(..).flat_map(|rows| collect(&nodes, &rows)).map(|group| vec![group]));
+            steps.extend(together.drain(..).flat_map(|rows| collect(&nodes, &rows)).map(Step::of));
             level = Some(component.level);
         }
         if !component.circular {
@@ -130,11 +145,11 @@ fn by_row<'p, 'a>(
         if unique.iter().any(|(before, after)| within(before) && within(after)) {
             impossible.extend(groups);
         } else {
-            steps.push(groups);
+            steps.push(Step { groups, together: true });
         }
     }
     let rest: Vec<usize> = together.into_iter().flatten().collect();
-    steps.extend(collect(&nodes, &rest).into_iter().map(|group| vec![group]));
+    steps.extend(collect(&nodes, &rest).into_iter().map(Step::of));
 }
 
 /// A row of a group.
@@ -145,7 +160,7 @@ struct Node<'g, 'p, 'a> {
 }
 
 /// The groups of some of the nodes, in the order of their kinds.
-fn collect<'p, 'a>(nodes: &[Node<'_, 'p, 'a>], which: &[usize]) -> Step<'p, 'a> {
+fn collect<'p, 'a>(nodes: &[Node<'_, 'p, 'a>], which: &[usize]) -> Vec<Group<'p, 'a>> {
     let mut groups: Vec<(usize, Group<'p, 'a>)> = Vec::new();
     let mut places = FxHashMap::default();
     for node in which.iter().filter_map(|node| nodes.get(*node)) {
@@ -215,15 +230,12 @@ impl<'a> Edges<'_, '_, '_, 'a> {
     }
 }
 
-/// The values as one text, the same for values that are equal in columns of different types, such as 1 and 1.0. That some others share it
-/// too does no harm.
+/// The values as one text, the same for values that are equal.
 fn loose_text(row: &Row<'_>, columns: &[usize]) -> Option<String> {
     let mut text = String::new();
     for column in columns {
         let Some(Value::Text(value)) = row.get(*column) else { return None };
-        let plain = value.trim_end();
-        let number = plain.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'.')) && plain.contains('.');
-        text.push_str(if number { plain.trim_end_matches('0').trim_end_matches('.') } else { plain });
+        text.push_str(loose(value));
         text.push('\0');
     }
     Some(text)

@@ -79,7 +79,8 @@ impl<'a> Effect<'a> {
         let changed = both.map(|(before, now)| {
             let pairs = before.iter().zip(now).enumerate();
             pairs
-                .filter(|(_, (before, now))| before != now && **now != Value::Unknown)
+                // Of two values that are not known, though both were sent, nobody can tell that they are the same.
+                .filter(|(_, (before, now))| !matches!(now, Value::Unknown) && (before != now || !now.is_known()))
                 .map(|(column, _)| column)
                 .collect::<Vec<_>>()
         });
@@ -185,8 +186,10 @@ impl<'s, 'a> Rows<'s, 'a> {
             Some(place) => {
                 // A large value that was not sent is the one that was.
                 let known = self.rows.get(place).and_then(Effect::now);
+                let is_later = self.later.is_some();
                 for (value, known) in new.iter_mut().zip(known.into_iter().flatten()) {
-                    if *value == Value::Unknown {
+                    // One that is not known, and was sent, counts as another one.
+                    if *value == Value::Unknown && !(is_later && *known == Value::Cut) {
                         *value = known.clone();
                     }
                 }

@@ -14,11 +14,16 @@ use super::statement;
 /// In one snapshot, so that what somebody commits meanwhile is seen by all statements or none; where it touches the same rows, or refers to
 /// one that is deleted, the server ends the script, and nothing is done.
 ///
-/// No `search_path` is set: triggers of the application may depend on theirs, and every name here is qualified.
+/// No `search_path` is set: triggers of the application may depend on theirs. Every name here is qualified, operators on the columns' types
+/// too; what is not is the server's, for exactly the types that it is used with. Only such settings are made that decide whether a text means
+/// what was recorded, and whether two values have the same text.
 const HEAD: &str = "\
 BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE;
 SET LOCAL client_encoding = 'UTF8';
 SET LOCAL row_security = off;
+SET LOCAL extra_float_digits = 3;
+SET LOCAL array_nulls = on;
+SET LOCAL xmloption = content;
 SET LOCAL lock_timeout = '5s';
 CREATE TEMPORARY TABLE pgvigil_undo (step int, table_name text, action text, row_count bigint, done bigint, already bigint, altered bigint)
   ON COMMIT DROP;

@@ -15,7 +15,7 @@
 use std::fmt::Write;
 
 use super::absent::Absent;
-use super::order::Link;
+use super::order::{Link, Step};
 use super::part::{Part, Side};
 use super::plan::{Group, Kind};
 use super::quoting::{comment, identifier};
@@ -28,20 +28,23 @@ const CHUNK: usize = 1000;
 /// Appends the statements of a step, which are numbered from `number` on; gives the next number.
 pub(super) fn write<'p>(
     sql: &mut String,
-    step: &[Group<'p, '_>],
+    step: &Step<'p, '_>,
     schema: &'p Schema,
     absent: &'p Absent<'p>,
     mut number: usize,
 ) -> usize {
-    if let [group] = step {
-        let most = if group.key.is_none() { group.rows.len().max(1) } else { CHUNK };
-        for rows in group.rows.chunks(most) {
-            Statement::new(vec![group.with_rows(rows.to_vec())], schema, absent).write(sql, number);
+    match &*step.groups {
+        // Equal rows are told apart by their number in the statement.
+        [group] if !step.together && group.key.is_some() => {
+            for rows in group.rows.chunks(CHUNK) {
+                Statement::new(vec![group.with_rows(rows.to_vec())], schema, absent).write(sql, number);
+                number += 1;
+            }
+        }
+        groups => {
+            Statement::new(groups.to_vec(), schema, absent).write(sql, number);
             number += 1;
         }
-    } else {
-        Statement::new(step.to_vec(), schema, absent).write(sql, number);
-        number += 1;
     }
     number
 }

@@ -46,6 +46,13 @@ impl<'a> Value<'a> {
     }
 }
 
+/// The same for values that are equal, also in columns of different types, such as 1 and 1.0. That some others share it too does no harm.
+pub(super) fn loose(text: &str) -> &str {
+    let plain = text.trim_end();
+    let number = plain.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'.')) && plain.contains('.');
+    if number { plain.trim_end_matches('0').trim_end_matches('.') } else { plain }
+}
+
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 

@@ -15,8 +15,9 @@ use crate::catalog::{self, Taken};
 use crate::lsn::Oid;
 use crate::undo::{Changes, Options, Schema, Subject, Wanted, doubt, table_name, where_needed};
 
-/// The longest that the database may take to tell of its tables; and texts as events have them.
-const SETTINGS: &str = "SET statement_timeout = '10s'; SET lock_timeout = '400ms'; SET datestyle = ISO; SET intervalstyle = postgres; \
+/// The longest that the database may take to tell of its tables; nothing of anybody's is found unless it is named; and texts as events have
+/// them.
+const SETTINGS: &str = "SET search_path = ''; SET statement_timeout = '10s'; SET lock_timeout = '400ms'; SET datestyle = ISO; SET intervalstyle = postgres; \
                         SET extra_float_digits = 3; SET timezone = UTC; SET bytea_output = hex; \
                         SET default_transaction_read_only = on";
 
