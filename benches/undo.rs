@@ -80,7 +80,7 @@ fn events_are_read(bencher: Bencher<'_, '_>, rows: usize) {
 fn sql_is_made(bencher: Bencher<'_, '_>, rows: usize) {
     let (events, schema, options) = (events(rows), shop(), Options::default());
     let undone = read(&events);
-    let changes = Changes { undone: &undone, later: &[] };
+    let changes = Changes { undone: &undone, beside: &[], later: &[] };
     bencher.counter(ItemsCount::new(rows)).bench_local(|| undo(changes, &schema, &options, Subject::default()).sql.len());
 }
 

@@ -94,7 +94,9 @@ impl Default for Subject {
 pub struct Changes<'c, 'a> {
     /// To be reversed: oldest first, and without anything missing between them.
     pub undone: &'c [Change<'a>],
-    /// Made later, likewise, as far as they are known. They stay.
+    /// Of other tables, which these reference, at the same time: not to be reversed.
+    pub beside: &'c [Change<'a>],
+    /// Made later to any of them, as far as they are known. They stay.
     pub later: &'c [Change<'a>],
 }
 
@@ -120,6 +122,7 @@ fn reverse<'a, T>(
 ) -> (T, Coverage) {
     let mut effects = net::effects(changes.undone, changes.later, schema);
     plan::select(&mut effects, options);
+    net::set_beside(&mut effects, changes.beside, changes.later, schema);
     let mut unordered = FxHashSet::default();
     let (groups, tallies, steps) = loop {
         let (groups, tallies) = plan::plan(&effects, schema, options, &unordered);

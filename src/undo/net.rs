@@ -26,6 +26,8 @@ pub(super) struct TableEffect<'s, 'a> {
     pub(super) rows: Vec<Effect<'a>>,
     /// Rows that are not to be brought back, since they were not asked for.
     pub(super) unwanted: Vec<Effect<'a>>,
+    /// Nothing of it was asked for.
+    pub(super) is_beside: bool,
     /// Columns, in the order in which rows have them: those of now, and those that are no more.
     pub(super) columns: Vec<String>,
     /// Columns that have another name now, by the one they had.
@@ -64,6 +66,21 @@ pub(super) fn effects<'s, 'a>(
     tables.into_iter().map(|(oid, [changes, later])| of_table(oid, &changes, &later, schema.table(oid))).collect()
 }
 
+/// Sets those of tables beside them that are not to be brought back.
+pub(super) fn set_beside<'s, 'a>(
+    effects: &mut Vec<TableEffect<'s, 'a>>,
+    beside: &'a [Change<'a>],
+    later: &'a [Change<'a>],
+    schema: &'s Schema,
+) {
+    let mut others = self::effects(beside, later, schema);
+    others.retain(|other| effects.iter().all(|effect| effect.oid != other.oid));
+    effects.extend(others.into_iter().map(|mut other| {
+        other.unwanted = std::mem::take(&mut other.rows);
+        TableEffect { is_beside: true, ..other }
+    }));
+}
+
 fn of_table<'s, 'a>(
     oid: Oid,
     changes: &[&'a Change<'a>],
@@ -80,6 +97,7 @@ fn of_table<'s, 'a>(
         key: None,
         rows: Vec::new(),
         unwanted: Vec::new(),
+        is_beside: false,
         columns: Vec::new(),
         renamed: BTreeMap::new(),
         truncated: Some(0),

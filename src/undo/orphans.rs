@@ -1,6 +1,6 @@
 //! Rows whose parent stays away: it cannot be brought back, was not asked for, or somebody else has its place. They do not come either.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::coverage::Reason;
 use super::judge::Judged;
@@ -24,21 +24,32 @@ fn by_key(effects: &[TableEffect<'_, '_>], judged: &mut [Vec<Judged<'_, '_>>], k
     let unwanted = effects.get(parents).into_iter().flat_map(|table| &table.unwanted).filter(|row| left(row, key));
     let mut away: FxHashMap<String, Reason> = FxHashMap::default();
     away.extend(unwanted.filter_map(|row| Some((text_of(row.before()?, &key.referenced)?, Reason::ReferenceStaysAway))));
-    let rows = judged.get(parents).into_iter().flatten();
-    away.extend(rows.filter_map(|judged| Some((text_of(judged.row.before()?, &key.referenced)?, stays_away(judged, key)?))));
-    if away.is_empty() {
+    // Of a table that was truncated nothing is there but what comes back.
+    let is_truncated = effects.get(parents).is_some_and(|parents| parents.truncated != Some(0));
+    let mut comes: FxHashSet<String> = FxHashSet::default();
+    for judged in judged.get(parents).into_iter().flatten() {
+        let Some(value) = judged.row.before().and_then(|row| text_of(row, &key.referenced)) else { continue };
+        match stays_away(judged, key) {
+            Some(reason) => drop(away.insert(value, reason)),
+            None => drop(comes.insert(value)),
+        }
+    }
+    if away.is_empty() && !is_truncated {
         return false;
     }
+    let why = |parent: &String| {
+        away.get(parent).copied().or((is_truncated && !comes.contains(parent)).then_some(Reason::ReferenceStaysAway))
+    };
     let mut found = false;
     for judged in judged.get_mut(children).into_iter().flatten() {
         let Some(old) = judged.row.before().filter(|_| judged.verdict.standing == Standing::AsLeft) else { continue };
-        let comes =
+        let needs =
             judged.row.after().is_none_or(|new| key.columns.iter().any(|column| differ(old.get(*column), new.get(*column))));
-        let Some(reason) = text_of(old, &key.columns).filter(|_| comes).and_then(|parent| away.get(&parent)) else { continue };
-        judged.verdict.standing = Standing::Orphaned(*reason);
+        let Some(reason) = text_of(old, &key.columns).filter(|_| needs).and_then(|parent| why(&parent)) else { continue };
+        judged.verdict.standing = Standing::Orphaned(reason);
         judged.verdict.is_lost = judged.row.after().is_none();
         // Where somebody else has the place of its parent, the SQL sees it.
-        judged.is_done &= *reason == Reason::ReferenceChangedLater;
+        judged.is_done &= reason == Reason::ReferenceChangedLater;
         found = true;
     }
     found

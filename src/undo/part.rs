@@ -1,5 +1,7 @@
 //! The rows of one group within a statement: how they are written, found, compared and counted.
 
+use std::ops::Range;
+
 use rustc_hash::FxHashMap;
 
 use super::plan::{Group, Kind};
@@ -277,7 +279,7 @@ impl<'p, 'a> Part<'p, 'a> {
     }
 
     /// The line in which the result is shown.
-    pub(super) fn count(&self, number: usize) -> String {
+    pub(super) fn count(&self, number: usize, place: usize) -> String {
         let Part { group, suffix, .. } = self;
         let what = match group.kind {
             Kind::Delete => "delete",
@@ -291,25 +293,69 @@ impl<'p, 'a> Part<'p, 'a> {
             Kind::Delete => (done("gone"), "0".to_owned()),
             Kind::Update => (done("as_recorded"), done("NOT as_recorded")),
             Kind::Insert => {
-                let fields = self.fields.iter().map(|field| field.name.as_str()).collect::<Vec<_>>().join(", ");
-                let recorded = format!("(SELECT ROW({fields})::text FROM recorded{suffix})");
+                let recorded = self.recorded_texts();
                 (done(&format!("outcome IN {recorded}")), done(&format!("outcome NOT IN {recorded}")))
             }
         };
-        format!("SELECT {number}, {name}, '{what}', {}, {done}, {already}, {altered}", group.rows.len())
+        format!("SELECT {number}, {place}, {name}, '{what}', {}, {done}, {already}, {altered}", group.rows.len())
     }
 
     /// What a statement returns of each row that it changed, to see whether the row is as it was recorded: a trigger may have other ideas, or
     /// a type that rounds.
     pub(super) fn outcome(&self) -> String {
+        let written = format!("t.tableoid AS leaf, t.ctid AS place, {} AS content", self.content());
         match self.group.kind {
             Kind::Delete => "true AS gone".to_owned(),
-            Kind::Update => format!("{} AS as_recorded", self.same_row(Side::Old)),
+            Kind::Update => format!("{} AS as_recorded, {written}", self.same_row(Side::Old)),
             Kind::Insert => {
                 let columns = self.group.columns.iter().map(|column| format!("t.{}", self.name(*column)));
-                format!("ROW({})::text AS outcome", columns.collect::<Vec<_>>().join(", "))
+                format!("ROW({})::text AS outcome, {written}", columns.collect::<Vec<_>>().join(", "))
             }
         }
+    }
+
+    /// What a row of the table is, as far as this is about it: a hash of that.
+    fn content(&self) -> String {
+        let found_by = self.group.key.into_iter().flat_map(|key| &key.columns).filter(|_| self.group.kind == Kind::Update);
+        let columns = found_by.chain(&self.group.columns).map(|column| format!("t.{}", self.name(*column)));
+        format!("pg_catalog.hashtextextended(ROW({})::text, 0::bigint)", columns.collect::<Vec<_>>().join(", "))
+    }
+
+    /// Notes the rows that are as recorded: something that they set off may change them again.
+    pub(super) fn written(&self, number: usize, place: usize) -> Option<String> {
+        let suffix = &self.suffix;
+        let as_recorded = match self.group.kind {
+            Kind::Delete => return None,
+            Kind::Update => "as_recorded".to_owned(),
+            Kind::Insert => format!("outcome IN {}", self.recorded_texts()),
+        };
+        Some(format!(
+            "written{suffix} AS (\n  INSERT INTO pg_temp.pgvigil_written SELECT {number}, {place}, leaf, place, content FROM undone{suffix} \
+             WHERE {as_recorded})"
+        ))
+    }
+
+    /// At the end of it all: which of the rows that these steps wrote are not there any more, nor others like them.
+    pub(super) fn changed_again(&self, numbers: &Range<usize>, place: usize) -> Option<String> {
+        let (table, content) = (self.group.table.own_rows(), self.content());
+        let Range { start, end } = numbers;
+        (self.group.kind != Kind::Delete).then(|| {
+            format!(
+                "WITH gone AS MATERIALIZED (
+  SELECT w.step, w.content FROM pg_temp.pgvigil_written w WHERE w.part = {place} AND w.step >= {start} AND w.step < {end}
+    AND NOT EXISTS (SELECT FROM {table} t WHERE t.tableoid = w.leaf AND t.ctid = w.place)),
+changed AS (
+  SELECT step, count(*) AS rows FROM gone WHERE NOT EXISTS (SELECT FROM {table} t WHERE {content} = gone.content) GROUP BY step)
+UPDATE pg_temp.pgvigil_undo u SET done = u.done - changed.rows, altered = u.altered + changed.rows
+FROM changed WHERE u.step = changed.step AND u.part = {place};
+"
+            )
+        })
+    }
+
+    fn recorded_texts(&self) -> String {
+        let fields = self.fields.iter().map(|field| field.name.as_str()).collect::<Vec<_>>().join(", ");
+        format!("(SELECT ROW({fields})::text FROM recorded{})", self.suffix)
     }
 
     /// How many rows were as they should be before anything was done.

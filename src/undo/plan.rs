@@ -111,7 +111,7 @@ pub(super) fn plan<'p, 'a>(
     let tallies = effects.iter().zip(judged).enumerate().map(|(place, (effect, judged))| {
         let mut tally = Tally::default();
         // A key says which rows are meant; that a truncate had one of them is not known.
-        tally.truncated(effect.truncated);
+        tally.truncated(if effect.is_beside { Some(0) } else { effect.truncated });
         match effect.table {
             None => tally.missing(Reason::TableGone, Some(effect.changes), Vec::new(), false),
             Some(table) => {
@@ -159,7 +159,7 @@ pub(super) fn unguarded(groups: &[Group<'_, '_>]) -> Vec<String> {
             let name = table_name(&table.schema, &table.name);
             let note = format!(
                 "{name} has a deferrable, partial or expression constraint: if somebody took a value since that is to be \
-                 brought back, the SQL fails and changes nothing."
+                 brought back, or rows passed such a value on to each other, the SQL fails and changes nothing. The dry run shows it."
             );
             if !notes.contains(&note) {
                 notes.push(note);

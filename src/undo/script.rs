@@ -25,15 +25,20 @@ SET LOCAL extra_float_digits = 3;
 SET LOCAL array_nulls = on;
 SET LOCAL xmloption = content;
 SET LOCAL lock_timeout = '5s';
-CREATE TEMPORARY TABLE pgvigil_undo (step int, table_name text, action text, row_count bigint, done bigint, already bigint, altered bigint)
+CREATE TEMPORARY TABLE pgvigil_undo (step int, part int, table_name text, action text, row_count bigint, done bigint, already bigint, altered bigint)
   ON COMMIT DROP;
+CREATE TEMPORARY TABLE pgvigil_written (step int, part int, leaf oid, place tid, content bigint) ON COMMIT DROP;
+";
+
+/// What the rows set off, at once or late, may have changed some of them again.
+const LOOK_AGAIN: &str = "\
+-- Whatever waits for the end is judged now, and then the rows are looked at once more.
+SET CONSTRAINTS ALL IMMEDIATE;
 ";
 
 /// How it ends: [`COMMIT`] behind it.
 const TAIL: &str = "\
--- Whatever waits for the end is judged now.
-SET CONSTRAINTS ALL IMMEDIATE;
--- What was done. A row that is not as recorded was changed on its way, by a trigger or a type that rounds. A row in conflict was left alone:
+-- What was done. A row that is not as recorded was changed by a trigger, or by a type that rounds. A row in conflict was left alone:
 -- it, what it references or what must be unique was changed by somebody since, or a trigger kept it from being changed.
 SELECT step, table_name AS \"table\", action, row_count AS rows, done, already AS already_so, altered AS not_as_recorded,
        row_count - done - already - altered AS in_conflict
@@ -70,10 +75,13 @@ pub(super) fn script(steps: &[Step<'_, '_>], schema: &Schema, options: &Options,
     sql.push_str(HEAD);
     sql.push_str(&absent.tables(schema));
     sql.push('\n');
-    let mut number = 1;
+    let (mut number, mut again) = (1, LOOK_AGAIN.to_owned());
     for step in steps {
-        number = statement::write(&mut sql, step, schema, &absent, number);
+        let next = statement::write(&mut sql, step, schema, &absent, number);
+        statement::look_again(&mut again, step, schema, &(number..next));
+        number = next;
     }
+    sql.push_str(&again);
     sql.push_str(&moved::guard(steps, schema, &options.moves));
     sql.push_str(TAIL);
     sql.push_str(COMMIT);

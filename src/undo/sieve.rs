@@ -30,7 +30,7 @@ struct Followed<'s> {
 
 impl<'s> Sieve<'s> {
     /// For the rows of these changes, which are to be undone.
-    pub fn new(undone: &[Change<'_>], schema: &'s Schema) -> Self {
+    pub fn new<'c, 'a: 'c>(undone: impl IntoIterator<Item = &'c Change<'a>>, schema: &'s Schema) -> Self {
         let mut changes: FxHashMap<Oid, (&Table, Vec<&Change<'_>>)> = FxHashMap::default();
         for change in undone {
             if let Some(table) = schema.table(change.oid) {

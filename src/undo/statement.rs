@@ -13,6 +13,7 @@
 //! each other by reading what the one before returned.
 
 use std::fmt::Write;
+use std::ops::Range;
 
 use super::absent::Absent;
 use super::order::{Link, Step};
@@ -49,6 +50,14 @@ pub(super) fn write<'p>(
     number
 }
 
+/// Appends what looks, when all is done, at the rows that the statements of a step wrote, which have these numbers.
+pub(super) fn look_again(sql: &mut String, step: &Step<'_, '_>, schema: &Schema, numbers: &Range<usize>) {
+    for (place, group) in step.groups.iter().enumerate() {
+        let part = Part::new(group.with_rows(Vec::new()), String::new(), schema);
+        sql.extend(part.changed_again(numbers, place));
+    }
+}
+
 struct Statement<'p, 'a> {
     parts: Vec<Part<'p, 'a>>,
     schema: &'p Schema,
@@ -73,7 +82,8 @@ impl<'p, 'a> Statement<'p, 'a> {
         }
         expressions.extend(self.parts.iter().enumerate().map(|(place, part)| self.undone(place, part)));
         expressions.extend(self.parts.iter().flat_map(|part| self.absent.noted(part)));
-        let counts: Vec<String> = self.parts.iter().map(|part| part.count(number)).collect();
+        expressions.extend(self.parts.iter().enumerate().filter_map(|(place, part)| part.written(number, place)));
+        let counts: Vec<String> = self.parts.iter().enumerate().map(|(place, part)| part.count(number, place)).collect();
         // Writing to a string cannot fail.
         let _ = writeln!(
             sql,

@@ -61,7 +61,7 @@ fn undone(events: &[String], schema: &Schema, options: &Options) -> Undo {
 fn undone_after(events: &[String], later: &[String], schema: &Schema, options: &Options) -> Undo {
     let (undone, later) = (changes(events), changes(later));
     let subject = Subject { title: "a test".to_owned(), ..Subject::default() };
-    undo(Changes { undone: &undone, later: &later }, schema, options, subject)
+    undo(Changes { undone: &undone, beside: &[], later: &later }, schema, options, subject)
 }
 
 fn changes(events: &[String]) -> Vec<Change<'_>> {
@@ -74,7 +74,7 @@ fn changes(events: &[String]) -> Vec<Change<'_>> {
 
 /// What is done, in its order: the first words of each statement that changes something, and its rows.
 fn acts(sql: &str) -> Vec<String> {
-    let verbs = ["DELETE FROM ", "UPDATE ", "INSERT INTO \""];
+    let verbs = ["DELETE FROM ", "UPDATE \"", "INSERT INTO \""];
     let lines = sql.lines().map(str::trim).filter(|line| verbs.iter().any(|verb| line.starts_with(verb)));
     lines.map(|line| line.split_once(" AS ").or(line.split_once(" (")).map_or(line, |(start, _)| start).to_owned()).collect()
 }
@@ -281,6 +281,21 @@ fn a_value_that_was_cut_is_missed_unless_it_is_what_it_was() {
 }
 
 #[test]
+fn a_row_that_came_with_what_is_not_kept_stays_and_is_known_to_have_been_changed() {
+    let cut = |event: String, of: &str| event.replace(r#""unchanged":[]"#, of);
+    let insert = [cut(event(1, "insert", USER, "null", r#"{"id":1}"#), r#""unchanged":[],"cut":{"old":{},"new":{"n":9}}"#)];
+    let update = |ordinal, of| cut(event(ordinal, "update", USER, r#"{"id":1}"#, r#"{"id":1}"#), of);
+    let sent = update(2, r#""unchanged":[],"cut":{"old":{"n":9},"new":{"n":9}}"#);
+    let unsent = update(2, r#""unchanged":["n"],"cut":{"old":{"n":9},"new":{"n":9}}"#);
+    let of = |later: &[String], partial| {
+        told(&undone_after(&insert, later, &shop(), &Options { partial, ..Options::default() }).coverage)
+    };
+    assert_eq!(of(&[], false), ([1, 0, 0], vec![(Reason::ValueCut, Some(1))]));
+    assert_eq!(of(std::slice::from_ref(&unsent), true), ([1, 1, 0], vec![(Reason::ValueCut, Some(1))]));
+    assert_eq!(of(&[sent], true), ([1, 0, 0], vec![(Reason::ChangedLater, Some(1))]));
+}
+
+#[test]
 fn a_name_with_a_line_end_stays_a_comment() {
     let mut schema = shop();
     schema.tables.get_mut(&USER).unwrap().name = "x\n; DROP TABLE y; --".to_owned();
@@ -309,6 +324,20 @@ fn rows_that_followed_are_told_under_the_row_that_took_them() {
     let (schema, changes) = (shop(), changes(&events));
     let told: Vec<_> = cascades(&changes, &schema).into_iter().map(|cascade| (cascade.parent, cascade.rows)).collect();
     assert_eq!(told, [(Some("k3.0-1.2"), vec!["k3.0-1.3"]), (None, vec!["k3.0-1.5"])]);
+}
+
+#[test]
+fn only_what_went_takes_rows_along_and_only_those_that_referenced_it() {
+    let events = [
+        event(1, "update", USER, r#"{"id":1,"n":1}"#, r#"{"id":1,"n":2}"#),
+        event(2, "delete", ORDER, r#"{"id":1,"parent":1}"#, "null"),
+        event(3, "delete", USER, r#"{"id":2.0,"n":1}"#, "null"),
+        event(4, "delete", ORDER, r#"{"id":2,"parent":null}"#, "null"),
+        event(5, "delete", ORDER, r#"{"id":3,"parent":2.00}"#, "null"),
+    ];
+    let (schema, changes) = (shop(), changes(&events));
+    let told: Vec<_> = cascades(&changes, &schema).into_iter().map(|cascade| (cascade.parent, cascade.rows)).collect();
+    assert_eq!(told, [(Some("k3.0-1.3"), vec!["k3.0-1.5"])]);
 }
 
 #[test]
@@ -428,7 +457,7 @@ fn changes_that_are_lost_are_counted_as_such() {
         let subject = Subject { warnings, lost, ..Subject::default() };
         let events = [event(1, "delete", USER, r#"{"id":1,"n":5}"#, "null")];
         let changes = changes(&events);
-        super::coverage(Changes { undone: &changes, later: &[] }, &shop(), &Options::default(), subject)
+        super::coverage(Changes { undone: &changes, beside: &[], later: &[] }, &shop(), &Options::default(), subject)
     };
     let some = coverage(Some(7));
     assert!(!some.complete && some.rows == 1 && some.to_string().starts_with("1 of up to 8 rows can be brought back."), "{some}");

@@ -4,6 +4,7 @@ mod acts;
 mod altered;
 mod command;
 mod conflicts;
+mod honest;
 mod partitions;
 mod partly;
 mod random;

@@ -77,10 +77,10 @@ async fn answer(app: &App, asked: parameters::Undo, headers: &HeaderMap) -> Resu
     let mut present = present::Present::look(app, &scope, &asked).await?;
     let runtime = Handle::current();
     let made = look(app, move |history| {
-        let mut reading = Reading::begin(history, &scope, &present.schema, std::mem::take(&mut present.trees));
+        let mut reading = Reading::begin(history, &scope, &present.schema, present.trees.clone());
         let undone = reading.undone()?;
-        let changes = changes(&undone.changes)?;
-        let later = reading.later(&changes, &present.schema)?;
+        let (changes, beside) = (changes(&undone.changes)?, changes(&undone.beside)?);
+        let later = reading.later(changes.iter().chain(&beside), &present.schema)?;
         let (altered, moves) = reading.found();
         present.options.moves = moves;
         for (table, altered) in altered {
@@ -95,7 +95,7 @@ async fn answer(app: &App, asked: parameters::Undo, headers: &HeaderMap) -> Resu
             subject.notes.push(format!("What others did later is not known whole: {}", unknown(gap)?));
         }
         let later = self::changes(&later.changes)?;
-        let changes = Changes { undone: &changes, later: &later };
+        let changes = Changes { undone: &changes, beside: &beside, later: &later };
         runtime.block_on(present.try_out(changes, &mut subject))?;
         let present::Present { schema, options, .. } = &present;
         let (sql, coverage) = match form {

@@ -46,8 +46,11 @@ impl Present {
         if !watched.is(&here) {
             return Err(Kind::DatabaseRefused.because("Another database than the one that is watched answers."));
         }
-        let schema = catalog::schema(&mut client, tables).await.map_err(|error| again(&error))?;
+        let mut schema = catalog::schema(&mut client, tables).await.map_err(|error| again(&error))?;
         let trees = catalog::trees(&client, &scope.changed()).await.map_err(|error| again(&error))?;
+        // Of what the tables reference, partitions stand for their tree, too.
+        let of_known = trees.iter().filter(|(_, tree)| schema.tables.contains_key(tree)).map(|(table, tree)| (*table, *tree));
+        schema.roots.extend(of_known.collect::<Vec<_>>());
         let mut options = Options { partial: asked.partial, ..Options::default() };
         for (column, value) in &asked.rows {
             options.rows.push(read(&client, &schema, tables, column, value).await?);

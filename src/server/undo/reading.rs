@@ -39,8 +39,10 @@ pub(super) struct Reading<'s> {
     /// For what was still being written.
     waited: Duration,
     filter: Arc<Filter>,
-    /// The tables that are meant, and whatever belongs to the same trees.
+    /// The tables that are meant, what they reference, and whatever belongs to the same trees.
     trees: Vec<Oid>,
+    /// Those that are referenced only.
+    beside: Vec<Oid>,
     /// What came later first, once that is reached.
     behind: Option<Vec<Bytes>>,
     /// What may have been done to columns on the way.
@@ -63,6 +65,8 @@ pub(super) enum Altered {
 pub(super) struct Undone {
     /// The changes, oldest first.
     pub(super) changes: Vec<Bytes>,
+    /// Those of other tables that these reference, and that are not to be undone.
+    pub(super) beside: Vec<Bytes>,
     /// The commits between them.
     pub(super) commits: Vec<Bytes>,
     /// Where something is missing.
@@ -81,7 +85,12 @@ pub(super) struct Later {
 impl<'s> Reading<'s> {
     pub(super) fn begin(history: &History, scope: &'s Scope, schema: &Schema, partitions: FxHashMap<Oid, Oid>) -> Self {
         let start = scope.start.clone().map_or(Start::Live, Start::After);
-        let trees = scope.tables.iter().chain(schema.roots.keys()).copied().collect();
+        let tree = |table: &Oid| partitions.get(table).copied();
+        let meant: Vec<Oid> = scope.tables.iter().filter_map(tree).collect();
+        let keys = schema.foreign_keys.iter().filter(|key| meant.contains(&key.table) && !meant.contains(&key.references));
+        let referenced: Vec<Oid> = keys.map(|key| key.references).collect();
+        let beside: Vec<Oid> = partitions.iter().filter(|(_, tree)| referenced.contains(tree)).map(|(table, _)| *table).collect();
+        let trees = scope.tables.iter().chain(schema.roots.keys()).chain(&beside).copied().collect();
         let mut moves = Moves::new(partitions, scope.tables.clone());
         if scope.begins_within() {
             moves.torn();
@@ -95,6 +104,7 @@ impl<'s> Reading<'s> {
             waited: Duration::ZERO,
             filter: Arc::clone(&scope.range.filter),
             trees,
+            beside,
             behind: None,
             altered: Vec::new(),
             moves,
@@ -135,6 +145,8 @@ impl<'s> Reading<'s> {
                 }
                 if self.scope.tables.contains(&table.oid) {
                     undone.changes.push(json);
+                } else if self.beside.contains(&table.oid) {
+                    undone.beside.push(json);
                 }
             }
             (event::Kind::Commit, _) => {
@@ -151,7 +163,11 @@ impl<'s> Reading<'s> {
     }
 
     /// Of all that came later, what matters to these changes.
-    pub(super) fn later(&mut self, undone: &[Change<'_>], schema: &Schema) -> Result<Later, Problem> {
+    pub(super) fn later<'c, 'a: 'c>(
+        &mut self,
+        undone: impl Iterator<Item = &'c Change<'a>>,
+        schema: &Schema,
+    ) -> Result<Later, Problem> {
         let (mut later, mut sieve) = (Later::default(), Sieve::new(undone, schema));
         for json in self.behind.take().into_iter().flatten() {
             sift(&json, &mut sieve, &mut later)?;
