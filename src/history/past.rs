@@ -9,7 +9,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Deserialize;
 
 use super::History;
-use super::journal::{Archive, JournalError, Marked, TableState};
+use super::journal::{Archive, Glimpse, JournalError, Marked, TableState};
 use super::query::{Bound, Order, Query};
 use crate::event::filter::Filter;
 use crate::event::time::{from_unix_micros, rfc3339_unix, unix_micros};
@@ -139,21 +139,17 @@ impl History {
             (lsn, time) = (head.place.commit_lsn, head.time);
             true
         };
-        // Where counts are late, commits tell none: what is known is what the mark says.
-        if !late {
-            let visited = self.visit(
-                &query,
-                |glimpse| {
-                    *glimpse.epoch() == epoch && [Kind::Commit, Kind::Ddl, Kind::Gap].into_iter().any(|kind| glimpse.holds(kind))
-                },
-                |kept, mut indices| {
-                    let heads = kept.block.heads();
-                    *kept.block.epoch() == epoch
-                        && indices.all(|index| heads.get(index).is_none_or(|head| commit(head, kept.block.bytes(head))))
-                },
-            );
-            visited?;
-        }
+        // Where counts are late, commits tell none: what is known is what the mark says, unless the next one is missing.
+        let tells = |glimpse: &Glimpse<'_>| {
+            let of_counts = || [Kind::Commit, Kind::Ddl, Kind::Gap].into_iter().any(|kind| glimpse.holds(kind));
+            glimpse.is_missing() || !late && *glimpse.epoch() == epoch && of_counts()
+        };
+        self.visit(&query, tells, |kept, mut indices| {
+            let heads = kept.block.heads();
+            !late
+                && *kept.block.epoch() == epoch
+                && indices.all(|index| heads.get(index).is_none_or(|head| commit(head, kept.block.bytes(head))))
+        })?;
         let mut tables: Vec<TableState> = tables.into_values().collect();
         tables.sort_unstable_by(|one, other| (&one.schema, &one.name).cmp(&(&other.schema, &other.name)));
         Ok(Past { lsn, time, epoch, tables })

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::record::Watched;
+use crate::lsn::EventId;
 
 /// A journal cannot be opened, written or read.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +79,20 @@ pub enum JournalError {
         offset: u64,
         /// What is wrong there.
         reason: &'static str,
+    },
+    /// Something in the midst of it is not there.
+    #[error(
+        "what was recorded {}up to {to} is missing in {}: a file is gone, or damaged. pgvigil history verify tells more",
+        from.as_ref().map(|from| format!("after {from} ")).unwrap_or_default(),
+        dir.display()
+    )]
+    Missing {
+        /// The folder.
+        dir: PathBuf,
+        /// The last event before that; `None` if nothing is known to have come before.
+        from: Option<EventId>,
+        /// The last event that is missing.
+        to: Box<EventId>,
     },
 }
 

@@ -22,6 +22,7 @@
 
 mod error;
 mod frame;
+mod hole;
 mod index;
 mod lock;
 mod look;

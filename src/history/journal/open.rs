@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
 use super::error::JournalError;
+use super::hole::Hole;
 use super::index::{Segment, Segments};
 use super::minutes::Minutes;
 use super::read::Archive;
@@ -84,7 +85,7 @@ impl Opened {
     /// Opens the journal in `dir`, which is made if need be, and takes it for this process. What a crash left is cut off.
     ///
     /// # Errors
-    /// Another process has it, it is of a later format, or damaged, or the disk does not do what it should.
+    /// Another process has it, it is of a later format, its newest file has no beginning, or the disk does not do what it should.
     pub fn open(dir: &Path, options: Options) -> Result<(Self, Option<Cut>), JournalError> {
         let lock = lock::take(dir)?;
         let mut numbers = segment::numbers(dir)?;
@@ -120,17 +121,9 @@ impl Opened {
             break;
         }
         for number in numbers {
-            let path = segment::path(dir, number);
-            let (start, index, format, bytes) = match segment::glance(&path)? {
-                Some(found) => found,
-                None => {
-                    let found = segment::scan(&path, |_| Ok(()))?;
-                    let reason = "it does not begin with where it starts";
-                    let start = found.start.ok_or(JournalError::Damaged { path, offset: 0, reason })?;
-                    (start, found.index, found.format, found.length)
-                }
-            };
-            segments.push(Segment::new(dir, (number, format, bytes), &start, &index.blocks), index, Minutes::default());
+            if let Some((segment, index)) = earlier(dir, number)? {
+                segments.push(segment, index, Minutes::default());
+            }
         }
         let (dir, mut opened) = (dir.to_owned(), None);
         if let Some((path, number, bytes, is_over, start, contents)) = found {
@@ -142,6 +135,13 @@ impl Opened {
             segments.gathered(texts.texts());
             let last = Last { path, number, format, is_over, texts };
             opened = Some((last, start.watched, contents.state, contents.last));
+        }
+        let next = segments.all.iter().skip(1);
+        for (one, next) in segments.all.iter().zip(next) {
+            if let Some(hole) = Hole::between(&[one], &[next]) {
+                let (one, next) = (one.path.display(), next.path.display());
+                tracing::warn!("between {one} and {next} something is missing: {}", hole.error());
+            }
         }
         let segments = Arc::new(RwLock::new(segments));
         let (file, watched, state, last) = match opened {
@@ -219,6 +219,34 @@ impl Opened {
         }
         Ok(journal)
     }
+}
+
+/// A file that others follow; nothing, if it cannot be read at all. Whatever is wrong with it, it is left as it is.
+fn earlier(dir: &Path, number: u64) -> Result<Option<(Segment, Index)>, JournalError> {
+    let path = segment::path(dir, number);
+    let found = segment::glance(&path).and_then(|found| {
+        if found.is_some() {
+            return Ok(found);
+        }
+        let contents = segment::scan(&path, |_| Ok(()))?;
+        if let Some((offset, reason, _)) = tail::fault(&path, &contents, false)? {
+            let damaged = JournalError::Damaged { path: path.clone(), offset, reason };
+            tracing::warn!("{damaged}. It is left as it is; pgvigil history verify looks at all of it");
+        }
+        Ok(contents.start.map(|start| (start, contents.index, contents.format, contents.length)))
+    });
+    let found = match found {
+        // What comes before one of ours was one of ours.
+        Err(error @ (JournalError::Foreign { .. } | JournalError::Newer { .. })) => {
+            tracing::warn!("{error}. Nothing of it is read, and it is left as it is");
+            None
+        }
+        found => found?,
+    };
+    Ok(found.map(|(start, index, format, bytes)| {
+        let segment = Segment::new(dir, (number, format, bytes), &start, &index.blocks);
+        (segment, index)
+    }))
 }
 
 /// The texts of a file that is gone on with, which stand nowhere yet: its blocks are read.

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::error::JournalError;
+use super::hole;
 use super::index::Segment;
 use super::minutes::{Minute, Minutes};
 use super::read::Archive;
 use super::record::TableState;
-use super::segment::{self, Pages};
+use super::segment::Pages;
 use crate::lsn::{Epoch, Lsn, Oid};
 
 /// What a mark tells: where the stream stood, and all tables there.
@@ -25,7 +26,7 @@ pub struct Marked {
     pub late: bool,
     /// By oid.
     pub tables: FxHashMap<Oid, TableState>,
-    /// The mark that follows, if it is of another epoch: what happened between the two is not known.
+    /// The mark that follows, if it is of another epoch and nothing between is missing: what happened between the two is not known.
     pub ended_before: Option<(Lsn, i64)>,
     /// No mark follows.
     pub is_last: bool,
@@ -75,7 +76,10 @@ impl Archive {
             None => self.first_mark(segments.get(at + 1..).unwrap_or_default())?,
         };
         let is_last = next.is_none();
-        let ended_before = next.filter(|next| next.epoch.as_ref() != Some(&epoch)).map(|next| (next.position, next.time));
+        // Somebody may have watched what is missing.
+        let is_hole = later.is_empty() && segments.get(at + 1).is_some_and(|next| hole::is_between(segment, next));
+        let other = next.filter(|next| !is_hole && next.epoch.as_ref() != Some(&epoch));
+        let ended_before = other.map(|next| (next.position, next.time));
         let (position, time, late) = (state.position, state.time, state.told_by.is_none());
         Ok(Some(Marked { epoch, position, time, late, tables, ended_before, is_last }))
     }
@@ -108,23 +112,25 @@ impl Archive {
     /// A file is damaged, or the disk does not do what it should. One that goes meanwhile is no longer kept.
     pub fn course(&self, oid: Oid, since: Minute, until: Minute) -> Result<Course, JournalError> {
         let segments: Vec<Arc<Segment>> = self.segments().all.iter().cloned().collect();
-        let begins = |segment: &Arc<Segment>| {
-            let times = segment.times.map(|(first, _)| Minute::of(first));
-            let marked = (segment.begins.1 > 0).then(|| Minute::of_unix(segment.begins.1));
-            times.into_iter().chain(marked).min()
-        };
         let from = segments.iter().rposition(|segment| begins(segment).is_some_and(|begins| begins <= since)).unwrap_or(0);
         let mut course = Course { begins: self.marks_begin()?.map(Minute::of_unix), ..Course::default() };
         let mut points = Vec::new();
         for (nth, segment) in segments.iter().enumerate().skip(from) {
             let minutes = match self.minutes(segment) {
-                Err(error) if error.is_gone() => continue,
+                Err(error) if error.is_gone() && !self.should_be_there(segment) => continue,
                 minutes => minutes?,
             };
             if nth == from {
-                let start = Pages::open(&segment.path)?.map(|pages| pages.start()).transpose()?.flatten();
-                let tables = start.map(|start| start.state.tables).unwrap_or_default();
-                course.before = tables.iter().find(|table| table.oid == oid).and_then(|table| table.count);
+                course.before = at_start(segment, oid)?;
+            }
+            let earlier = segments.get(..nth).unwrap_or_default();
+            if nth > from && earlier.last().is_some_and(|last| hole::is_between(last, segment)) {
+                // Something is missing behind the last event that is known of, up to where this file begins.
+                let events = earlier.iter().rev().find_map(|segment| segment.times).map(|(_, last)| Minute::of(last));
+                let lost = events.or_else(|| earlier.first().and_then(begins)).unwrap_or(Minute(i64::MIN));
+                let found = begins(segment).unwrap_or(lost).max(lost);
+                points.retain(|(minute, _)| !(lost..found).contains(minute));
+                points.extend([(lost, None), (found, at_start(segment, oid)?)]);
             }
             points.extend(minutes.of(oid));
         }
@@ -148,7 +154,7 @@ impl Archive {
         }
         let at_its_end = Pages::open(&segment.path)?.map(|pages| pages.minutes()).transpose()?.flatten();
         // An older file has none, and in a damaged one they may not be found.
-        Ok(Arc::new(at_its_end.map_or_else(|| segment::scan(&segment.path, |_| Ok(())).map(|found| found.minutes), Ok)?))
+        Ok(Arc::new(at_its_end.map_or_else(|| Self::scanned(segment).map(|found| found.minutes), Ok)?))
     }
 
     /// The table that had this name last, of those that something was recorded of.
@@ -170,4 +176,18 @@ impl Archive {
         }
         Ok(None)
     }
+}
+
+/// The minute in which the first of a file was committed, or where it begins was recorded, whichever was earlier.
+fn begins(segment: &Arc<Segment>) -> Option<Minute> {
+    let times = segment.times.map(|(first, _)| Minute::of(first));
+    let marked = (segment.begins.1 > 0).then(|| Minute::of_unix(segment.begins.1));
+    times.into_iter().chain(marked).min()
+}
+
+/// How many rows the table had where a file begins.
+fn at_start(segment: &Segment, oid: Oid) -> Result<Option<i64>, JournalError> {
+    let start = Pages::open(&segment.path)?.map(|pages| pages.start()).transpose()?.flatten();
+    let tables = start.map(|start| start.state.tables).unwrap_or_default();
+    Ok(tables.iter().find(|table| table.oid == oid).and_then(|table| table.count))
 }

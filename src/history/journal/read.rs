@@ -3,10 +3,11 @@
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use super::error::JournalError;
+use super::hole::{Hole, Stretch};
 use super::index::{Segment, Segments};
 use super::record::{Index, Summary};
 use super::search::Search;
-use super::segment;
+use super::segment::{self, Contents};
 use crate::event::filter::Filter;
 use crate::event::{Block, Kind, Trace};
 use crate::history::query::Order;
@@ -43,13 +44,21 @@ pub enum Next<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Glimpse<'a> {
     summary: &'a Summary,
-    /// Of its file.
-    search: &'a Search<'a>,
-    /// Its place in the index.
-    nth: usize,
+    /// Of its file, and its place in the index there; nothing, where that is missing.
+    found: Option<(&'a Search<'a>, usize)>,
 }
 
-impl Glimpse<'_> {
+impl<'a> Glimpse<'a> {
+    /// Of what is missing: it may have been anything.
+    pub(super) fn missing(summary: &'a Summary) -> Self {
+        Self { summary, found: None }
+    }
+
+    /// Nothing is there to be read, but something was.
+    pub fn is_missing(&self) -> bool {
+        self.found.is_none()
+    }
+
     /// Its epoch.
     pub fn epoch(&self) -> &Epoch {
         &self.summary.epoch
@@ -72,7 +81,7 @@ impl Glimpse<'_> {
 
     /// Whether an event of this kind is in it.
     pub fn holds(&self, kind: Kind) -> bool {
-        self.summary.kinds.contains(&kind)
+        self.is_missing() || self.summary.kinds.contains(&kind)
     }
 
     /// Between which times its transactions were committed, by the server's clock.
@@ -92,9 +101,10 @@ impl Glimpse<'_> {
 
     /// Whether something in it may pass a filter.
     pub fn may_pass(&self, filter: &Filter) -> bool {
+        let Some((search, nth)) = self.found else { return true };
         let Summary { kinds, tables, traces, .. } = self.summary;
         let tables = tables.iter().map(|(table, operations)| (table, *operations));
-        filter.may_pass(kinds, tables, traces, || self.search.may_hold(self.nth, filter))
+        filter.may_pass(kinds, tables, traces, || search.may_hold(nth, filter))
     }
 }
 
@@ -171,10 +181,25 @@ impl Archive {
         }
         let index = Arc::new(match segment::glance(&segment.path)? {
             Some((_, index, ..)) => index,
-            None => segment::scan(&segment.path, |_| Ok(()))?.index,
+            None => Self::scanned(segment)?.index,
         });
         self.segments().hold(segment.number, Arc::clone(&index));
         Ok(index)
+    }
+
+    /// What is in a complete file whose end cannot be read.
+    pub(super) fn scanned(segment: &Segment) -> Result<Contents, JournalError> {
+        let found = segment::scan(&segment.path, |_| Ok(()))?;
+        if found.last >= segment.last {
+            return Ok(found);
+        }
+        let (offset, reason) = found.fault.unwrap_or((found.length, "it ends before what was written to it"));
+        Err(JournalError::Damaged { path: segment.path.clone(), offset, reason })
+    }
+
+    /// Whether a file that is not there should be: one before it is, so that it did not go because it is no longer kept.
+    pub(super) fn should_be_there(&self, gone: &Segment) -> bool {
+        self.segments().all.iter().any(|segment| segment.number < gone.number && segment.path.exists())
     }
 
     /// Shows `visit` the blocks that hold events after `after` and before `before`, oldest first, until it has seen enough, or to where
@@ -213,7 +238,7 @@ impl Archive {
                 if before.is_some_and(|before| summary.id(summary.first) >= *before) {
                     return Ok(None);
                 }
-                let glimpse = Glimpse { summary, search, nth };
+                let glimpse = Glimpse { summary, found: Some((search, nth)) };
                 let next = if wanted(&glimpse) {
                     segment::block(&segment.path, segment.format, *place, *length).map(Next::Block)
                 } else {
@@ -237,8 +262,11 @@ impl Archive {
     /// Shows `visit` the blocks that hold events after `after` and before `before`, in the given order, until it has seen enough (and says
     /// so by `false`). Blocks that it does not `want` are not read. An event of such a block may lie outside.
     ///
+    /// What is missing is asked for like a block; where it is wanted that is an error, once all that is there was shown.
+    ///
     /// # Errors
-    /// A file could not be read, or does not hold what it should. A file that goes meanwhile is no error: what it held is no longer kept.
+    /// A file could not be read, or does not hold what it should: what comes behind that is not shown. Or something that is wanted is missing.
+    /// That an oldest file goes meanwhile is no error: what it held is no longer kept.
     pub fn visit(
         &self,
         (after, before): (Option<&EventId>, Option<&EventId>),
@@ -246,30 +274,29 @@ impl Archive {
         mut wants: impl FnMut(Glimpse<'_>) -> bool,
         mut visit: impl FnMut(Block) -> bool,
     ) -> Result<(), JournalError> {
-        // Those that may hold some of it: files that are made meanwhile hold what came later.
-        let mut segments: Vec<Arc<Segment>> = {
-            let segments = self.segments();
-            let ends_after =
-                |segment: &&Arc<Segment>| after.is_none_or(|after| segment.last.as_ref().is_some_and(|last| last > after));
-            let begins_before = |segment: &&Arc<Segment>| {
-                before.is_none_or(|before| segment.before.as_ref().is_none_or(|last_before| last_before < before))
-            };
-            segments.all.iter().filter(ends_after).filter(begins_before).cloned().collect()
-        };
+        // Files that are made meanwhile hold what came later.
+        let mut stretches = Stretch::between(self.segments().all.iter(), (after, before));
         if order == Order::NewestFirst {
-            segments.reverse();
+            stretches.reverse();
         }
-        for segment in segments {
-            match self.visit_segment(&segment, (after, before), order, &mut wants, &mut visit) {
-                Err(error) if error.is_gone() => {}
-                goes_on => {
-                    if !goes_on? {
-                        return Ok(());
+        let mut missing = None;
+        for stretch in stretches {
+            let hole = match stretch {
+                Stretch::Hole(hole) => Some(hole),
+                Stretch::File(segment) => {
+                    match self.visit_segment(&segment, (after, before), order, &mut wants, &mut visit) {
+                        Err(error) if error.is_gone() => Hole::instead_of(&segment).filter(|_| self.should_be_there(&segment)),
+                        Ok(true) => None,
+                        Ok(false) => break,
+                        Err(error) => return Err(error),
                     }
                 }
+            };
+            if let Some(hole) = hole.filter(|hole| wants(hole.glimpse())) {
+                missing.get_or_insert(hole);
             }
         }
-        Ok(())
+        missing.map_or(Ok(()), |hole| Err(hole.error()))
     }
 
     /// The same of one file; false once `visit` has seen enough. That the file is gone is an error like any other.
@@ -287,7 +314,7 @@ impl Archive {
         let until = before.map_or(index.blocks.len(), begins_before);
         let search = &Search::new(self, segment, &index);
         let mut show = |(nth, (place, length, summary)): (usize, &(u64, u32, Summary))| {
-            if wants(Glimpse { summary, search, nth }) {
+            if wants(Glimpse { summary, found: Some((search, nth)) }) {
                 segment::block(&segment.path, segment.format, *place, *length).map(&mut *visit)
             } else {
                 Ok(true)
