@@ -283,14 +283,12 @@ impl Archive {
         for stretch in stretches {
             let hole = match stretch {
                 Stretch::Hole(hole) => Some(hole),
-                Stretch::File(segment) => {
-                    match self.visit_segment(&segment, (after, before), order, &mut wants, &mut visit) {
-                        Err(error) if error.is_gone() => Hole::instead_of(&segment).filter(|_| self.should_be_there(&segment)),
-                        Ok(true) => None,
-                        Ok(false) => break,
-                        Err(error) => return Err(error),
-                    }
-                }
+                Stretch::File(segment) => match self.visit_segment(&segment, (after, before), order, &mut wants, &mut visit) {
+                    Err(error) if error.is_gone() => Hole::instead_of(&segment).filter(|_| self.should_be_there(&segment)),
+                    Ok(true) => None,
+                    Ok(false) => break,
+                    Err(error) => return Err(error),
+                },
             };
             if let Some(hole) = hole.filter(|hole| wants(hole.glimpse())) {
                 missing.get_or_insert(hole);

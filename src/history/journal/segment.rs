@@ -388,7 +388,11 @@ pub(super) fn block(path: &Path, format: u32, place: u64, length: u32) -> Result
     let file = File::open(path).map_err(JournalError::io("open", path))?;
     let mut bytes = vec![0; frame::FRONT + length as usize];
     let at = place.saturating_sub(frame::FRONT as u64);
-    file.read_exact_at(&mut bytes, at).map_err(JournalError::io("read", path))?;
+    let damaged = |reason| JournalError::Damaged { path: path.to_owned(), offset: at, reason };
+    match file.read_exact_at(&mut bytes, at) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(damaged("it ends within a frame")),
+        read => read.map_err(JournalError::io("read", path))?,
+    }
     let decoded = || {
         let (front, payload) = bytes.split_first_chunk().ok_or("it ends within a frame")?;
         let front = Front::read(*front)?;
@@ -396,7 +400,7 @@ pub(super) fn block(path: &Path, format: u32, place: u64, length: u32) -> Result
         let (summary, block) = Summary::take(format, payload)?;
         unpack(&summary, block)
     };
-    decoded().map_err(|reason| JournalError::Damaged { path: path.to_owned(), offset: at, reason })
+    decoded().map_err(damaged)
 }
 
 /// The events of a block, from what was compressed.

@@ -1,6 +1,7 @@
 //! A journal against a model of it: what was committed is there, in order, whatever happens to the end of the last file.
 
 mod found;
+mod holes;
 mod keeping;
 mod past;
 mod texts;
