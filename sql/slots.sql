@@ -1,6 +1,7 @@
--- The slots that pgvigil may have made: logical ones of this database, for pgoutput. Columns that a server does not have yet are read
+-- The slots that pgvigil may have made: logical ones for pgoutput, of all databases of the server. Columns that a server does not have yet are read
 -- through JSON, where their absence is no error.
 SELECT s.slot_name::text AS name,
+       s.database::text AS database,
        s.temporary,
        s.active_pid,
        a.application_name,
@@ -11,5 +12,5 @@ SELECT s.slot_name::text AS name,
        (to_jsonb(s) ->> 'inactive_since') AS inactive_since
   FROM pg_replication_slots s
   LEFT JOIN pg_stat_activity a ON a.pid = s.active_pid
- WHERE s.slot_type = 'logical' AND s.plugin = 'pgoutput' AND s.database = current_database()
- ORDER BY s.slot_name
+ WHERE s.slot_type = 'logical' AND s.plugin = 'pgoutput'
+ ORDER BY s.database <> current_database(), s.database, s.slot_name

@@ -29,6 +29,8 @@ pub struct SlotsArgs {
 #[derive(Debug, Serialize)]
 struct Slot {
     name: String,
+    /// Whose changes it is for.
+    database: String,
     temporary: bool,
     /// The server's process that uses it.
     active_pid: Option<i32>,
@@ -66,6 +68,7 @@ async fn read(client: &Client) -> Result<Vec<Slot>, tokio_postgres::Error> {
     let slot = |row: &tokio_postgres::Row| {
         Ok(Slot {
             name: row.try_get("name")?,
+            database: row.try_get("database")?,
             temporary: row.try_get("temporary")?,
             active_pid: row.try_get("active_pid")?,
             application_name: row.try_get("application_name")?,
@@ -80,12 +83,15 @@ async fn read(client: &Client) -> Result<Vec<Slot>, tokio_postgres::Error> {
 
 fn list(slots: &[Slot], out: &mut impl Write) -> std::io::Result<()> {
     if slots.is_empty() {
-        return writeln!(out, "No slot of this database that pgvigil could have made.");
+        return writeln!(out, "No slot of this server that pgvigil could have made.");
     }
-    let width = slots.iter().map(|slot| slot.name.len()).max().unwrap_or(0).max("slot".len());
-    writeln!(out, "{:width$}  {:>10}  used by", "slot", "holds back")?;
+    let widest =
+        |title: &str, of: fn(&Slot) -> &str| slots.iter().map(|slot| of(slot).chars().count()).fold(title.len(), usize::max);
+    let (width, wide) = (widest("slot", |slot| &slot.name), widest("database", |slot| &slot.database));
+    writeln!(out, "{:width$}  {:wide$}  {:>10}  used by", "slot", "database", "holds back")?;
     for slot in slots {
-        let Slot { name, temporary, active_pid, application_name, retained_bytes, invalidated, inactive_since, .. } = slot;
+        let Slot { name, database, temporary, active_pid, application_name, retained_bytes, invalidated, inactive_since, .. } =
+            slot;
         let held = ByteSize::b(u64::try_from(*retained_bytes).unwrap_or(0)).display().iec().to_string();
         let user = match (active_pid, invalidated, inactive_since) {
             (_, Some(reason), _) => format!("nobody any more: invalidated ({reason})"),
@@ -96,7 +102,7 @@ fn list(slots: &[Slot], out: &mut impl Write) -> std::io::Result<()> {
             (None, None, None) => "nobody".to_owned(),
         };
         let kind = if *temporary { ", goes with its connection" } else { "" };
-        writeln!(out, "{name:width$}  {held:>10}  {user}{kind}")?;
+        writeln!(out, "{name:width$}  {database:wide$}  {held:>10}  {user}{kind}")?;
     }
     writeln!(out, "\nOne that nobody uses holds back the server's log for good: pgvigil slots --drop NAME")
 }
@@ -104,7 +110,7 @@ fn list(slots: &[Slot], out: &mut impl Write) -> std::io::Result<()> {
 async fn drop_slot(client: &Client, slots: &[Slot], name: &str, out: &mut impl Write) -> Result<(), Failure> {
     let Some(slot) = slots.iter().find(|slot| slot.name == name) else {
         return Err(Failure::other(format!(
-            "this database has no slot {name:?} that pgvigil could have made; pgvigil slots lists those that it has"
+            "this server has no slot {name:?} that pgvigil could have made; pgvigil slots lists those that it has"
         )));
     };
     if let Some(pid) = slot.active_pid {
@@ -115,5 +121,5 @@ async fn drop_slot(client: &Client, slots: &[Slot], name: &str, out: &mut impl W
     let dropped = client.execute("SELECT pg_drop_replication_slot($1)", &[&name]).await;
     dropped.map_err(|error| Failure::other(format!("the slot {name:?} was not dropped: {error}")))?;
     let held = ByteSize::b(u64::try_from(slot.retained_bytes).unwrap_or(0)).display().iec();
-    writeln!(out, "Dropped {name}, which held back {held} of log.").map_err(Failure::other)
+    writeln!(out, "Dropped {name} of {}, which held back {held} of log.", slot.database).map_err(Failure::other)
 }

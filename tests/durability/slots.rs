@@ -260,9 +260,13 @@ async fn slots_are_listed_and_dropped_when_nobody_uses_them() -> Result<()> {
         anyhow::Ok((output.status.success(), out, error))
     };
     let (_, none, _) = slots(&[]).await?;
-    ensure!(none.contains("No slot of this database"), "{none}");
+    ensure!(none.contains("No slot of this server"), "{none}");
+    let neighbour = Database::create(&cluster, "neighbour").await?;
+    neighbour.run("SELECT pg_create_logical_replication_slot('beside', 'pgoutput')").await?;
     let mut pgvigil = serve(&url, &dir, &[]).await?;
     let (_, used, _) = slots(&[]).await?;
+    let is_listed = |name: &str, database: &str| used.lines().any(|line| line.split_whitespace().take(2).eq([name, database]));
+    ensure!(is_listed("durable", "app") && is_listed("beside", "neighbour"), "{used}");
     ensure!(used.contains("durable") && used.contains("pgvigil (process"), "{used}");
     let (dropped, _, error) = slots(&["--drop", "durable"]).await?;
     ensure!(!dropped && error.contains("end that pgvigil first"), "{error}");
@@ -270,8 +274,11 @@ async fn slots_are_listed_and_dropped_when_nobody_uses_them() -> Result<()> {
     let (_, json, _) = slots(&["--json"]).await?;
     let json: Value = serde_json::from_str(&json)?;
     ensure!(json[0]["name"] == "durable" && json[0]["active_pid"].is_null(), "{json}");
+    ensure!(json[1]["name"] == "beside" && json[1]["database"] == "neighbour", "{json}");
+    let (dropped, out, error) = slots(&["--drop", "beside"]).await?;
+    ensure!(dropped && out.starts_with("Dropped beside of neighbour"), "{out}{error}");
     let (dropped, out, error) = slots(&["--drop", "durable"]).await?;
-    ensure!(dropped && out.starts_with("Dropped durable, which held back"), "{out}{error}");
+    ensure!(dropped && out.starts_with("Dropped durable of app, which held back"), "{out}{error}");
     let (dropped, _, error) = slots(&["--drop", "durable"]).await?;
     ensure!(!dropped && error.contains("has no slot \"durable\""), "{error}");
     Ok(())
