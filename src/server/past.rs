@@ -13,7 +13,7 @@ use super::problem::{Kind, Problem, fresh_json};
 use super::tables::AsOf;
 use super::{App, parameters};
 use crate::event::time::{from_unix_micros, rfc3339};
-use crate::history::journal::{self, Minute, TableState};
+use crate::history::journal::{self, JournalError, Minute, TableState};
 use crate::history::{Bound, History, Past, PastError};
 use crate::lsn::Oid;
 use crate::pgoutput::Timestamp;
@@ -168,6 +168,7 @@ fn refused(error: PastError) -> Problem {
         PastError::NotRecorded => Kind::NotFound,
         PastError::NotKept { .. } | PastError::Unseen { .. } => Kind::NoLongerKept,
         PastError::Ahead { .. } => Kind::NotYetThere,
+        PastError::Journal(JournalError::Missing { .. }) => Kind::NoLongerKept,
         PastError::Journal(error) if error.is_gone() => Kind::NoLongerKept,
         PastError::Journal(_) => Kind::Failed,
     };

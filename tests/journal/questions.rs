@@ -1,9 +1,11 @@
 //! Questions to the history: by transaction, by who did it, by key, by text; and what is answered about what is not there any more.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::{Context, Result, ensure};
 use pgvigil::cluster::Cluster;
 use pgvigil::history::journal::Watched;
-use pgvigil::lsn::Oid;
+use pgvigil::lsn::{Lsn, Oid};
 use reqwest::StatusCode;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -161,10 +163,7 @@ async fn what_cannot_be_read_is_no_empty_list() -> Result<()> {
     let (_cluster, dir, pgvigil) = recorded().await?;
     let page = pgvigil.json("/api/v1/events?op=insert&limit=1000").await?;
     ensure!(page["unread"].is_null(), "{page}");
-    let mut files: Vec<_> =
-        std::fs::read_dir(dir.path())?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "journal"));
-    files.sort();
+    let files = journal_files(dir.path())?;
     let damaged = files.get(1).context("a file")?;
     let mut bytes = std::fs::read(damaged)?;
     let middle = bytes.len() / 2;
@@ -182,6 +181,48 @@ async fn what_cannot_be_read_is_no_empty_list() -> Result<()> {
     let gaps = lines(&pgvigil, "op=insert").await?.into_iter().filter(|event| event["reason"] == "damaged").count();
     ensure!(gaps == 1, "{gaps} gaps");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_missing_in_the_midst_is_no_empty_list_and_no_count() -> Result<()> {
+    let (cluster, dir, mut pgvigil) = recorded().await?;
+    let (all, unread) = rows(&pgvigil, "limit=1000").await?;
+    ensure!(unread.is_none(), "{unread:?}");
+    pgvigil.stop().await?;
+    let mut files = journal_files(dir.path())?;
+    ensure!(files.len() > 3, "{files:?}");
+    std::fs::remove_file(files.remove(1))?;
+    let pgvigil = serve(&cluster.url("app"), dir.path(), &[]).await?;
+    let said = format!("between {} and {} something is missing", files[0].display(), files[1].display());
+    ensure!(pgvigil.stderr().contains(&said), "{}", pgvigil.stderr());
+    let (rest, unread) = rows(&pgvigil, "limit=1000").await?;
+    ensure!(unread.is_some_and(|unread| unread.contains("pgvigil history verify tells more")));
+    ensure!(rest.len() < all.len() && rest.first() == all.first() && rest.last() == all.last(), "{rest:?} of {all:?}");
+    for id in &all {
+        let (lsn, is_there) = (Lsn(id * 100), rest.contains(id));
+        let (found, unread) = rows(&pgvigil, &format!("since={lsn}&until={}", Lsn(lsn.0 + 1))).await?;
+        ensure!((found.is_empty(), unread.is_none()) == (!is_there, is_there), "{lsn}: {found:?} {unread:?}");
+        let answer = pgvigil.get(&format!("/api/v1/tables?at={lsn}")).await?;
+        let (status, text) = (answer.status(), answer.text().await?);
+        let is_said = status == StatusCode::GONE && text.contains("is missing in");
+        ensure!((status == StatusCode::OK, is_said) == (is_there, !is_there), "{lsn}: {text}");
+    }
+    Ok(())
+}
+
+/// The rows that were inserted, newest first; and what is said of what cannot be read.
+async fn rows(pgvigil: &Pgvigil, question: &str) -> Result<(Vec<u64>, Option<String>)> {
+    let page = pgvigil.json(&format!("/api/v1/events?op=insert&{question}")).await?;
+    let rows = page["events"].as_array().context("events")?.iter().filter_map(|event| event["new"]["id"].as_u64());
+    Ok((rows.collect(), page["unread"].as_str().map(str::to_owned)))
+}
+
+/// Oldest first.
+fn journal_files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut files: Vec<_> = std::fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "journal"));
+    files.sort();
+    Ok(files)
 }
 
 /// The answer as lines, oldest first.
