@@ -34,7 +34,7 @@ pub(super) struct Hole {
 #[derive(Debug)]
 pub(super) enum Stretch {
     File(Arc<Segment>),
-    Hole(Hole),
+    Hole(Box<Hole>),
 }
 
 impl Stretch {
@@ -48,7 +48,7 @@ impl Stretch {
         for (nth, file) in files.iter().enumerate() {
             let (earlier, later) = files.split_at_checked(nth).unwrap_or_default();
             let hole = Hole::between(earlier, later).filter(|hole| hole.may_be_between(after, before));
-            stretches.extend(hole.map(Stretch::Hole));
+            stretches.extend(hole.map(Box::new).map(Stretch::Hole));
             let ends_after = after.is_none_or(|after| file.last.as_ref().is_some_and(|last| last > after));
             let begins_before = before.is_none_or(|before| file.before.as_ref().is_none_or(|last_before| last_before < before));
             if ends_after && begins_before {

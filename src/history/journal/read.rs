@@ -282,7 +282,7 @@ impl Archive {
         let mut missing = None;
         for stretch in stretches {
             let hole = match stretch {
-                Stretch::Hole(hole) => Some(hole),
+                Stretch::Hole(hole) => Some(*hole),
                 Stretch::File(segment) => match self.visit_segment(&segment, (after, before), order, &mut wants, &mut visit) {
                     Err(error) if error.is_gone() => Hole::instead_of(&segment).filter(|_| self.should_be_there(&segment)),
                     Ok(true) => None,
