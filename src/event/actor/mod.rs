@@ -9,17 +9,19 @@
 //!
 //! **Which changes.** A trigger fires behind its statement, so its message is about the changes between the message before it and
 //! itself, and the last one also about all that follow. An annotation is about what follows it, and the first one about all before it too.
-//! The statement is only told of operations that fire the triggers: who did the others is known, by which statement is not.
+//! The statement is only told of operations that fire the triggers: who did the others is known, by which statement is not. Where
+//! messages were too many to be kept, nobody is known between the first and the last that were left out.
 //!
 //! **Whoever may write a message can lie about itself**, and [`Source`] says what a name rests on. So nothing here decides anything: a
-//! message that is not as it should be is no actor but still a `message` event; one that names another transaction is not of a trigger;
-//! and what is copied into every change is cut short.
+//! message that is not as it should be is no actor but still a `message` event, and takes no other's place ([`is_said`]); one that names
+//! another transaction is not of a trigger; and what is copied into every change is cut short.
 
 #[cfg(test)]
 mod tests;
 mod told;
 
 use std::num::NonZero;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -117,24 +119,68 @@ pub(super) struct Stretch {
     names: Arc<Names>,
 }
 
+/// What a message says.
+enum Said {
+    /// Who does it; `None`: nobody knows.
+    Who(Option<Told>),
+    /// What the application says of itself; `None`: nothing, from here on.
+    Itself(Option<Box<RawValue>>),
+}
+
+impl Said {
+    /// What a message of one of [`PREFIXES`] says of `xid`, if anything. What is left out could have said anything.
+    fn read(xid: Xid, prefix: &[u8], content: Option<&[u8]>, encoding: &Encoding) -> Option<Self> {
+        let is_of_who = [TRIGGER, DdlMessage::PREFIX].contains(&prefix);
+        let Some(content) = content else {
+            return Some(if is_of_who { Said::Who(None) } else { Said::Itself(None) });
+        };
+        let who = |told: Told| told.is_of(xid).then(|| Said::Who(told.session_user.is_some().then_some(told)));
+        match prefix {
+            TRIGGER => Told::of_trigger(&encoding.decode(content).0).and_then(who),
+            DdlMessage::PREFIX => Told::of_ddl(content).and_then(who),
+            CLEAR => Some(Said::Itself(None)),
+            _ => Some(Said::Itself(Some(annotation(&encoding.decode(content).0)?))),
+        }
+    }
+}
+
+/// Whether a message of one of [`PREFIXES`] is what these should be, and of the transaction `xid`.
+pub fn is_said(xid: Xid, prefix: &[u8], content: &[u8], encoding: &Encoding) -> bool {
+    let is_ddl = prefix == DdlMessage::PREFIX && DdlMessage::parse(content).is_some();
+    is_ddl || Said::read(xid, prefix, Some(content), encoding).is_some()
+}
+
 impl Attribution {
-    /// Of a transaction, from its messages of [`PREFIXES`]: the place, the prefix and the content of each, in order.
-    pub fn read<'a>(xid: Xid, messages: impl Iterator<Item = (u64, &'a [u8], &'a [u8])>, encoding: &Encoding) -> Self {
+    /// Of a transaction, from its messages of [`PREFIXES`]: the places of the first and the last that say the same, the prefix, and the
+    /// content of each; `None` of those that were left out.
+    pub fn read<'a>(
+        xid: Xid,
+        messages: impl Iterator<Item = (RangeInclusive<u64>, &'a [u8], Option<&'a [u8]>)>,
+        encoding: &Encoding,
+    ) -> Self {
         let (mut told, mut annotations) = (Vec::new(), Vec::new());
-        for (at, prefix, content) in messages {
-            let (text, _) = encoding.decode(content);
-            match prefix {
-                TRIGGER => told.extend(Told::of_trigger(&text).filter(|told| told.is_of(xid)).map(|told| (at, told))),
-                DdlMessage::PREFIX => told.extend(Told::of_ddl(content).filter(|told| told.is_of(xid)).map(|told| (at, told))),
-                CLEAR => annotations.push((at, None)),
-                _ => annotations.extend(annotation(&text).map(|annotation| (at, Some(annotation)))),
+        for (places, prefix, content) in messages {
+            let (first, last) = places.into_inner();
+            let again = (first < last).then_some(last);
+            match Said::read(xid, prefix, content, encoding) {
+                Some(Said::Who(who)) => {
+                    told.extend(again.map(|last| (last, who.clone())));
+                    told.push((first, who));
+                }
+                Some(Said::Itself(annotation)) => {
+                    annotations.extend(again.map(|last| (last, annotation.clone())));
+                    annotations.push((first, annotation));
+                }
+                None => {}
             }
         }
+        told.sort_by_key(|(at, _)| *at);
+        annotations.sort_by_key(|(at, _)| *at);
         // As with most transactions.
         if told.is_empty() && annotations.is_empty() { Self::default() } else { Self::join(&told, &annotations) }
     }
 
-    fn join(told: &[(u64, Told)], annotations: &[(u64, Option<Box<RawValue>>)]) -> Self {
+    fn join(told: &[(u64, Option<Told>)], annotations: &[(u64, Option<Box<RawValue>>)]) -> Self {
         let places = told.iter().map(|(at, _)| *at).rev().skip(1).chain(annotations.iter().skip(1).map(|(at, _)| *at));
         let mut ends: Vec<u64> = places.chain([u64::MAX]).collect();
         ends.sort_unstable();
@@ -144,7 +190,7 @@ impl Attribution {
             let told = told.iter().find(|(at, _)| *at >= until).or(told.last());
             let annotation = annotations.iter().rfind(|(at, _)| *at <= start).or(annotations.first());
             let annotation = annotation.and_then(|(_, annotation)| annotation.clone());
-            stretches.push((until, Stretch::new(told.map(|(_, told)| told), annotation)));
+            stretches.push((until, Stretch::new(told.and_then(|(_, told)| told.as_ref()), annotation)));
             start = until;
         }
         let known: Vec<&Stretch> = stretches.iter().filter_map(|(_, stretch)| stretch.as_ref()).collect();
