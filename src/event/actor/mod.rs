@@ -8,7 +8,8 @@
 //! | `sequin:transaction_annotations.clear` | an application | from here on there is none |
 //!
 //! **Which changes.** A trigger fires behind its statement, so its message is about the changes between the message before it and
-//! itself, and the last one also about all that follow. An annotation is about what follows it, and the first one about all before it too.
+//! itself, and the last one also about all that follow. But what is done again by the same is not told again: where the next message says so,
+//! of what lies before it only those names are known that both have. An annotation is about what follows it, and the first one about all before it too.
 //! The statement is only told of operations that fire the triggers: who did the others is known, by which statement is not. Where
 //! messages were too many to be kept, nobody is known between the first and the last that were left out.
 //!
@@ -150,6 +151,12 @@ pub fn is_said(xid: Xid, prefix: &[u8], content: &[u8], encoding: &Encoding) -> 
     is_ddl || Said::read(xid, prefix, Some(content), encoding).is_some()
 }
 
+/// Who did what lies between two messages: whom the later one tells of, unless it may have been the other.
+fn between(earlier: Option<&(u64, Option<Told>)>, later: Option<&(u64, Option<Told>)>) -> Option<Told> {
+    let later = later?.1.as_ref()?;
+    if later.again { Some(later.or(earlier?.1.as_ref()?)) } else { Some(later.clone()) }
+}
+
 impl Attribution {
     /// Of a transaction, from its messages of [`PREFIXES`]: the places of the first and the last that say the same, the prefix, and the
     /// content of each; `None` of those that were left out.
@@ -181,16 +188,22 @@ impl Attribution {
     }
 
     fn join(told: &[(u64, Option<Told>)], annotations: &[(u64, Option<Box<RawValue>>)]) -> Self {
-        let places = told.iter().map(|(at, _)| *at).rev().skip(1).chain(annotations.iter().skip(1).map(|(at, _)| *at));
+        // What follows the last message is by whom it tells of; so is what comes before it, as a rule.
+        let again = |told: &Option<Told>| told.as_ref().is_some_and(|told| told.again);
+        let skipped = usize::from(!told.last().is_some_and(|(_, last)| again(last)));
+        let places = told.iter().map(|(at, _)| *at).rev().skip(skipped).chain(annotations.iter().skip(1).map(|(at, _)| *at));
         let mut ends: Vec<u64> = places.chain([u64::MAX]).collect();
         ends.sort_unstable();
         let mut stretches = Vec::with_capacity(ends.len());
         let mut start = 0;
         for until in ends {
-            let told = told.iter().find(|(at, _)| *at >= until).or(told.last());
+            let who = match told.partition_point(|(at, _)| *at < until) {
+                next if next == told.len() => told.last().and_then(|(_, last)| last.clone()),
+                next => between(told.get(next.wrapping_sub(1)), told.get(next)),
+            };
             let annotation = annotations.iter().rfind(|(at, _)| *at <= start).or(annotations.first());
             let annotation = annotation.and_then(|(_, annotation)| annotation.clone());
-            stretches.push((until, Stretch::new(told.and_then(|(_, told)| told.as_ref()), annotation)));
+            stretches.push((until, Stretch::new(who.as_ref(), annotation)));
             start = until;
         }
         let known: Vec<&Stretch> = stretches.iter().filter_map(|(_, stretch)| stretch.as_ref()).collect();

@@ -175,6 +175,22 @@ fn what_is_said_again_holds_in_between() {
 }
 
 #[test]
+fn between_two_who_may_both_have_done_it_only_what_they_share_is_known() {
+    let with = |user: &str, again: bool| {
+        let mut told: Value = serde_json::from_str(&told("x")).unwrap();
+        (told["current_user"], told["again"]) = (json!(user), json!(again));
+        told.to_string()
+    };
+    let (one, two, three) = (with("one", false), with("two", true), with("three", true));
+    let attribution = read(&[(2, "pgvigil.actor", &one), (5, "pgvigil.actor", &two), (7, "pgvigil.actor", &three)]);
+    let actors: Vec<_> = (0..10).map(|place| at(&attribution, place, Operation::Delete)).collect();
+    let users: Vec<_> = actors.iter().map(|actor| actor["current_user"].as_str()).collect();
+    let (one, three) = (Some("one"), Some("three"));
+    assert_eq!(users, [one, one, one, None, None, None, None, None, three, three]);
+    assert!(actors.iter().all(|actor| actor["session_user"] == "ann" && actor["query"] == "x"));
+}
+
+#[test]
 fn the_last_message_may_say_that_nobody_is_told_of_any_more() {
     let attribution = read(&[(2, "pgvigil.actor", &told("x")), (5, "pgvigil.actor", r#"{"xid": "771"}"#)]);
     assert_eq!(at(&attribution, 2, Operation::Delete)["query"], "x");

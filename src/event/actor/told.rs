@@ -26,6 +26,9 @@ pub(super) struct Told {
     pub(super) query: Option<String>,
     #[serde(default, deserialize_with = "operations")]
     pub(super) operations: Operations,
+    /// Whom the message before tells of has changed more since.
+    #[serde(default)]
+    pub(super) again: bool,
 }
 
 impl Told {
@@ -50,6 +53,17 @@ impl Told {
         let is_session = session_user.is_some() && current_user.is_some();
         let is_nobody = names.into_iter().chain([query]).all(Option::is_none);
         (is_session || is_nobody) && names.into_iter().flatten().all(|name| name.len() <= NAME)
+    }
+
+    /// What is known of changes that either this one made or that one.
+    pub(super) fn or(&self, other: &Told) -> Told {
+        let same = |name: fn(&Told) -> &Option<String>| name(self).clone().filter(|_| name(self) == name(other));
+        Told {
+            session_user: same(|told| &told.session_user),
+            current_user: same(|told| &told.current_user),
+            application_name: same(|told| &told.application_name),
+            ..self.clone()
+        }
     }
 
     /// Whether it is about this transaction; the server counts on beyond the 32 bits that are in the stream.
