@@ -30,11 +30,12 @@ DECLARE
                                  quote_ident(current_setting('application_name')));
   -- The same for all that one message of the client makes happen, be it ever so much, as long as it is by the same.
   moment CONSTANT text := this_xid || '@' || extract(epoch FROM statement_timestamp())::text || ' ' || who || ' ';
-  -- What was told: the transaction, the moment if nothing new had to be told then, and a mark for each message.
+  -- What was told: the transaction; where the log stood then or, once the same has gone on, the moment; and a mark for each message.
   told CONSTANT text := current_setting('pgvigil.told', true);
   marks text := '';
   query text;
   told_as text;
+  at pg_lsn;
   again boolean;
 BEGIN
   IF moment IS NULL OR starts_with(told, moment) THEN
@@ -49,23 +50,29 @@ BEGIN
   query := CASE WHEN query_length > 0 AND length(marks) < 15 THEN left(current_query(), query_length) END;
   told_as := concat_ws(' ', who, query);
   IF marks <> '' AND told_as = current_setting('pgvigil.told_as', true) THEN
-    PERFORM set_config('pgvigil.told', moment || marks, true);
+    -- If nobody has written anything since, these are triggers of the statement that was told of: a foreign key's, or a partition's.
+    IF has_function_privilege(2852::oid, 'EXECUTE') THEN
+      at := pg_current_wal_insert_lsn();
+    END IF;
+    IF told IS DISTINCT FROM concat(this_xid, '@.', at, marks) THEN
+      PERFORM set_config('pgvigil.told', moment || marks, true);
+    END IF;
     RETURN NULL;
   END IF;
-  again := marks <> '' AND told <> this_xid || '@' || marks;
+  again := marks <> '' AND NOT starts_with(told, this_xid || '@.');
   marks := marks || '|';
-  -- Both are undone with the message, should this be rolled back to a savepoint.
-  PERFORM set_config('pgvigil.told', this_xid || '@' || marks, true),
-          set_config('pgvigil.told_as', told_as, true);
   -- A right that an owner who is no superuser could have lost (pg_logical_emit_message of a text, whatever its other arguments).
   IF has_function_privilege(3577::oid, 'EXECUTE') THEN
-    PERFORM pg_logical_emit_message(true, 'pgvigil.actor', CASE WHEN length(marks) < 64 THEN json_build_object(
+    at := pg_logical_emit_message(true, 'pgvigil.actor', CASE WHEN length(marks) < 64 THEN json_build_object(
       'xid', this_xid, 'operations', operations, 'pid', pg_backend_pid(),
       'session_user', session_user, 'current_user', coalesce(nullif(current_setting('role'), 'none'), session_user),
       'application_name', current_setting('application_name'), 'client_addr', host(inet_client_addr()), 'query', query,
       'again', again)
       ELSE json_build_object('xid', this_xid) END::text);
   END IF;
+  -- Both are undone with the message, should this be rolled back to a savepoint.
+  PERFORM set_config('pgvigil.told', concat(this_xid, '@.', at, marks), true),
+          set_config('pgvigil.told_as', told_as, true);
   RETURN NULL;
 END $$;
 ALTER FUNCTION pgvigil.tell_actor() OWNER TO CURRENT_USER;
