@@ -72,9 +72,7 @@ async fn dropped_and_truncated_tables_are_told(major: u32) -> Result<()> {
 #[tokio::test]
 async fn rows_that_a_truncate_took_are_missed_though_others_came() -> Result<()> {
     let before = "CREATE TABLE z (id int PRIMARY KEY); INSERT INTO z SELECT generate_series(1, 3000)";
-    let (cluster, database) = app(a_major(), before).await?;
-    let url = cluster.url("app");
-    let scene = Scene::of(cluster, database, &url, "", &[], &[]).await?;
+    let scene = Scene::new(a_major(), "", &format!("{DDL_MESSAGES}{before}")).await?;
     scene.pgvigil.wait_for_count("public.z", 3000).await?;
     scene.database.run("BEGIN; TRUNCATE z; INSERT INTO z SELECT generate_series(5001, 8000); COMMIT").await?;
     let alert = scene.fires("mass_delete").await?;
@@ -90,7 +88,7 @@ async fn what_undo_may_not_write_is_not_promised() -> Result<()> {
         CREATE RULE mine AS ON INSERT TO "User" DO INSTEAD NOTHING"#;
     let rules = "[[rule]]\nname = \"of b\"\nkind = \"protected_table\"\ntables = [\"b\"]\n\
         [[rule]]\nname = \"of users\"\nkind = \"protected_table\"\ntables = [\"User\"]\n";
-    let scene = Scene::new(a_major(), rules, before).await?;
+    let scene = Scene::new(a_major(), rules, &format!("{DDL_MESSAGES}{before}")).await?;
     scene.pgvigil.wait_for_count("public.b", 1).await?;
     scene.pgvigil.wait_for_count("public.a", 1).await?;
     scene.database.run("BEGIN; DELETE FROM b; TRUNCATE a CASCADE; COMMIT").await?;
