@@ -29,9 +29,12 @@ pub struct Note {
     subxid: Xid,
 }
 
-/// The notes of one unfinished transaction, in order.
+/// The notes of one unfinished transaction, in order. Most have none.
 #[derive(Debug, Default)]
-pub(super) struct Notes {
+pub(super) struct Notes(Option<Box<Taken>>);
+
+#[derive(Debug, Default)]
+struct Taken {
     kept: Vec<Note>,
     /// Prefixes of messages of which a content is not kept.
     lacking: FxHashSet<&'static [u8]>,
@@ -47,19 +50,37 @@ impl Notes {
         content: Option<&[u8]>,
         means_something: impl FnOnce(&[u8]) -> bool,
     ) {
+        let taken = self.0.get_or_insert_default();
         let Some(content) = content.filter(|content| content.len() <= LARGEST) else {
-            self.lacking.insert(prefix);
+            taken.lacking.insert(prefix);
             return;
         };
-        let last = self.kept.iter_mut().rfind(|note| note.prefix == prefix);
+        let last = taken.kept.iter_mut().rfind(|note| note.prefix == prefix);
         if let Some(last) = last.filter(|last| last.content.as_deref() == Some(content) && last.subxid == subxid) {
             last.until = at;
         } else if means_something(content) {
-            self.make_room(prefix, content.len());
-            self.kept.push(Note { at, until: at, prefix, content: Some(content.into()), subxid });
+            taken.make_room(prefix, content.len());
+            taken.kept.push(Note { at, until: at, prefix, content: Some(content.into()), subxid });
         }
     }
 
+    /// Whether no message of this prefix was left out that may mean something.
+    pub(super) fn has_all(&self, prefix: &[u8]) -> bool {
+        self.0.as_ref().is_none_or(|taken| !taken.lacking.contains(prefix))
+    }
+
+    pub(super) fn roll_back(&mut self, subxid: Xid) {
+        if let Some(taken) = &mut self.0 {
+            taken.kept.retain(|note| note.content.is_none() || note.subxid != subxid);
+        }
+    }
+
+    pub(super) fn as_slice(&self) -> &[Note] {
+        self.0.as_ref().map_or(&[], |taken| &taken.kept)
+    }
+}
+
+impl Taken {
     /// Leaves out the last note of a prefix, if it has as many as are kept. Once one was left out, only one more is kept behind it.
     fn make_room(&mut self, prefix: &'static [u8], length: usize) {
         let alike = self.kept.iter().filter(|note| note.prefix == prefix);
@@ -81,19 +102,6 @@ impl Notes {
             }
             _ => {}
         }
-    }
-
-    /// Whether no message of this prefix was left out that may mean something.
-    pub(super) fn has_all(&self, prefix: &[u8]) -> bool {
-        !self.lacking.contains(prefix)
-    }
-
-    pub(super) fn roll_back(&mut self, subxid: Xid) {
-        self.kept.retain(|note| note.content.is_none() || note.subxid != subxid);
-    }
-
-    pub(super) fn as_slice(&self) -> &[Note] {
-        &self.kept
     }
 }
 
