@@ -11,6 +11,8 @@ SELECT c.oid,
        (SELECT i.inhparent FROM pg_inherits i WHERE c.relispartition AND i.inhrelid = c.oid AND NOT i.inhdetachpending) AS parent,
        (SELECT i.xmin::text::int8 FROM pg_inherits i WHERE c.relispartition AND i.inhrelid = c.oid) AS attached_by,
        c.relreplident AS replica_identity,
+       -- Or had: it stays so until VACUUM.
+       c.relhasrules AS has_rules,
        c.relfilenode,
        c.relpages AS pages,
        ARRAY(SELECT a.attname::text

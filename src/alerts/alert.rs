@@ -58,8 +58,18 @@ pub struct Subject {
 pub struct Undo {
     /// Whether the history holds all of the rows; `None` when that is not known.
     pub restores: Option<bool>,
-    /// Why not.
+    /// Why not, or why that is not known.
     pub reason: Option<Cow<'static, str>>,
+}
+
+impl Undo {
+    /// The same where something makes that doubtful.
+    pub(super) fn doubted(self, why: Option<&'static str>) -> Self {
+        match why {
+            Some(why) if self.restores == Some(true) => Undo { restores: None, reason: Some(why.into()) },
+            _ => self,
+        }
+    }
 }
 
 /// One rule broken, for one table or for the watch itself: from when it fired until it was resolved.

@@ -144,6 +144,12 @@ impl Held {
     }
 }
 
+/// Why it is not known whether undo restores rows, though they are held: it writes nothing to such a table,
+pub(super) const RULES: &str = "the table has rules (CREATE RULE), and undo may write nothing where these have a say";
+/// or the rows may need others, which are not held.
+pub(super) const OTHERS: &str = "the transaction also took rows of other tables that the log does not hold whole, and rows that refer to \
+    these do not come back without them";
+
 /// Why nothing can be undone of what is no longer there.
 pub(super) const GONE: &str = "the history no longer holds all of the transaction; how far it reaches is set by --history-memory or, with \
     --data-dir, by --keep and --keep-for";
@@ -225,6 +231,8 @@ pub struct TableCount<'a> {
     pub reason: Option<&'a str>,
     /// How often its count was found to have been wrong in this epoch.
     pub found_wrong: u64,
+    /// Whether rules (`CREATE RULE`) have a say in what is written to it.
+    pub has_rules: bool,
 }
 
 /// What a table is to a rule.

@@ -38,6 +38,7 @@ fn table(oid: u32, name: &'static str, count: impl Into<Option<i64>>) -> TableCo
         count: count.into(),
         reason: None,
         found_wrong: 0,
+        has_rules: false,
     }
 }
 

@@ -63,10 +63,17 @@ impl Log {
     ///
     /// The server merges sub-transactions by position, which is the start of a change and the end of a message. So what directly follows
     /// a message in another sub-transaction has the same position, and may come before it. The note is put where the message was.
-    pub(super) fn note(&mut self, lsn: Lsn, subxid: Option<Xid>, prefix: &'static [u8], content: Option<&[u8]>) {
+    pub(super) fn note(
+        &mut self,
+        lsn: Lsn,
+        subxid: Option<Xid>,
+        prefix: &'static [u8],
+        content: Option<&[u8]>,
+        means_something: impl FnOnce(&[u8]) -> bool,
+    ) {
         let (latest, first) = self.latest;
         let at = if latest >= lsn { first.saturating_sub(1) } else { self.messages };
-        self.notes.take(at, subxid.unwrap_or_default(), prefix, content);
+        self.notes.take(at, subxid.unwrap_or_default(), prefix, content, means_something);
     }
 
     /// Everything that `subxid` wrote is as if it had never been written.

@@ -47,6 +47,9 @@ use crate::pgoutput::{self, Commit, Context, DecodeError, Logical, Message, Tag,
 /// Makes a file to spill to; it should have no name any more, so that nothing is left whatever happens.
 pub type CreateFile = Box<dyn FnMut() -> io::Result<File> + Send>;
 
+/// Whether a message of this transaction, with this prefix and this content, is worth a note.
+pub type MeansSomething = Box<dyn Fn(Xid, &[u8], &[u8]) -> bool + Send>;
+
 /// Turns messages into transactions.
 pub struct Assembler {
     state: State,
@@ -57,8 +60,14 @@ pub struct Assembler {
     spilled: u64,
     create_file: CreateFile,
     spare: Log,
-    noted: &'static [&'static [u8]],
+    noted: Noted,
     ended: Vec<(Xid, End)>,
+}
+
+/// Which messages are noted.
+struct Noted {
+    prefixes: &'static [&'static [u8]],
+    means_something: MeansSomething,
 }
 
 /// What became of a transaction that was streamed while it ran.
@@ -152,15 +161,16 @@ impl Assembler {
             spilled: 0,
             create_file,
             spare: Log::default(),
-            noted: &[],
+            noted: Noted { prefixes: &[], means_something: Box::new(|_, _, _| false) },
             ended: Vec::new(),
         }
     }
 
-    /// Has messages of these prefixes known when their transaction is complete, before it is read: [`Transaction::notes`].
+    /// Has messages of these prefixes known when their transaction is complete, before it is read: [`Transaction::notes`]. Of these
+    /// messages those that mean nothing are passed over, so that they do not crowd out the others.
     #[must_use]
-    pub fn noting(self, prefixes: &'static [&'static [u8]]) -> Self {
-        Self { noted: prefixes, ..self }
+    pub fn noting(self, prefixes: &'static [&'static [u8]], means_something: MeansSomething) -> Self {
+        Self { noted: Noted { prefixes, means_something }, ..self }
     }
 
     /// Bytes of unfinished transactions in memory.
@@ -238,10 +248,14 @@ impl Assembler {
     }
 
     fn note(&mut self, subxid: Option<Xid>, message: &Logical<'_>) {
-        let Some(prefix) = self.noted.iter().find(|prefix| **prefix == message.prefix.0) else { return };
-        if let Some(log) = self.current() {
-            log.note(message.lsn, subxid, prefix, message.content.whole());
-        }
+        let Some(prefix) = self.noted.prefixes.iter().find(|prefix| **prefix == message.prefix.0) else { return };
+        let (xid, log) = match &mut self.state {
+            State::Open { xid, log } => (*xid, log),
+            State::Streaming { xid } => (*xid, self.streamed.entry(*xid).or_default()),
+            State::Idle => return,
+        };
+        let means_something = |content: &[u8]| (self.noted.means_something)(xid, prefix, content);
+        log.note(message.lsn, subxid, prefix, message.content.whole(), means_something);
     }
 
     /// The log of the transaction that messages belong to now.
@@ -396,7 +410,7 @@ impl Transaction {
         self.reader.notes()
     }
 
-    /// Whether these are all messages of this prefix that the transaction has. Not if they are many, or large.
+    /// Whether these are all messages of this prefix that the transaction has and that mean something. Not if they are many, or large.
     pub fn has_all_notes(&self, prefix: &[u8]) -> bool {
         self.reader.has_all_notes(prefix)
     }

@@ -322,7 +322,7 @@ fn what_is_noted_is_known_beforehand() {
         encode(&Message::Logical(Logical { xid, transactional: true, lsn: Lsn(1), prefix, content }))
     };
     for limit in [0, 1 << 20] {
-        let mut assembler = assembler(limit).noting(&[b"who"]);
+        let mut assembler = assembler(limit).noting(&[b"who"], Box::new(|_, _, _| true));
         let messages = [
             start(100, true),
             relation(Some(100), "t"),
@@ -341,7 +341,7 @@ fn what_is_noted_is_known_beforehand() {
         assert_eq!(assembler.running().map(|running| (running.xid, running.notes.len())).collect::<Vec<_>>(), [(Xid(100), 2)]);
         let commit = stream_commit(100, 8);
         let Ok(Step::Transaction(mut transaction)) = assembler.push(Lsn::ZERO, &commit) else { panic!("a transaction") };
-        let notes: Vec<_> = transaction.notes().iter().map(|note| (note.at, text(&note.content))).collect();
+        let notes: Vec<_> = transaction.notes().iter().map(|note| (note.at, text(note.content.as_deref().unwrap()))).collect();
         assert_eq!(notes, [(3, "first".to_owned()), (6, "second".to_owned())]);
         let mut read = Vec::new();
         while let Some(message) = transaction.next().unwrap() {
@@ -369,7 +369,7 @@ fn what_directly_follows_a_message_is_not_what_it_is_about_though_it_came_before
         (vec![10, 20, 40], 2),
         (vec![30], 0),
     ] {
-        let mut assembler = assembler(1 << 20).noting(&[b"who"]);
+        let mut assembler = assembler(1 << 20).noting(&[b"who"], Box::new(|_, _, _| true));
         let mut take = |lsn, message: &[u8]| match assembler.push(Lsn(lsn), message).unwrap() {
             Step::Transaction(transaction) => Some(transaction),
             _ => None,

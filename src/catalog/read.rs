@@ -210,6 +210,7 @@ fn read_table(row: &Row, schemas: &FxHashMap<u32, u32>) -> Result<(Table, Facts)
         parent: row.try_get::<_, Option<u32>>("parent")?.map(Oid),
         attached_by: row.try_get::<_, Option<i64>>("attached_by")?.and_then(|xid| u32::try_from(xid).ok()).map(Xid),
         replica_identity,
+        has_rules: row.try_get("has_rules")?,
         primary_key: row.try_get("primary_key")?,
         relfilenode: Oid(row.try_get("relfilenode")?),
         pages: row.try_get::<_, i32>("pages")?.try_into().unwrap_or(0),

@@ -25,6 +25,8 @@ pub struct Table {
     pub attached_by: Option<Xid>,
     /// What an UPDATE or a DELETE in the stream says about the old row.
     pub replica_identity: ReplicaIdentity,
+    /// Whether rules (`CREATE RULE`) have a say in what is written to it, or had a while ago.
+    pub has_rules: bool,
     /// Columns of the primary key, in its order.
     pub primary_key: Vec<String>,
     /// The file that holds its rows, 0 without storage. A new one means that it was rewritten or truncated.

@@ -62,7 +62,7 @@ fn who_did_it_stands_in_the_transaction_of_each_event() {
             .to_string()
     };
     let (ann, bob) = (told("ann"), told("bob"));
-    let messages = [(1, &b"pgvigil.actor"[..], ann.as_bytes()), (3, b"pgvigil.actor", bob.as_bytes())];
+    let messages = [(1..=1, &b"pgvigil.actor"[..], Some(ann.as_bytes())), (3..=3, b"pgvigil.actor", Some(bob.as_bytes()))];
     let block = fixture::block(Encoding::Utf8, |encoder, block| {
         encoder.attribute(Attribution::read(head().xid, messages.into_iter(), &Encoding::Utf8));
         for position in [0, 2, 4] {

@@ -106,7 +106,7 @@ pub struct Beginning {
 pub enum TransactionLookup {
     /// All its events, in order, its commit last.
     Whole(Vec<Bytes>),
-    /// Its beginning is no longer kept.
+    /// Its beginning is no longer kept, or its end never came.
     PartlyKept {
         /// The events that are.
         events: Vec<Bytes>,
@@ -284,7 +284,7 @@ impl History {
         let at = |ordinal| Some(EventId { epoch: epoch.clone(), place: Place { commit_lsn: *commit_lsn, ordinal } });
         let everything = Query::new(Arc::new(Filter::everything()), usize::MAX);
         let query = Query { after: at(0), before: at(u64::MAX), order: Order::OldestFirst, ..everything };
-        let (mut events, mut first_ordinal, mut next) = (Vec::new(), None, None);
+        let (mut events, mut first_ordinal, mut next, mut is_over) = (Vec::new(), None, None, false);
         let visited = self.visit(
             &query,
             |_| true,
@@ -296,6 +296,7 @@ impl History {
                     }
                     next = Some(head.place.ordinal + 1);
                     first_ordinal.get_or_insert(head.place.ordinal);
+                    is_over = head.kind == Kind::Commit;
                     events.push(kept.block.json(head));
                 }
                 true
@@ -306,7 +307,8 @@ impl History {
         match first_ordinal {
             None if self.shared.archive.as_ref().is_some_and(is_cut) => TransactionLookup::NoLongerKept,
             None => self.shared.ring().missing(id),
-            Some(1) => TransactionLookup::Whole(events),
+            // One that was given up on its way has no end.
+            Some(1) if is_over => TransactionLookup::Whole(events),
             Some(first_ordinal) => TransactionLookup::PartlyKept { events, first_ordinal },
         }
     }

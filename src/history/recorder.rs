@@ -191,7 +191,8 @@ impl Scribe {
             if self.told.borrow().waits.is_none() {
                 tracing::error!("{error}; nothing more is read from the database until there is room");
             }
-            let waits = format!("{error}; make room there. Nothing is lost: what happens waits in the database");
+            let waits =
+                format!("{error}; make room there. What happens waits in the database, as far as the budget for its log goes");
             self.told.send_modify(|told| told.waits = Some(waits));
             thread::sleep(PAUSE);
             outcome = again(&mut self.journal);

@@ -203,6 +203,17 @@ impl Ring {
         }
     }
 
+    /// Where what is whole ends: at the head, or before the transaction that is arriving there.
+    pub(super) fn settled(&self) -> Cursor {
+        self.live().0
+    }
+
+    /// The last event that had to go, of transactions that are whole.
+    pub(super) fn let_go(&self) -> Option<&EventId> {
+        let floor = self.floor.as_ref().filter(|_| !self.is_whole())?;
+        Some(self.arriving.as_ref().map_or(floor, |arriving| floor.min(&arriving.before)))
+    }
+
     /// Whether some of this transaction has not been appended yet.
     pub(super) fn is_arriving(&self, epoch: &Epoch, commit_lsn: Lsn) -> bool {
         let current = self.stretches.back().is_some_and(|stretch| stretch.epoch == *epoch);

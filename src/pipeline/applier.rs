@@ -409,7 +409,8 @@ impl Applier {
 
 /// Who did a transaction.
 fn attribution(xid: Xid, notes: &[Note], encoding: &Encoding) -> Attribution {
-    Attribution::read(xid, notes.iter().map(|note| (note.at, note.prefix, &*note.content)), encoding)
+    let messages = notes.iter().map(|note| (note.at..=note.until, note.prefix, note.content.as_deref()));
+    Attribution::read(xid, messages, encoding)
 }
 
 /// What the stream said of a table. It always does before it sends a row of it.
@@ -424,7 +425,7 @@ fn doubt_what_is_altered(cache: &mut Cache, transaction: &Transaction) {
         cache.doubt_all();
     }
     for note in transaction.notes().iter().filter(|note| note.prefix == DdlMessage::PREFIX) {
-        match DdlMessage::parse(&note.content).map(|ddl| ddl.change) {
+        match note.content.as_deref().and_then(DdlMessage::parse).map(|ddl| ddl.change) {
             Some(Change::Altered(table)) => cache.altered(table.oid, &table.partitions),
             Some(Change::Type(altered)) => cache.altered(altered.oid, &[]),
             _ => {}

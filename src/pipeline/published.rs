@@ -306,6 +306,9 @@ pub struct Table {
     pub found_wrong: u64,
     /// What old rows carry: `default`, `nothing`, `full` or `index`.
     pub replica_identity: &'static str,
+    /// Whether rules (`CREATE RULE`) have a say in what is written to it, or had a while ago.
+    #[serde(skip)]
+    pub has_rules: bool,
     /// Columns of the primary key, in order.
     pub key: Vec<String>,
     /// Whether its rows are kept, where any are wanted.

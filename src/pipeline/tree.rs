@@ -107,6 +107,7 @@ mod tests {
             parent: parent.map(Oid),
             attached_by: None,
             replica_identity: ReplicaIdentity::Default,
+            has_rules: false,
             primary_key: Vec::new(),
             relfilenode: Oid(oid),
             pages: 0,

@@ -37,6 +37,7 @@ pub(super) fn table(table: &Table) -> TableCount<'_> {
         count: table.count,
         reason: table.reason.as_deref(),
         found_wrong: table.found_wrong,
+        has_rules: table.has_rules,
     }
 }
 

@@ -68,6 +68,38 @@ async fn dropped_and_truncated_tables_are_told(major: u32) -> Result<()> {
     Ok(())
 }
 
+/// A table that is emptied by a truncate and filled again in one transaction has as many rows as before, but not those.
+#[tokio::test]
+async fn rows_that_a_truncate_took_are_missed_though_others_came() -> Result<()> {
+    let before = "CREATE TABLE z (id int PRIMARY KEY); INSERT INTO z SELECT generate_series(1, 3000)";
+    let scene = Scene::new(a_major(), "", &format!("{DDL_MESSAGES}{before}")).await?;
+    scene.pgvigil.wait_for_count("public.z", 3000).await?;
+    scene.database.run("BEGIN; TRUNCATE z; INSERT INTO z SELECT generate_series(5001, 8000); COMMIT").await?;
+    let alert = scene.fires("mass_delete").await?;
+    assert_eq!((&alert["text"], &alert["deleted"]), (&json!("z was truncated with its 3,000 rows"), &json!(3000)));
+    Ok(())
+}
+
+/// What is held does not always come back.
+#[tokio::test]
+async fn what_undo_may_not_write_is_not_promised() -> Result<()> {
+    let before = r#"CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY REFERENCES a); ALTER TABLE b REPLICA IDENTITY FULL;
+        INSERT INTO a VALUES (1); INSERT INTO b VALUES (1); ALTER TABLE "User" REPLICA IDENTITY FULL;
+        CREATE RULE mine AS ON INSERT TO "User" DO INSTEAD NOTHING"#;
+    let rules = "[[rule]]\nname = \"of b\"\nkind = \"protected_table\"\ntables = [\"b\"]\n\
+        [[rule]]\nname = \"of users\"\nkind = \"protected_table\"\ntables = [\"User\"]\n";
+    let scene = Scene::new(a_major(), rules, &format!("{DDL_MESSAGES}{before}")).await?;
+    scene.pgvigil.wait_for_count("public.b", 1).await?;
+    scene.pgvigil.wait_for_count("public.a", 1).await?;
+    scene.database.run("BEGIN; DELETE FROM b; TRUNCATE a CASCADE; COMMIT").await?;
+    scene.database.run(r#"DELETE FROM "User" WHERE id = 1"#).await?;
+    for (rule, reason) in [("of b", "rows of other tables"), ("of users", "CREATE RULE")] {
+        let undo = scene.fires(rule).await?["undo"].clone();
+        ensure!(undo["restores"].is_null() && undo["reason"].as_str().is_some_and(|said| said.contains(reason)), "{undo}");
+    }
+    Ok(())
+}
+
 /// What the only alert that fires says of undo.
 async fn undo(scene: &Scene) -> Result<(Value, String)> {
     let undo = scene.fires("protected_table").await?["undo"].clone();

@@ -1,12 +1,12 @@
 //! The circumstances under which rows are changed.
 
 use anyhow::{Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::scene::{Scene, url_of};
 use crate::support::{self, Database, Pgvigil, a_major, set_up};
 
-support::on_every_major!(whoever_deletes_is_told, tables_to_come_are_seen_to);
+support::on_every_major!(whoever_deletes_is_told, whoever_else_goes_on_is_told, tables_to_come_are_seen_to);
 
 async fn whoever_deletes_is_told(major: u32) -> Result<()> {
     let mut scene = Scene::set(major, "").await?;
@@ -122,6 +122,95 @@ async fn whoever_deletes_is_told(major: u32) -> Result<()> {
     set_up(&mut scene.database, "--apply --leave-out").await.1?;
     scene.told().await?;
     scene.is_told("DELETE FROM elder", "DELETE FROM elder").await?;
+    Ok(())
+}
+
+/// Who deleted which parts, in the order in which they were.
+fn who_deleted(told: &[Value]) -> Result<Vec<(Value, Value)>> {
+    let parts = Scene::changes(told, "delete")?.into_iter().filter(|change| change["table"] == "part");
+    Ok(parts.map(|change| (change["key"]["id"].clone(), change["tx"]["actor"]["current_user"].clone())).collect())
+}
+
+/// Within one transaction, also by one and the same text.
+async fn whoever_else_goes_on_is_told(major: u32) -> Result<()> {
+    let mut scene = Scene::set(major, "").await?;
+    scene.database.run("ALTER ROLE clerk LOGIN").await?;
+    let in_one_message = "BEGIN; SET LOCAL ROLE clerk; DELETE FROM part WHERE id = 1; SET LOCAL ROLE ann; \
+                          DELETE FROM part WHERE id = 2; RESET ROLE; DELETE FROM part WHERE id = 3; COMMIT";
+    let told = scene.is_told(in_one_message, in_one_message).await?;
+    let expected = [(json!(1), json!("clerk")), (json!(2), json!("ann")), (json!(3), json!("ann"))];
+    ensure!(who_deleted(&told)? == expected, "{told:#?}");
+
+    let in_a_block = "DO $$ BEGIN SET LOCAL ROLE clerk; DELETE FROM part WHERE id = 4; RESET ROLE; DELETE FROM part WHERE id = 5; \
+                      DELETE FROM part WHERE id = 6; END $$";
+    let told = scene.is_told(in_a_block, in_a_block).await?;
+    let expected = [(4, "clerk"), (5, "ann"), (6, "ann")].map(|(id, who)| (json!(id), json!(who)));
+    ensure!(who_deleted(&told)? == expected, "{told:#?}");
+    ensure!(told.iter().filter(|event| event["type"] == "message").count() == 2, "once for each: {told:#?}");
+
+    // What foreign keys take along is no other statement.
+    let with_parts =
+        "BEGIN; SET LOCAL ROLE clerk; DELETE FROM item WHERE id = 50; RESET ROLE; DELETE FROM item WHERE id = 51; COMMIT";
+    let told = scene.is_told(with_parts, with_parts).await?;
+    ensure!(who_deleted(&told)? == [(json!(50), json!("clerk")), (json!(51), json!("ann"))], "{told:#?}");
+
+    // What is done again by the same is not told again, so who of the two did it is not known, and nobody is named in the place of another.
+    let again = "BEGIN; SET LOCAL ROLE clerk; DELETE FROM part WHERE id = 7; DELETE FROM part WHERE id = 8; RESET ROLE; \
+                 DELETE FROM part WHERE id = 9; COMMIT";
+    let told = scene.is_told(again, again).await?;
+    let expected = [(json!(7), json!("clerk")), (json!(8), json!(null)), (json!(9), json!(null))];
+    ensure!(who_deleted(&told)? == expected, "{told:#?}");
+
+    // The very same statement, as another who logged in, or by another name.
+    let delete = "DELETE FROM part WHERE id = (SELECT min(id) FROM part)";
+    for statement in ["BEGIN", "SET SESSION AUTHORIZATION ann", delete, "SET SESSION AUTHORIZATION clerk", delete] {
+        scene.database.run(statement).await?;
+    }
+    scene.database.run("SET LOCAL application_name = 'another'").await?;
+    scene.database.run(delete).await?;
+    scene.database.run("RESET SESSION AUTHORIZATION; COMMIT").await?;
+    let told = scene.told().await?;
+    let actors = Scene::changes(&told, "delete")?.into_iter().filter(|change| change["table"] == "part");
+    let names: Vec<_> =
+        actors.map(|change| &change["tx"]["actor"]).map(|by| (&by["session_user"], &by["application_name"])).collect();
+    ensure!(names.len() == 3 && names[0].0 == "ann" && names[1].0 == "clerk" && names[1] != names[2], "{names:?}");
+    ensure!(names[2] == (&json!("clerk"), &json!("another")), "{names:?}");
+
+    // Statements are told no more after so many, but who is.
+    scene.ann.run("BEGIN").await?;
+    for id in 20..40 {
+        scene.ann.run(&format!("DELETE FROM part WHERE id = {id}")).await?;
+    }
+    scene.ann.run("SET LOCAL ROLE clerk").await?;
+    scene.ann.run("DELETE FROM part WHERE id = 40").await?;
+    scene.ann.run("DELETE FROM part WHERE id = 41").await?;
+    let told = scene.by_ann("COMMIT").await?;
+    // Between the last that was told of one and the first of the other either may have done it.
+    let by = |id| {
+        if id < 36 {
+            json!("ann")
+        } else if id < 41 {
+            Value::Null
+        } else {
+            json!("clerk")
+        }
+    };
+    let expected: Vec<_> = (20..42).map(|id| (json!(id), by(id))).collect();
+    ensure!(who_deleted(&told)? == expected, "{told:#?}");
+    ensure!(told.iter().filter(|event| event["type"] == "message").count() == 17, "{told:#?}");
+
+    // Nor that for ever, but then nobody is told, rather than somebody else.
+    let turns = "DO $$ BEGIN FOR i IN 1000..1099 LOOP EXECUTE format('SET LOCAL ROLE %I', CASE i % 2 WHEN 0 THEN 'clerk' ELSE 'ann' END); \
+                 DELETE FROM part WHERE id = i; END LOOP; END $$";
+    scene.ann.run("INSERT INTO part SELECT generate_series(1000, 1099)").await?;
+    scene.told().await?;
+    let told = scene.by_ann(turns).await?;
+    ensure!(told.iter().filter(|event| event["type"] == "message").count() == 64, "{told:#?}");
+    for (id, who) in who_deleted(&told)? {
+        let id = id.as_i64().unwrap_or_default();
+        let expected = if id < 1063 { json!(if id % 2 == 0 { "clerk" } else { "ann" }) } else { Value::Null };
+        ensure!(who == expected, "{id}: {who}");
+    }
     Ok(())
 }
 

@@ -34,7 +34,7 @@ async fn an_application_says_more_of_itself() -> Result<()> {
     Ok(())
 }
 
-/// Whatever is written: it is a message, and nothing else changes.
+/// Whatever is written, and however often: it is a message, and nothing else changes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forged_message_changes_nothing_but_its_own_text() -> Result<()> {
     let mut scene = Scene::set(a_major(), "").await?;
@@ -85,6 +85,35 @@ async fn a_forged_message_changes_nothing_but_its_own_text() -> Result<()> {
     scene.ann.run("DELETE FROM item WHERE id = 61").await?;
     let told = scene.is_told("COMMIT", "DELETE FROM item WHERE id = 61").await?;
     ensure!(Scene::commit(&told)?["tx"]["actor"]["annotation"]["n"].is_number());
+
+    // What no one can read does not stand in the way of what is so.
+    for (prefix, content) in [
+        ("pgvigil.actor", "junk"),
+        ("pgvigil.actor", &forged("1")),
+        ("pgvigil.actor", &"x".repeat(100_000)),
+        ("pgvigil.ddl", "junk"),
+        ("_bemi", "junk"),
+    ] {
+        scene.ann.run("BEGIN").await?;
+        scene.ann.run(&format!("{} FROM generate_series(1, 100)", emit(prefix, content))).await?;
+        scene.ann.run("DELETE FROM item WHERE id = 63").await?;
+        let told = scene.is_told("COMMIT", "DELETE FROM item WHERE id = 63").await?;
+        ensure!(Scene::commit(&told)?["tx"]["actor"]["annotation"].is_null(), "{prefix} {content:.20}");
+        scene.ann.run("INSERT INTO item VALUES (63)").await?;
+        scene.told().await?;
+    }
+
+    // Of many that hold, what comes behind the last is by that; what was in between is not said to be by another.
+    scene.ann.run("BEGIN").await?;
+    for n in 1000..1100 {
+        scene.ann.run(&emit("_bemi", &json!({"n": n}).to_string())).await?;
+        scene.ann.run(&format!("INSERT INTO item VALUES ({n})")).await?;
+    }
+    let told = scene.by_ann("DELETE FROM item WHERE id >= 1000; COMMIT").await?;
+    let said: Vec<_> = Scene::changes(&told, "insert")?.iter().map(|insert| &insert["tx"]["actor"]["annotation"]["n"]).collect();
+    let is_so = |(n, said): (u64, &&Value)| **said == json!(n) || (**said).is_null();
+    ensure!(said.len() == 100 && (1000..).zip(&said).all(is_so), "{said:?}");
+    ensure!(said.iter().filter(|said| !said.is_null()).count() == 64 && *said[99] == 1099, "{said:?}");
 
     scene.ann.run("BEGIN").await?;
     let lie = format!(

@@ -36,6 +36,12 @@ async fn what_is_asked_for_is_what_there_is() -> Result<()> {
     let (text, outcome) = set_up(database, "--apply").await;
     outcome?;
     ensure!(text.contains("-- Nothing is missing."), "{text}");
+    // What an earlier version made is made anew, with what was asked for then.
+    let earlier = "DO $x$ BEGIN EXECUTE replace(pg_get_functiondef('pgvigil.tell_actor'::regproc), '>= 64', '>= 16'); END $x$";
+    database.run(earlier).await?;
+    let (text, outcome) = set_up(database, "--apply").await;
+    outcome?;
+    ensure!(text.contains("operations CONSTANT text := 'insert,update,delete,truncate'") && text.contains(">= 64"), "{text}");
     set_up(database, "--apply --attribute-query off").await.1?;
     ensure!(attributed(database).await? == all);
     let told = scene.by_ann("UPDATE item SET note = 'secret' WHERE id = 700").await?;

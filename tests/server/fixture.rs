@@ -253,6 +253,7 @@ pub(crate) fn table(oid: u32, name: &str, count: impl Into<Option<i64>>) -> Tabl
         last_change: None,
         verified_at: None,
         found_wrong: 0,
+        has_rules: false,
         replica_identity: "default",
         key: vec!["id".to_owned()],
         row_cache: None,

@@ -24,7 +24,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::alert::{Alert, Bulletin, Links, Subject, Undo};
 use super::board::{Board, Clearing, Key, News, Report, Target};
 use super::condition::{Condition, Kind};
-use super::fact::{Commit, Held, Moment, Relation, TableChange, TableCount, Taken, Transaction};
+use super::fact::{Commit, Held, Moment, OTHERS, RULES, Relation, TableChange, TableCount, Taken, Transaction};
 use super::rules::{Rule, Rules};
 use super::text;
 use crate::lsn::Epoch;
@@ -169,6 +169,7 @@ impl Engine {
     pub fn committed(&mut self, commit: Commit, now: Moment) {
         let transaction = Arc::new(commit.tx);
         let held = std::mem::take(&mut self.held);
+        let all_held = commit.tables.iter().all(|change| Took::of(change, held.get(&change.oid)).undo().restores == Some(true));
         // What a transaction did to the tables whose partitions it changed. Rows that moved between these were not deleted.
         let mut wholes: FxHashMap<u32, Took> = FxHashMap::default();
         for change in &commit.tables {
@@ -177,14 +178,15 @@ impl Engine {
             for whole in self.above(change.oid) {
                 wholes.entry(whole).or_default().add(&took);
             }
-            let why = took.cause(&transaction);
+            let why = took.cause(&transaction, self.doubt(change.oid, all_held));
             self.count_after(change, why.clone().map(Takers::only).as_ref(), now);
             if let Some(why) = why {
                 self.removed(change.oid, why, change.count.is_some(), now);
             }
         }
         for (oid, took) in wholes {
-            if let Some(why) = (Took { deletes: took.deletes.saturating_sub(took.inserts), ..took }).cause(&transaction) {
+            let took = Took { deletes: took.deletes.saturating_sub(took.inserts), ..took };
+            if let Some(why) = took.cause(&transaction, self.doubt(oid, all_held)) {
                 self.removed(oid, why, false, now);
             }
         }
@@ -219,6 +221,13 @@ impl Engine {
         std::iter::successors(parent(&oid), parent).take(32)
     }
 
+    /// Why undo may not restore rows of this table though they are held; `all_held`: so are all rows that the transaction took.
+    fn doubt(&self, oid: u32, all_held: bool) -> Option<&'static str> {
+        let has_rules = |oid: u32| self.tables.get(&oid).is_some_and(|known| known.has_rules);
+        // What is written to a partition goes through the tables above it.
+        if self.above(oid).chain([oid]).any(has_rules) { Some(RULES) } else { (!all_held).then_some(OTHERS) }
+    }
+
     /// A table that a transaction changed, if it is not known yet.
     fn meet(&mut self, change: &TableChange, now: Moment) {
         let name = (change.schema.as_str(), change.name.as_str());
@@ -235,7 +244,7 @@ impl Engine {
             self.enter(table.oid, (table.schema, table.name), table.relation, now);
         }
         let Some(known) = self.tables.get_mut(&table.oid) else { return };
-        known.parent = table.parent;
+        (known.parent, known.has_rules) = (table.parent, table.has_rules);
         let found_wrong = std::mem::replace(&mut known.found_wrong, table.found_wrong) < table.found_wrong;
         if found_wrong {
             self.each_rule(table.oid, |engine, index, rule, known| {
@@ -284,7 +293,7 @@ impl Engine {
         let why = Takers::only(why);
         self.each_rule(oid, |engine, index, rule, known| {
             let resolve_after = match rule.condition {
-                Condition::MassDelete { rows, resolve_after } if why.greatest.deletes > rows => resolve_after,
+                Condition::MassDelete { rows, resolve_after } if why.greatest.known_rows() > rows => resolve_after,
                 Condition::ProtectedTable { resolve_after } => resolve_after,
                 _ => return,
             };
@@ -354,10 +363,15 @@ impl Took {
         self.held.add(part.held);
     }
 
-    /// Why there are fewer rows, if there are.
-    fn cause(&self, transaction: &Arc<Transaction>) -> Option<Cause> {
-        let Self { deletes, truncates, left, held, .. } = *self;
-        let (undo, truncated, truncates) = (held.undo(left, truncates), held.truncated(truncates), held.felt(truncates));
+    /// Whether the rows can be brought back, as far as they themselves tell.
+    fn undo(&self) -> Undo {
+        self.held.undo(self.left, self.truncates)
+    }
+
+    /// Why there are fewer rows, if there are. What makes undo doubtful is said with it.
+    fn cause(&self, transaction: &Arc<Transaction>, doubt: Option<&'static str>) -> Option<Cause> {
+        let Self { deletes, truncates, held, .. } = *self;
+        let (undo, truncated, truncates) = (self.undo().doubted(doubt), held.truncated(truncates), held.felt(truncates));
         let transaction = || Arc::clone(transaction);
         (deletes > 0 || truncates > 0).then(|| Cause { transaction: transaction(), deletes, truncates, truncated, undo })
     }

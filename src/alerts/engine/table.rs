@@ -22,6 +22,8 @@ pub(super) struct Known {
     /// Why its count is not known.
     pub(super) reason: Option<String>,
     pub(super) found_wrong: u64,
+    /// Rules have a say in what is written to it.
+    pub(super) has_rules: bool,
     /// The rules that are about it.
     pub(super) rules: Arc<[usize]>,
     /// By rule: what the table had, and who took it.
@@ -85,6 +87,7 @@ impl Known {
             count: Count::Unknown { since: now, last: None },
             reason: None,
             found_wrong: 0,
+            has_rules: false,
             rules: rules.into(),
             past: Vec::new(),
             takers: None,

@@ -30,9 +30,14 @@ impl Cause {
         Some(self.deletes + self.truncated?)
     }
 
+    /// As many of them as were told.
+    pub(in crate::alerts) fn known_rows(&self) -> u64 {
+        self.rows().unwrap_or(self.deletes)
+    }
+
     /// Nothing takes more than a truncate that does not tell how much it took: it left no row.
     fn extent(&self) -> (bool, u64) {
-        (self.rows().is_none(), self.rows().unwrap_or(self.deletes))
+        (self.rows().is_none(), self.known_rows())
     }
 }
 

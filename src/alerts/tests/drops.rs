@@ -131,6 +131,48 @@ fn whether_undo_restores_is_what_the_events_hold() {
 }
 
 #[test]
+fn rows_do_not_come_back_without_others_that_are_not_held() {
+    let change = |oid: u32, name: &str, deletes: u64, truncates: u64| {
+        json!({"oid": oid, "schema": "public", "name": name,
+        "inserts": 0, "deletes": deletes, "truncates": truncates, "count": 0})
+    };
+    for (lost, restores) in [(5, json!(null)), (0, json!(true))] {
+        let mut scene = Scene::live(PROTECTED, &[user(22), table(2, "Team", 5)]);
+        scene.take(22, &json!({"op": "delete", "old_complete": true}));
+        let truncate = json!({"oid": 2, "op": "truncate", "old_complete": false, "rows_lost": lost});
+        scene.engine.took(&serde_json::from_value(truncate).unwrap());
+        scene.commit(&[change(1, "User", 22, 0), change(2, "Team", 0, 1)]);
+        let undo = &document(&mut scene)["undo"];
+        assert_eq!((&undo["restores"], undo["reason"].is_null()), (&restores, restores == json!(true)), "{undo}");
+    }
+}
+
+#[test]
+fn where_rules_have_a_say_nobody_knows_what_undo_restores() {
+    let ruled = |count| TableCount { has_rules: true, ..user(count) };
+    let mut scene = Scene::live(PROTECTED, &[ruled(22)]);
+    scene.delete(2, 20);
+    let undo = document(&mut scene)["undo"].clone();
+    assert_eq!(undo["restores"], json!(null));
+    assert!(undo["reason"].as_str().is_some_and(|reason| reason.contains("CREATE RULE")), "{undo}");
+    // What is not held does not come back, whatever the rules.
+    scene.commit(&[removed(20, 0)]);
+    assert_eq!(document(&mut scene)["undo"]["restores"], false);
+}
+
+#[test]
+fn rows_that_a_truncate_took_are_rows_that_one_transaction_took() {
+    let refilled =
+        json!({"oid": 1, "schema": "public", "name": "User", "inserts": 3000, "deletes": 0, "truncates": 1, "count": 3000});
+    for (lost, fires) in [(json!(3000), true), (json!(1000), false), (json!(null), false)] {
+        let mut scene = Scene::live("", &[user(3000)]);
+        scene.take(1, &json!({"op": "truncate", "old_complete": false, "rows_lost": lost}));
+        scene.commit(std::slice::from_ref(&refilled));
+        assert_eq!(scene.fires().contains(&"mass_delete".to_owned()), fires, "{lost}");
+    }
+}
+
+#[test]
 fn what_was_of_another_transaction_is_not_held_of_this_one() {
     let mut scene = Scene::live(ZERO, &[user(44)]);
     scene.delete(22, 22);

@@ -8,18 +8,21 @@
 //! | `sequin:transaction_annotations.clear` | an application | from here on there is none |
 //!
 //! **Which changes.** A trigger fires behind its statement, so its message is about the changes between the message before it and
-//! itself, and the last one also about all that follow. An annotation is about what follows it, and the first one about all before it too.
-//! The statement is only told of operations that fire the triggers: who did the others is known, by which statement is not.
+//! itself, and the last one also about all that follow. But what is done again by the same is not told again: where the next message says so,
+//! of what lies before it only those names are known that both have. An annotation is about what follows it, and the first one about all before it too.
+//! The statement is only told of operations that fire the triggers: who did the others is known, by which statement is not. Where
+//! messages were too many to be kept, nobody is known between the first and the last that were left out.
 //!
 //! **Whoever may write a message can lie about itself**, and [`Source`] says what a name rests on. So nothing here decides anything: a
-//! message that is not as it should be is no actor but still a `message` event; one that names another transaction is not of a trigger;
-//! and what is copied into every change is cut short.
+//! message that is not as it should be is no actor but still a `message` event, and takes no other's place ([`is_said`]); one that names
+//! another transaction is not of a trigger; and what is copied into every change is cut short.
 
 #[cfg(test)]
 mod tests;
 mod told;
 
 use std::num::NonZero;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -117,34 +120,90 @@ pub(super) struct Stretch {
     names: Arc<Names>,
 }
 
+/// What a message says.
+enum Said {
+    /// Who does it; `None`: nobody knows.
+    Who(Option<Told>),
+    /// What the application says of itself; `None`: nothing, from here on.
+    Itself(Option<Box<RawValue>>),
+}
+
+impl Said {
+    /// What a message of one of [`PREFIXES`] says of `xid`, if anything. What is left out could have said anything.
+    fn read(xid: Xid, prefix: &[u8], content: Option<&[u8]>, encoding: &Encoding) -> Option<Self> {
+        let is_of_who = [TRIGGER, DdlMessage::PREFIX].contains(&prefix);
+        let Some(content) = content else {
+            return Some(if is_of_who { Said::Who(None) } else { Said::Itself(None) });
+        };
+        let who = |told: Told| told.is_of(xid).then(|| Said::Who(told.session_user.is_some().then_some(told)));
+        match prefix {
+            TRIGGER => Told::of_trigger(&encoding.decode(content).0).and_then(who),
+            DdlMessage::PREFIX => Told::of_ddl(content).and_then(who),
+            CLEAR => Some(Said::Itself(None)),
+            _ => Some(Said::Itself(Some(annotation(&encoding.decode(content).0)?))),
+        }
+    }
+}
+
+/// Whether a message of one of [`PREFIXES`] is what these should be, and of the transaction `xid`.
+pub fn is_said(xid: Xid, prefix: &[u8], content: &[u8], encoding: &Encoding) -> bool {
+    let is_ddl = prefix == DdlMessage::PREFIX && DdlMessage::parse(content).is_some();
+    is_ddl || Said::read(xid, prefix, Some(content), encoding).is_some()
+}
+
+/// Who did what lies between two messages: whom the later one tells of, unless it may have been the other.
+fn between(earlier: Option<&(u64, Option<Told>)>, later: Option<&(u64, Option<Told>)>) -> Option<Told> {
+    let later = later?.1.as_ref()?;
+    if later.again { Some(later.or(earlier?.1.as_ref()?)) } else { Some(later.clone()) }
+}
+
 impl Attribution {
-    /// Of a transaction, from its messages of [`PREFIXES`]: the place, the prefix and the content of each, in order.
-    pub fn read<'a>(xid: Xid, messages: impl Iterator<Item = (u64, &'a [u8], &'a [u8])>, encoding: &Encoding) -> Self {
+    /// Of a transaction, from its messages of [`PREFIXES`]: the places of the first and the last that say the same, the prefix, and the
+    /// content of each; `None` of those that were left out.
+    pub fn read<'a>(
+        xid: Xid,
+        messages: impl Iterator<Item = (RangeInclusive<u64>, &'a [u8], Option<&'a [u8]>)>,
+        encoding: &Encoding,
+    ) -> Self {
         let (mut told, mut annotations) = (Vec::new(), Vec::new());
-        for (at, prefix, content) in messages {
-            let (text, _) = encoding.decode(content);
-            match prefix {
-                TRIGGER => told.extend(Told::of_trigger(&text).filter(|told| told.is_of(xid)).map(|told| (at, told))),
-                DdlMessage::PREFIX => told.extend(Told::of_ddl(content).filter(|told| told.is_of(xid)).map(|told| (at, told))),
-                CLEAR => annotations.push((at, None)),
-                _ => annotations.extend(annotation(&text).map(|annotation| (at, Some(annotation)))),
+        for (places, prefix, content) in messages {
+            let (first, last) = places.into_inner();
+            let again = (first < last).then_some(last);
+            match Said::read(xid, prefix, content, encoding) {
+                Some(Said::Who(who)) => {
+                    told.extend(again.map(|last| (last, who.clone())));
+                    told.push((first, who));
+                }
+                Some(Said::Itself(annotation)) => {
+                    annotations.extend(again.map(|last| (last, annotation.clone())));
+                    annotations.push((first, annotation));
+                }
+                None => {}
             }
         }
+        told.sort_by_key(|(at, _)| *at);
+        annotations.sort_by_key(|(at, _)| *at);
         // As with most transactions.
         if told.is_empty() && annotations.is_empty() { Self::default() } else { Self::join(&told, &annotations) }
     }
 
-    fn join(told: &[(u64, Told)], annotations: &[(u64, Option<Box<RawValue>>)]) -> Self {
-        let places = told.iter().map(|(at, _)| *at).rev().skip(1).chain(annotations.iter().skip(1).map(|(at, _)| *at));
+    fn join(told: &[(u64, Option<Told>)], annotations: &[(u64, Option<Box<RawValue>>)]) -> Self {
+        // What follows the last message is by whom it tells of; so is what comes before it, as a rule.
+        let again = |told: &Option<Told>| told.as_ref().is_some_and(|told| told.again);
+        let skipped = usize::from(!told.last().is_some_and(|(_, last)| again(last)));
+        let places = told.iter().map(|(at, _)| *at).rev().skip(skipped).chain(annotations.iter().skip(1).map(|(at, _)| *at));
         let mut ends: Vec<u64> = places.chain([u64::MAX]).collect();
         ends.sort_unstable();
         let mut stretches = Vec::with_capacity(ends.len());
         let mut start = 0;
         for until in ends {
-            let told = told.iter().find(|(at, _)| *at >= until).or(told.last());
+            let who = match told.partition_point(|(at, _)| *at < until) {
+                next if next == told.len() => told.last().and_then(|(_, last)| last.clone()),
+                next => between(told.get(next.wrapping_sub(1)), told.get(next)),
+            };
             let annotation = annotations.iter().rfind(|(at, _)| *at <= start).or(annotations.first());
             let annotation = annotation.and_then(|(_, annotation)| annotation.clone());
-            stretches.push((until, Stretch::new(told.map(|(_, told)| told), annotation)));
+            stretches.push((until, Stretch::new(who.as_ref(), annotation)));
             start = until;
         }
         let known: Vec<&Stretch> = stretches.iter().filter_map(|(_, stretch)| stretch.as_ref()).collect();

@@ -15,7 +15,7 @@ fn told(query: &str) -> String {
 }
 
 fn read(messages: &[(u64, &str, &str)]) -> Attribution {
-    let messages = messages.iter().map(|(at, prefix, content)| (*at, prefix.as_bytes(), content.as_bytes()));
+    let messages = messages.iter().map(|(at, prefix, content)| (*at..=*at, prefix.as_bytes(), Some(content.as_bytes())));
     Attribution::read(XID, messages, &Encoding::Utf8)
 }
 
@@ -126,17 +126,98 @@ fn what_every_change_carries_is_short() {
 }
 
 #[test]
+fn of_what_was_left_out_nobody_is_known() {
+    let (first, last) = (told("first"), told("last"));
+    let messages = [
+        (2..=2, TRIGGER, Some(first.as_bytes())),
+        (4..=6, TRIGGER, None),
+        (9..=9, TRIGGER, Some(last.as_bytes())),
+        (1..=1, ANNOTATIONS[0], Some(&br#"{"n": 1}"#[..])),
+        (3..=5, ANNOTATIONS[0], None),
+        (8..=8, ANNOTATIONS[0], Some(br#"{"n": 2}"#)),
+    ];
+    let attribution = Attribution::read(XID, messages.into_iter(), &Encoding::Utf8);
+    let said: Vec<_> = (0..11)
+        .map(|place| at(&attribution, place, Operation::Delete))
+        .map(|actor| (actor["query"].as_str().map(str::to_owned), actor["annotation"]["n"].as_u64()))
+        .collect();
+    let said: Vec<_> = said.iter().map(|(query, n)| (query.as_deref(), *n)).collect();
+    let (first, last, nobody) = (Some("first"), Some("last"), None);
+    // A trigger tells of what is before it, an annotation of what is behind it.
+    let expected = [
+        (first, Some(1)),
+        (first, Some(1)),
+        (first, Some(1)),
+        (nobody, Some(1)),
+        (nobody, None),
+        (nobody, None),
+        (nobody, None),
+        (last, None),
+        (last, None),
+        (last, Some(2)),
+        (last, Some(2)),
+    ];
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn what_is_said_again_holds_in_between() {
+    let (ann, again) = (told("x"), told("x"));
+    let ddl = json!({"actor": {"xid": "771", "session_user": "bob", "current_user": "bob"}}).to_string();
+    let messages = [
+        (2..=6, TRIGGER, Some(ann.as_bytes())),
+        (4..=4, DdlMessage::PREFIX, Some(ddl.as_bytes())),
+        (9..=9, TRIGGER, Some(again.as_bytes())),
+    ];
+    let attribution = Attribution::read(XID, messages.into_iter(), &Encoding::Utf8);
+    let users: Vec<_> = (1..9).map(|place| at(&attribution, place, Operation::Delete)["session_user"].clone()).collect();
+    assert_eq!(users, ["ann", "ann", "bob", "bob", "ann", "ann", "ann", "ann"]);
+}
+
+#[test]
+fn between_two_who_may_both_have_done_it_only_what_they_share_is_known() {
+    let with = |user: &str, again: bool| {
+        let mut told: Value = serde_json::from_str(&told("x")).unwrap();
+        (told["current_user"], told["again"]) = (json!(user), json!(again));
+        told.to_string()
+    };
+    let (one, two, three) = (with("one", false), with("two", true), with("three", true));
+    let attribution = read(&[(2, "pgvigil.actor", &one), (5, "pgvigil.actor", &two), (7, "pgvigil.actor", &three)]);
+    let actors: Vec<_> = (0..10).map(|place| at(&attribution, place, Operation::Delete)).collect();
+    let users: Vec<_> = actors.iter().map(|actor| actor["current_user"].as_str()).collect();
+    let (one, three) = (Some("one"), Some("three"));
+    assert_eq!(users, [one, one, one, None, None, None, None, None, three, three]);
+    assert!(actors.iter().all(|actor| actor["session_user"] == "ann" && actor["query"] == "x"));
+}
+
+#[test]
+fn the_last_message_may_say_that_nobody_is_told_of_any_more() {
+    let attribution = read(&[(2, "pgvigil.actor", &told("x")), (5, "pgvigil.actor", r#"{"xid": "771"}"#)]);
+    assert_eq!(at(&attribution, 2, Operation::Delete)["query"], "x");
+    assert_eq!([3, 5, 6].map(|place| at(&attribution, place, Operation::Delete)), [Value::Null, Value::Null, Value::Null]);
+}
+
+#[test]
+fn what_says_nothing_is_known_for_it() {
+    let says = |prefix: &[u8], content: &str| is_said(XID, prefix, content.as_bytes(), &Encoding::Utf8);
+    let ddl = r#"{"event": "publication", "command": "ALTER PUBLICATION", "sql": null, "publication": "p"}"#;
+    assert!(says(TRIGGER, &told("x")) && says(ANNOTATIONS[2], "{}") && says(CLEAR, "") && says(DdlMessage::PREFIX, ddl));
+    assert!(PREFIXES.iter().all(|prefix| *prefix == CLEAR || !says(prefix, "junk")));
+    assert!(!says(TRIGGER, &told("x").replace("4294968067", "4294968068")));
+}
+
+#[test]
 fn bytes_that_mean_nothing_are_replaced() {
     let content = told("delete \u{FFFF}").replace('\u{FFFF}', "\u{1}\u{1}");
     let content: Vec<u8> = content.into_bytes().into_iter().map(|byte| if byte == 1 { 0xFF } else { byte }).collect();
-    let attribution = Attribution::read(XID, [(0, TRIGGER, &*content)].into_iter(), &Encoding::SqlAscii);
+    let attribution = Attribution::read(XID, [(0..=0, TRIGGER, Some(&*content))].into_iter(), &Encoding::SqlAscii);
     assert_eq!(attribution.actor(None).map(|actor| actor.session_user.as_deref()), Some(Some("ann")));
 }
 
 proptest! {
     #[test]
     fn any_messages_are_read(messages in prop::collection::vec((0..PREFIXES.len(), ".{0,40}"), 0..6)) {
-        let messages = (0..).zip(&messages).map(|(at, (prefix, content))| (at, PREFIXES[*prefix], content.as_bytes()));
+        let messages = (0..).zip(&messages).map(|(at, (prefix, content))| (at..=at, PREFIXES[*prefix], Some(content.as_bytes())));
         let attribution = Attribution::read(XID, messages, &Encoding::Utf8);
         prop_assert!(attribution.actor(None).is_none_or(|actor| actor.source == Source::Annotation));
     }

@@ -14,8 +14,8 @@ pub(super) const NAME: usize = 256;
 /// Bytes of an annotation.
 pub(super) const ANNOTATION: usize = 8 << 10;
 
-/// What a trigger tells.
-#[derive(Debug, Deserialize)]
+/// What a trigger tells. Without names, that who does it is not told from here on.
+#[derive(Clone, Debug, Deserialize)]
 pub(super) struct Told {
     xid: String,
     pub(super) session_user: Option<String>,
@@ -26,6 +26,9 @@ pub(super) struct Told {
     pub(super) query: Option<String>,
     #[serde(default, deserialize_with = "operations")]
     pub(super) operations: Operations,
+    /// Whom the message before tells of has changed more since.
+    #[serde(default)]
+    pub(super) again: bool,
 }
 
 impl Told {
@@ -43,11 +46,24 @@ impl Told {
         Some(Told { query: sql, ..actor }).filter(Self::is_plausible)
     }
 
-    /// A session has a user, and no name is as long as a text can be.
+    /// A session has a user, or else nothing more is told of it; and no name is as long as a text can be.
     fn is_plausible(&self) -> bool {
-        let Told { session_user, current_user, application_name, .. } = self;
+        let Told { session_user, current_user, application_name, query, .. } = self;
         let names = [session_user, current_user, application_name];
-        session_user.is_some() && current_user.is_some() && names.into_iter().flatten().all(|name| name.len() <= NAME)
+        let is_session = session_user.is_some() && current_user.is_some();
+        let is_nobody = names.into_iter().chain([query]).all(Option::is_none);
+        (is_session || is_nobody) && names.into_iter().flatten().all(|name| name.len() <= NAME)
+    }
+
+    /// What is known of changes that either this one made or that one.
+    pub(super) fn or(&self, other: &Told) -> Told {
+        let same = |name: fn(&Told) -> &Option<String>| name(self).clone().filter(|_| name(self) == name(other));
+        Told {
+            session_user: same(|told| &told.session_user),
+            current_user: same(|told| &told.current_user),
+            application_name: same(|told| &told.application_name),
+            ..self.clone()
+        }
     }
 
     /// Whether it is about this transaction; the server counts on beyond the 32 bits that are in the stream.

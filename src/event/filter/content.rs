@@ -1,14 +1,15 @@
 //! What a filter asks of the values of an event: the key of its row, and texts that stand somewhere in it.
 //!
-//! Both are compared with the JSON as it was written, whose texts our own encoder escaped, so that nothing is unescaped. A key
-//! compares as text, exactly: `id=7` finds the row whose key has column `id` with the value `7`, number or not. That is what the
-//! [`Traces`](crate::event::Traces) of a block remember. A text is found whatever the case of its ASCII letters, in values only, never in the name of a
-//! column. Pieces of it, and of what events tell, are [`grams`].
+//! A key compares with the JSON as our own encoder wrote it, as text, exactly: `id=7` finds the row whose key has column `id` with the value
+//! `7`, number or not. That is what the [`Traces`](crate::event::Traces) of a block remember. A text is found whatever the case of its ASCII letters,
+//! in values only, never in the name of a column; and however it is escaped, since documents stand in events as somebody wrote them. Pieces
+//! of it, and of what events tell, are [`grams`].
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
-use memchr::{memchr2_iter, memmem};
+use memchr::{memchr, memchr2_iter, memmem};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -74,7 +75,7 @@ pub(super) fn has_key(asked: &[KeyValue], change: &[u8]) -> bool {
 
 impl Text {
     pub(super) fn parse(text: &str) -> Result<Self, Problem> {
-        if text.is_empty() { Err(Problem::NoText) } else { Ok(Self(escaped(text))) }
+        if text.is_empty() { Err(Problem::NoText) } else { Ok(Self(text.as_bytes().into())) }
     }
 
     /// Its grams.
@@ -84,8 +85,8 @@ impl Text {
 
     /// Whether it stands in one of the values of an event: in the rows of a change, in what else tells of itself in words.
     pub(super) fn is_in_event(&self, kind: Kind, json: &[u8]) -> bool {
-        // Most events have it nowhere.
-        self.is_in(json) && self.is_in_values(kind, json).unwrap_or_default()
+        // Most events have it nowhere, and nothing in them is escaped.
+        (self.is_in(json) || memchr(b'\\', json).is_some()) && self.is_in_values(kind, json).unwrap_or_default()
     }
 
     fn is_in_values(&self, kind: Kind, json: &[u8]) -> Option<bool> {
@@ -119,7 +120,7 @@ impl Text {
                     let (text, after) = behind.split_at_checked(length).unwrap_or((behind, &[]));
                     let after = after.get(1..).unwrap_or_default();
                     let is_name = after.first() == Some(&b':') && depth <= names;
-                    if !is_name && self.is_in(text) {
+                    if !is_name && self.is_in(&unescaped(text)) {
                         return true;
                     }
                     rest = after;
@@ -153,8 +154,32 @@ impl Text {
 /// Tells the grams of a block: those of every text that may be found in it, and others. A gap is found whatever is asked for.
 pub fn grams(block: &Block, mut tell: impl FnMut(Gram)) {
     for head in block.heads() {
-        Gram::each(looked_into(head.kind, block.bytes(head)), &mut tell);
+        let json = looked_into(head.kind, block.bytes(head));
+        Gram::each(json, &mut tell);
+        if memchr(b'\\', json).is_some() {
+            texts(json).map(unescaped).for_each(|text| Gram::each(&text, &mut tell));
+        }
     }
+}
+
+/// What stands between quotes in JSON, names and values.
+fn texts(json: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = json;
+    std::iter::from_fn(move || {
+        let behind = rest.get(memchr(b'"', rest)? + 1..)?;
+        let (text, after) = behind.split_at_checked(text_length(behind))?;
+        rest = after.get(1..).unwrap_or_default();
+        Some(text)
+    })
+}
+
+/// What is meant by what stands between quotes. What means nothing stays as it is.
+fn unescaped(text: &[u8]) -> Cow<'_, [u8]> {
+    if memchr(b'\\', text).is_none() {
+        return Cow::Borrowed(text);
+    }
+    let read = serde_json::from_slice::<String>(&[b"\"", text, b"\""].concat());
+    read.map_or(Cow::Borrowed(text), |read| Cow::Owned(read.into_bytes()))
 }
 
 /// The part of an event that texts are looked for in: from the first member with values of somebody's to the end.
@@ -258,6 +283,31 @@ mod tests {
             br#"{"type":"ddl","id":"x","command":"ALTER TABLE","object":"public.User","sql":"ALTER TABLE \"User\" ADD age int"}"#;
         assert!(Text::parse("add age").unwrap().is_in_event(Kind::Ddl, ddl));
         assert!(Text::parse("").is_err());
+    }
+
+    #[test]
+    fn a_text_is_found_however_it_is_escaped_and_not_where_it_is_only_spelled() {
+        let change = br#"{"type":"change","key":{"id":1},"old":null,"new":{"id":1,"doc":{"url":"http:\/\/php.example\/path","name":"Ren\u00e9e Dupont","emoji":"\ud83d\ude00 laughs","odd":"\ud800 alone"},"note":"bar\nbarbaz","b":"\u00197"}}"#;
+        let mut there = BTreeSet::new();
+        let json = looked_into(Kind::Change, change);
+        texts(json).map(unescaped).for_each(|text| Gram::each(&text, |gram| there.extend([gram])));
+        for (text, expected) in [
+            ("http://php.example/path", true),
+            ("ren\u{e9}e dupont", true),
+            ("\u{1f600} laughs", true),
+            (" alone", true),
+            ("bar\nbarbaz", true),
+            ("http:\\/\\/php", false),
+            ("nbarbaz", false),
+            ("00197", false),
+            ("u00e9", false),
+        ] {
+            let text = Text::parse(text).unwrap();
+            assert_eq!(text.is_in_event(Kind::Change, change), expected, "{:?}", String::from_utf8_lossy(&text.0));
+            if expected {
+                text.grams(|gram| assert!(there.contains(&gram), "{:?}", String::from_utf8_lossy(&text.0)));
+            }
+        }
     }
 
     #[test]

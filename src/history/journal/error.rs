@@ -50,6 +50,9 @@ pub enum JournalError {
         /// The newest that is known.
         known: u32,
     },
+    /// What memory has let go of is not there yet.
+    #[error("what happened last is still being written to the journal: see the state, and ask again")]
+    Unwritten,
     /// Not one of our files.
     #[error("{} is no journal of pgvigil", path.display())]
     Foreign {

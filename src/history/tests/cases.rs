@@ -145,6 +145,17 @@ fn of_a_transaction_whose_beginning_is_gone_the_rest_is_given_as_such() {
 }
 
 #[test]
+fn a_transaction_that_was_given_up_on_its_way_is_not_whole() {
+    let (mut writer, history, first) = begun(1 << 20);
+    writer.append(part(&first, 1, 1..=3, 9, 10));
+    let id = TransactionId { epoch: first, commit_lsn: Lsn(1) };
+    assert_eq!(history.transaction(&id), TransactionLookup::Arriving);
+    writer.begin_epoch(epoch(1), Lsn(5), Some(GapReason::WalBudget));
+    let TransactionLookup::PartlyKept { events, first_ordinal } = history.transaction(&id) else { panic!() };
+    assert_eq!((events.len(), first_ordinal), (3, 1));
+}
+
+#[test]
 fn one_read_is_bounded_in_bytes_but_gives_at_least_one_event() {
     let (mut writer, history, epoch) = begun(1 << 20);
     writer.append(whole(&epoch, 1, 9, 1000));

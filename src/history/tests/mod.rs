@@ -4,6 +4,7 @@ mod cases;
 mod courtesy;
 mod model;
 mod sharing;
+mod unsettled;
 
 use std::sync::Arc;
 

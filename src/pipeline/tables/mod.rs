@@ -401,6 +401,7 @@ fn streamed(name: &TableName) -> catalog::Table {
         parent: None,
         attached_by: None,
         replica_identity: ReplicaIdentity::Default,
+        has_rules: false,
         primary_key: Vec::new(),
         relfilenode: Oid(0),
         pages: 0,

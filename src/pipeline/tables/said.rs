@@ -130,7 +130,8 @@ impl Tables {
     }
 
     fn describe(&self, known: &Known, ledger: &Ledger) -> Table {
-        let catalog::Table { oid, schema, name, kind, parent, replica_identity, primary_key, coverage, .. } = &*known.table;
+        let catalog::Table { oid, schema, name, kind, parent, replica_identity, has_rules, primary_key, coverage, .. } =
+            &*known.table;
         let under = self.tree.under(*oid);
         let is_settled = under.iter().all(|oid| self.tree.is_settled(*oid));
         let leaves = self.leaves(&under);
@@ -177,6 +178,7 @@ impl Tables {
             verified_at: known.verified_at.map(rfc3339_unix),
             found_wrong: known.found_wrong,
             replica_identity: identity_name(*replica_identity),
+            has_rules: *has_rules,
             key: primary_key.clone(),
             row_cache: known.row_cache.clone(),
         }

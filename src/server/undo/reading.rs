@@ -49,6 +49,8 @@ pub(super) struct Reading<'s> {
     altered: Vec<(Oid, Altered)>,
     /// What may have been moved.
     moves: Moves,
+    /// The transaction that is read has changes, and has not ended.
+    is_open: bool,
 }
 
 /// What a command may have done to columns of a table, as far as it matters to who reads older rows.
@@ -71,6 +73,8 @@ pub(super) struct Undone {
     pub(super) commits: Vec<Bytes>,
     /// Where something is missing.
     pub(super) gaps: Vec<Bytes>,
+    /// A transaction has no end.
+    pub(super) is_torn: bool,
 }
 
 /// What came later.
@@ -108,6 +112,7 @@ impl<'s> Reading<'s> {
             behind: None,
             altered: Vec::new(),
             moves,
+            is_open: false,
         }
     }
 
@@ -121,11 +126,13 @@ impl<'s> Reading<'s> {
                 Read::Events(batch) => batch.iter().try_for_each(|event| self.sort(event, &mut undone))?,
                 Read::Gap(gap) => {
                     self.moves.torn();
+                    undone.is_torn |= std::mem::take(&mut self.is_open);
                     undone.gaps.push(gap.json());
                 }
                 Read::Nothing => self.wait()?,
             }
         }
+        undone.is_torn |= self.is_open;
         Ok(undone)
     }
 
@@ -138,6 +145,7 @@ impl<'s> Reading<'s> {
         }
         match (head.kind, event.block().table(head)) {
             (event::Kind::Change, Some(table)) => {
+                self.is_open = true;
                 if head.operation.is_some_and(|operation| self.moves.asks_for(operation, table.oid))
                     && let Event::Change(change) = read(&json)?
                 {
@@ -151,10 +159,12 @@ impl<'s> Reading<'s> {
             }
             (event::Kind::Commit, _) => {
                 self.moves.ended();
+                self.is_open = false;
                 undone.commits.push(json);
             }
             (event::Kind::Gap, _) => {
                 self.moves.torn();
+                undone.is_torn |= std::mem::take(&mut self.is_open);
                 undone.gaps.push(json);
             }
             (event::Kind::Change | event::Kind::Ddl | event::Kind::Message, _) => {}

@@ -112,7 +112,11 @@ impl Scope {
         for gap in &read.gaps {
             subject.warnings.push(unknown(gap)?);
         }
-        if self.begins_within.is_some() || !read.gaps.is_empty() {
+        if read.is_torn {
+            let warning = "The end of a transaction is not known, and what else it changed: what came of it was never recorded.";
+            subject.warnings.push(warning.to_owned());
+            subject.lost = None;
+        } else if self.begins_within.is_some() || !read.gaps.is_empty() {
             let lost = self.lost(&read.commits, changes)?;
             let warning = "of what is to be undone are not kept any more";
             match lost {

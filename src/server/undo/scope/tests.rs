@@ -3,7 +3,7 @@
 use super::super::changes as read_changes;
 use super::super::reading::Reading;
 use super::*;
-use crate::event::{self, Block, BlockBuilder, NewEvent};
+use crate::event::{self, Block, BlockBuilder, GapReason, NewEvent};
 use crate::history::{self, Writer};
 use crate::lsn::{Epoch, Xid};
 use crate::pgoutput::Timestamp;
@@ -25,6 +25,11 @@ fn schema() -> Schema {
 
 /// The transaction at `lsn` deletes the rows with these ids; so many first events of it are left out.
 fn deletes(epoch: &Epoch, lsn: u64, ids: std::ops::RangeInclusive<u64>, left_out: usize) -> Block {
+    told(epoch, lsn, ids, left_out, true)
+}
+
+/// The same, with or without its end.
+fn told(epoch: &Epoch, lsn: u64, ids: std::ops::RangeInclusive<u64>, left_out: usize, ends: bool) -> Block {
     let mut builder = BlockBuilder::new(epoch.clone());
     let named = Arc::new(TableName { oid: TABLE, schema: "public".into(), name: "t".into() });
     let (count, tx) = (ids.clone().count() as u64, format!(r#""id":"{epoch}-0-{lsn:X}","xid":1,"lsn":"0/{lsn:X}","time":"""#));
@@ -45,6 +50,9 @@ fn deletes(epoch: &Epoch, lsn: u64, ids: std::ops::RangeInclusive<u64>, left_out
             let text = format!(r#"{{"type":"change","id":"{epoch}.0-{lsn:X}.{ordinal}","op":"delete","schema":"public","table":"t","oid":7,"tx":{{{tx},"ordinal":{ordinal}}},"key":null,"old":{{"id":{id}}},"new":null,"old_complete":true,"unchanged":[],"count":null{fill}}}"#);
             out.extend_from_slice(text.as_bytes());
         });
+    }
+    if !ends {
+        return builder.finish_open();
     }
     builder.push(event(event::Kind::Commit, count + 1), |out| {
         let text = format!(r#"{{"type":"commit","id":"{epoch}.0-{lsn:X}.{}","tx":{{{tx},"ordinal":{}}},"tables":[{{"oid":7,"schema":"public","name":"t","inserts":0,"updates":0,"deletes":{count},"truncates":0}}]}}"#, count + 1, count + 1);
@@ -129,4 +137,16 @@ fn of_a_transaction_whose_beginning_is_gone_the_commit_tells_how_much_is_lost() 
     let changes = read_changes(&undone.changes).unwrap();
     let subject = scope.subject(&undone, &changes).unwrap();
     assert_eq!((changes.len(), subject.lost, subject.warnings.len()), (7, Some(2), 1));
+}
+
+#[test]
+fn of_a_transaction_without_an_end_it_is_said_that_more_may_have_been_changed() {
+    let (mut writer, history, epoch) = begun(1 << 20);
+    writer.append(told(&epoch, 1, 1..=3, 0, false));
+    writer.begin_epoch(Epoch::at_millis(1_800_000_000_000), Lsn(9), Some(GapReason::WalBudget));
+    let scope = scope(&history, 1);
+    let undone = Reading::begin(&history, &scope, &schema(), FxHashMap::default()).undone().unwrap();
+    let changes = read_changes(&undone.changes).unwrap();
+    let subject = scope.subject(&undone, &changes).unwrap();
+    assert_eq!((changes.len(), subject.lost, subject.warnings.len()), (3, None, 1));
 }
