@@ -302,10 +302,12 @@ impl History {
                 true
             },
         );
+        // It may be what is missing.
+        let is_missing = matches!(visited, Err(JournalError::Missing { .. }));
         complain(visited);
         let is_cut = |archive: &Archive| query.after.as_ref().is_some_and(|id| matches!(archive.locate(id), OnDisk::Lost(_)));
         match first_ordinal {
-            None if self.shared.archive.as_ref().is_some_and(is_cut) => TransactionLookup::NoLongerKept,
+            None if is_missing || self.shared.archive.as_ref().is_some_and(is_cut) => TransactionLookup::NoLongerKept,
             None => self.shared.ring().missing(id),
             // One that was given up on its way has no end.
             Some(1) if is_over => TransactionLookup::Whole(events),

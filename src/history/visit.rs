@@ -39,7 +39,8 @@ impl History {
     /// read. It may wait, and so blocks.
     ///
     /// # Errors
-    /// A part of what is on disk cannot be read, or is not there yet; what comes behind that, in the order of the query, is not shown.
+    /// A part of what is on disk cannot be read, or is not there yet; what comes behind that, in the order of the query, is not shown. Or
+    /// something is missing in its midst; then all else is shown.
     pub(super) fn visit(
         &self,
         query: &Query,
@@ -71,15 +72,18 @@ impl History {
             }
             Order::OldestFirst => {
                 let mut next = if let Some(Located::At(cursor)) = located { Some(cursor) } else { None };
-                let mut seen = after.cloned();
+                let (mut seen, mut missing) = (after.cloned(), None);
                 loop {
                     let from = match (next.take(), &self.shared.archive) {
                         (Some(cursor), _) => cursor,
                         (None, None) => Cursor::default(),
                         (None, Some(archive)) => {
                             let reached = archive.last().max(seen.clone());
-                            if !self.visit_disk(archive, query, (seen.as_ref(), before), &wanted, &mut visit)? {
-                                return Ok(());
+                            match self.visit_disk(archive, query, (seen.as_ref(), before), &wanted, &mut visit) {
+                                Ok(true) => {}
+                                Ok(false) => return missing.map_or(Ok(()), Err),
+                                Err(error @ JournalError::Missing { .. }) => missing = missing.or(Some(error)),
+                                Err(error) => return Err(error),
                             }
                             seen = reached;
                             // Unless more came to the disk while it was read.
@@ -90,7 +94,7 @@ impl History {
                             };
                             match place {
                                 Some(Some(Located::At(cursor))) => cursor,
-                                Some(Some(Located::Ahead)) => return Ok(()),
+                                Some(Some(Located::Ahead)) => return missing.map_or(Ok(()), Err),
                                 Some(Some(Located::Lost(_)) | None) => Cursor::default(),
                                 None => {
                                     self.wait_for(archive)?;
@@ -106,7 +110,7 @@ impl History {
                     match self.visit_memory(query, from, &mut note) {
                         // Without a disk there is nothing but what memory still has.
                         ControlFlow::Break(Stop::Gone) => {}
-                        ControlFlow::Break(Stop::Enough) | ControlFlow::Continue(()) => return Ok(()),
+                        ControlFlow::Break(Stop::Enough) | ControlFlow::Continue(()) => return missing.map_or(Ok(()), Err),
                     }
                 }
             }
