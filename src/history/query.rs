@@ -284,7 +284,7 @@ impl History {
         let at = |ordinal| Some(EventId { epoch: epoch.clone(), place: Place { commit_lsn: *commit_lsn, ordinal } });
         let everything = Query::new(Arc::new(Filter::everything()), usize::MAX);
         let query = Query { after: at(0), before: at(u64::MAX), order: Order::OldestFirst, ..everything };
-        let (mut events, mut first_ordinal, mut next, mut is_over) = (Vec::new(), None, None, false);
+        let (mut events, mut first_ordinal, mut next, mut is_open) = (Vec::new(), None, None, false);
         let visited = self.visit(
             &query,
             |_| true,
@@ -296,7 +296,8 @@ impl History {
                     }
                     next = Some(head.place.ordinal + 1);
                     first_ordinal.get_or_insert(head.place.ordinal);
-                    is_over = head.kind == Kind::Commit;
+                    // What holds messages alone has no commit.
+                    is_open = head.kind == Kind::Change || is_open && head.kind != Kind::Commit;
                     events.push(kept.block.json(head));
                 }
                 true
@@ -310,7 +311,7 @@ impl History {
             None if is_missing || self.shared.archive.as_ref().is_some_and(is_cut) => TransactionLookup::NoLongerKept,
             None => self.shared.ring().missing(id),
             // One that was given up on its way has no end.
-            Some(1) if is_over => TransactionLookup::Whole(events),
+            Some(1) if !is_open => TransactionLookup::Whole(events),
             Some(first_ordinal) => TransactionLookup::PartlyKept { events, first_ordinal },
         }
     }
