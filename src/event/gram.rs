@@ -14,22 +14,25 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Gram(u16);
 
-/// Bytes of a gram that begins with this byte; 0 where none does, nor goes on with it.
-static LENGTHS: [u8; 256] = lengths();
+/// The bits of a gram that begins with this byte, which stands in the lowest of them; none where no gram does, nor goes on with it.
+static BITS: [u64; 256] = bits();
+
+/// So many bytes are looked at for each gram: no gram is longer.
+const WINDOW: usize = 8;
 
 #[expect(clippy::indexing_slicing, reason = "done by the compiler, and all bytes are below 256")]
-const fn lengths() -> [u8; 256] {
-    let (between, mut lengths, mut at) = (b"\",:{}[]\\", [4; 256], 0);
+const fn bits() -> [u64; 256] {
+    let (between, mut bits, mut at) = (b"\",:{}[]\\", [u64::MAX >> (64 - 8 * 4); 256], 0);
     while at < between.len() {
-        lengths[between[at] as usize] = 0;
+        bits[between[at] as usize] = 0;
         at += 1;
     }
     let mut digit = b'0';
     while digit <= b'9' {
-        lengths[digit as usize] = 5;
+        bits[digit as usize] = u64::MAX >> (64 - 8 * 5);
         digit += 1;
     }
-    lengths
+    bits
 }
 
 impl Gram {
@@ -39,17 +42,21 @@ impl Gram {
     /// Tells the grams of `text`, the last first, and some more than once.
     #[inline]
     pub fn each(text: &[u8], mut tell: impl FnMut(Gram)) {
-        // The bytes from here on, the nearest lowest, up to where a gram ends.
-        let mut window = 0_u64;
-        for byte in text.iter().rev() {
-            let length = LENGTHS.get(usize::from(*byte)).copied().unwrap_or_default();
-            // Lower case, as far as letters go; of others, two become one. Never zero.
-            window = if length == 0 { 0 } else { window << 8 | u64::from(byte | 0x20) };
-            let gram = window & !(u64::MAX << (8 * length));
-            if gram >> (8 * length.max(1) - 8) != 0 {
-                tell(Self::of(gram));
+        // Bits of the bytes from here on, up to one that no gram goes on with. All else of a gram waits for nothing that is known of another.
+        let mut within = 0;
+        let mut look = |window: &[u8; WINDOW]| {
+            let bits = BITS.get(usize::from(window[0])).copied().unwrap_or_default();
+            within = if bits == 0 { 0 } else { (within + 8).min(u64::BITS - 8) };
+            if bits != 0 && bits >> within == 0 {
+                // Lower case, as far as letters go; of others, two become one.
+                tell(Self::of((u64::from_le_bytes(*window) | 0x2020_2020_2020_2020) & bits));
             }
-        }
+        };
+        let (_, end) = text.split_at(text.len().saturating_sub(WINDOW - 1));
+        let mut behind = [0; 2 * WINDOW];
+        behind.iter_mut().zip(end).for_each(|(to, from)| *to = *from);
+        behind.windows(WINDOW).take(end.len()).rev().filter_map(<[u8]>::first_chunk).for_each(&mut look);
+        text.windows(WINDOW).rev().filter_map(<[u8]>::first_chunk).for_each(look);
     }
 
     fn of(bytes: u64) -> Self {
@@ -83,6 +90,19 @@ mod tests {
             let all = grams(&format!("{before}{text}{behind}"));
             let mut cases = [text.clone(), text.to_ascii_uppercase(), text.to_ascii_lowercase()].into_iter();
             prop_assert!(cases.all(|text| grams(&text).is_subset(&all)));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn all_that_a_text_is_made_of_are_told(text in "([a-zA-Z0-9 ]{0,9}[\",:{}é]{0,2}){0,6}") {
+            let bytes = text.as_bytes();
+            let beginning = |at: usize| {
+                let gram = bytes.get(at..at + if bytes[at].is_ascii_digit() { 5 } else { 4 })?;
+                let numbered = gram.iter().rev().fold(0, |number, byte| number << 8 | u64::from(byte | 0x20));
+                (!gram.iter().any(|byte| b"\",:{}[]\\".contains(byte))).then(|| Gram::of(numbered))
+            };
+            prop_assert_eq!(grams(&text), (0..bytes.len()).filter_map(beginning).collect());
         }
     }
 

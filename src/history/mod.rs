@@ -16,7 +16,7 @@
 //! - Everything that came after the *floor* is kept. Whoever must read on from before it is told a [`Gap`](crate::event::Gap) up to the floor first; the
 //!   floor is an event id, and reading on after it loses nothing.
 //! - Within an epoch, places only go up. Blocks are found by sequence number and events by place, both by bisection.
-//! - With a journal the floor is where that begins. A block leaves the ring whether or not it is on disk yet; who needs it then waits for it.
+//! - With a journal the floor is where that begins: what goes there for its age, or for want of room, goes from memory as well. A block leaves the ring whether or not it is on disk yet; who needs it then waits for it.
 //! - Blocks and what is remembered about them never take more than the limit. A [`Batch`] keeps the blocks of its events alive for as
 //!   long as it exists: it is to be written or copied at once, not kept.
 //! - Nobody who does not read holds up anybody who does ([`Writer::make_room`]).
@@ -125,6 +125,15 @@ struct Shared {
 impl Shared {
     fn ring(&self) -> RwLockReadGuard<'_, Ring> {
         self.ring.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is no longer kept on disk is not kept in memory either.
+    fn let_go(&self) {
+        let Some(floor) = self.archive.as_ref().and_then(Archive::floor) else { return };
+        if self.ring().oldest().is_some_and(|oldest| oldest <= floor) {
+            let gone = self.ring.write().unwrap_or_else(PoisonError::into_inner).let_go(&floor);
+            drop(gone);
+        }
     }
 
     fn readers(&self) -> MutexGuard<'_, Readers> {

@@ -95,7 +95,7 @@ pub struct Page {
 pub struct Beginning {
     /// The first event that is kept, if there is any.
     pub id: Option<EventId>,
-    /// When that was committed; or when the history began, if nothing that was in it is gone.
+    /// When that was committed; or when the history began, if nothing that was in it is gone; or since when nothing is in it.
     pub time: Option<Timestamp>,
     /// The last event that is no longer kept, if any is.
     pub lost: Option<EventId>,
@@ -212,7 +212,7 @@ impl History {
         first
     }
 
-    /// When what is kept begins: the time of the oldest event.
+    /// When what is kept begins: the time of the oldest event, or since when there is none.
     pub fn begins(&self) -> Option<Timestamp> {
         let on_disk = self.shared.archive.as_ref().and_then(Archive::begins);
         on_disk.or_else(|| self.shared.ring().begins())

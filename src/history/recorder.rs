@@ -9,16 +9,19 @@
 //! ([`Recorder::has_room`]), reads no more from its socket, and says why if there is no room on the disk. Marks wait as well
 //! ([`Recorder::takes_marks`]), since the stream moves on where nothing else does.
 //!
+//! Where nothing comes, what is kept for a time goes all the same; with what goes from the disk goes what memory has of it.
+//!
 //! Nothing async ever waits for the thread itself: who wants to see all of it written awaits [`Recorder::finish`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
+use super::Shared;
 use super::block::Kept;
 use super::journal::{Journal, JournalError, Mark};
 use crate::lsn::{Epoch, Lsn};
@@ -63,13 +66,13 @@ struct Backlog {
 }
 
 impl Recorder {
-    /// Starts to write.
-    pub(super) fn start(journal: Journal) -> std::io::Result<Self> {
+    /// Starts to write. What is no longer kept goes from `shared`.
+    pub(super) fn start(journal: Journal, shared: Arc<Shared>) -> std::io::Result<Self> {
         let (tasks, queue) = mpsc::channel();
         let (told, recording) = watch::channel(Recording::default());
         let backlog = Arc::new(Backlog::default());
         let (of_thread, name) = (Arc::clone(&backlog), "journal".to_owned());
-        let scribe = Scribe { journal, queue, backlog: of_thread, told };
+        let scribe = Scribe { journal, shared, queue, backlog: of_thread, told };
         thread::Builder::new().name(name).spawn(move || scribe.write())?;
         Ok(Self { tasks: Some(tasks), backlog, recording })
     }
@@ -139,6 +142,7 @@ impl Drop for Recorder {
 /// The thread. The journal is closed before that can be seen.
 struct Scribe {
     journal: Journal,
+    shared: Arc<Shared>,
     queue: mpsc::Receiver<Task>,
     backlog: Arc<Backlog>,
     told: watch::Sender<Recording>,
@@ -146,10 +150,16 @@ struct Scribe {
 
 impl Scribe {
     fn write(mut self) {
-        while let Ok(task) = self.queue.recv() {
-            let done = match task {
-                Task::Block(block) => self.block(&block),
-                Task::Mark(mark) => self.commit(mark),
+        loop {
+            let next = match self.journal.tended_every() {
+                Some(time) => self.queue.recv_timeout(time),
+                None => self.queue.recv().map_err(RecvTimeoutError::from),
+            };
+            let done = match next {
+                Ok(Task::Block(block)) => self.block(&block),
+                Ok(Task::Mark(mark)) => self.commit(mark),
+                Err(RecvTimeoutError::Timeout) => self.tend(),
+                Err(RecvTimeoutError::Disconnected) => return,
             };
             if let Err(error) = done {
                 tracing::error!("{error}");
@@ -175,6 +185,13 @@ impl Scribe {
         self.patiently(committed, commit)?;
         self.backlog.marks.fetch_sub(1, Ordering::Relaxed);
         self.told.send_modify(|told| told.durable = Some((epoch, position)));
+        self.shared.let_go();
+        Ok(())
+    }
+
+    fn tend(&mut self) -> Result<(), JournalError> {
+        self.journal.tend(jiff::Timestamp::now().as_microsecond())?;
+        self.shared.let_go();
         Ok(())
     }
 
@@ -195,6 +212,8 @@ impl Scribe {
                 format!("{error}; make room there. What happens waits in the database, as far as the budget for its log goes");
             self.told.send_modify(|told| told.waits = Some(waits));
             thread::sleep(PAUSE);
+            // What goes now makes room.
+            self.tend()?;
             outcome = again(&mut self.journal);
         }
         if self.told.borrow().waits.is_some() {

@@ -131,6 +131,15 @@ impl Ring {
         evicted
     }
 
+    /// Takes out what is not after `floor`: to be dropped when no lock is held.
+    pub(super) fn let_go(&mut self, floor: &EventId) -> Vec<Arc<Kept>> {
+        let goes = |kept: &&Arc<Kept>| kept.block.heads().last().is_none_or(|last| kept.block.id(last) <= *floor);
+        let gone = self.blocks.iter().take_while(goes).count();
+        let gone: Vec<_> = self.blocks.drain(..gone).collect();
+        gone.iter().for_each(|kept| self.evict(kept));
+        gone
+    }
+
     fn evict(&mut self, kept: &Kept) {
         let events = kept.block.heads().len();
         kept.evict(&self.account);
@@ -209,7 +218,7 @@ impl Ring {
     }
 
     /// The last event that had to go, of transactions that are whole.
-    pub(super) fn let_go(&self) -> Option<&EventId> {
+    pub(super) fn gone(&self) -> Option<&EventId> {
         let floor = self.floor.as_ref().filter(|_| !self.is_whole())?;
         Some(self.arriving.as_ref().map_or(floor, |arriving| floor.min(&arriving.before)))
     }

@@ -89,7 +89,7 @@ impl History {
                             // Unless more came to the disk while it was read.
                             let place = {
                                 let ring = self.shared.ring();
-                                let is_behind = ring.let_go().is_some_and(|gone| Some(gone) > seen.as_ref());
+                                let is_behind = ring.gone().is_some_and(|gone| Some(gone) > seen.as_ref());
                                 (!is_behind).then(|| seen.as_ref().map(|seen| ring.locate(seen)))
                             };
                             match place {
@@ -122,7 +122,7 @@ impl History {
     fn wait_for(&self, archive: &Archive) -> Result<(), JournalError> {
         let begun = Instant::now();
         loop {
-            let gone = self.shared.ring().let_go().cloned();
+            let gone = self.shared.ring().gone().cloned();
             if gone <= archive.last() {
                 return Ok(());
             }

@@ -91,7 +91,7 @@ impl Writer {
     /// # Errors
     /// No thread could be started for it.
     pub fn record(&mut self, journal: Journal) -> std::io::Result<watch::Receiver<Recording>> {
-        let recorder = Recorder::start(journal)?;
+        let recorder = Recorder::start(journal, Arc::clone(&self.shared))?;
         let recording = recorder.recording();
         self.recorder = Some(recorder);
         Ok(recording)

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use pgvigil::cluster::Mode;
+use reqwest::StatusCode;
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::{Instant, timeout};
 
@@ -82,6 +84,43 @@ async fn stopped_while_the_disk_is_full(major: u32, rows: i64) -> Result<()> {
         Ok((database.value::<i64>(unconfirmed).await? < 100_000).then_some(()))
     })
     .await
+}
+
+/// What the state says names the file, what to do, and what becomes of what happens meanwhile; all of it for as long as it is so.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_of_a_full_disk_is_said_until_there_is_room() -> Result<()> {
+    let cluster = bounded(a_major()).await?;
+    let database = Database::create(&cluster, "app").await?;
+    database.run(SCHEMA).await?;
+    let (url, dir) = (cluster.url("app"), TempDir::new()?);
+    let pgvigil = serve(&url, &dir, &[]).await?;
+    let mut socket = pgvigil.websocket("kinds=change,status").await?;
+    database.run("INSERT INTO item VALUES (1)").await?;
+    up_to(&mut socket, 1).await?;
+    pgvigil.wait_for_state("live").await?;
+    ensure!(pgvigil.json("/api/v1/status").await?["reason"].is_null());
+
+    pgvigil.allow_files(Some(1)).await?;
+    database.run("INSERT INTO item VALUES (2)").await?;
+    waits_for_room(&pgvigil).await?;
+    let (state, reason) = status(&pgvigil).await?;
+    let file = dir.path().join("00000000000000000001.journal");
+    let begins = format!("cannot write to {}: ", file.display());
+    let ends = "; make room there. What happens waits in the database, as far as the budget for its log goes";
+    ensure!(state == "lagging" && reason.starts_with(&begins) && reason.ends_with(ends), "{state}: {reason}");
+    // Whoever watches is told the same, unasked.
+    let says = |event: &Value| event["type"] == "status" && event["state"] == "lagging" && event["reason"] == reason.as_str();
+    timeout(PATIENCE, socket.until("the reason", says)).await??;
+    let ready = pgvigil.get("/readyz").await?;
+    ensure!(ready.status() == StatusCode::SERVICE_UNAVAILABLE, "{}", ready.status());
+
+    pgvigil.allow_files(None).await?;
+    let is_over = |event: &Value| event["type"] == "status" && event["state"] == "live" && event["reason"].is_null();
+    timeout(PATIENCE, socket.until("the reason to go", is_over)).await??;
+    pgvigil.wait_for_state("live").await?;
+    ensure!(pgvigil.json("/api/v1/status").await?["reason"].is_null());
+    ensure!(pgvigil.stderr().contains("the journal is written again"), "{}", pgvigil.stderr());
+    pgvigil.wait_for_count("public.item", 2).await
 }
 
 /// Nor does the server keep more for us than it may.

@@ -13,6 +13,7 @@ mod support;
 mod counts;
 mod failover;
 mod full_disk;
+mod keeping;
 mod log;
 mod slots;
 

@@ -112,24 +112,35 @@ async fn run(client: &Client, sql: &str) -> Result<Effects, Failure> {
         }
     };
     let mut effects = Effects::new();
-    for message in messages {
+    for message in &messages {
         let SimpleQueryMessage::Row(row) = message else { continue };
-        let text = |column| Some(row.try_get(column).ok()??.to_owned());
-        let number = |column: &str| number(&row, column);
-        if let Some(of) = text("table").zip(text("action")) {
-            let effect: &mut Effect = effects.entry(of).or_default();
-            effect.rows += number("rows");
-            effect.done += number("done");
-            effect.already += number("already_so");
-            effect.altered += number("not_as_recorded");
-            effect.in_conflict += number("in_conflict");
-        }
+        let Some((of, added)) = effect(row) else {
+            // The transaction is lost with the connection.
+            let advice = "use the pgvigil that is of the same version as the one that serves";
+            return Err(Failure::other(format_args!("nothing was changed: the SQL does not say what it did; {advice}")));
+        };
+        let effect: &mut Effect = effects.entry(of).or_default();
+        effect.rows += added.rows;
+        effect.done += added.done;
+        effect.already += added.already;
+        effect.altered += added.altered;
+        effect.in_conflict += added.in_conflict;
     }
     Ok(effects)
 }
 
-fn number(row: &SimpleQueryRow, column: &str) -> i64 {
-    row.try_get(column).ok().flatten().and_then(|text| text.parse().ok()).unwrap_or_default()
+/// What a row of the report says, all of it.
+fn effect(row: &SimpleQueryRow) -> Option<((String, String), Effect)> {
+    let text = |column| row.try_get(column).ok().flatten();
+    let number = |column| text(column)?.parse().ok();
+    let effect = Effect {
+        rows: number("rows")?,
+        done: number("done")?,
+        already: number("already_so")?,
+        altered: number("not_as_recorded")?,
+        in_conflict: number("in_conflict")?,
+    };
+    Some(((text("table")?.to_owned(), text("action")?.to_owned()), effect))
 }
 
 async fn end(client: &Client, how: &str) -> Result<(), Failure> {

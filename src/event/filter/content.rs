@@ -153,8 +153,9 @@ impl Text {
 
 /// Tells the grams of a block: those of every text that may be found in it, and others. A gap is found whatever is asked for.
 pub fn grams(block: &Block, mut tell: impl FnMut(Gram)) {
+    let first = First::default();
     for head in block.heads() {
-        let json = looked_into(head.kind, block.bytes(head));
+        let json = first.looked_into(head.kind, block.bytes(head));
         Gram::each(json, &mut tell);
         if memchr(b'\\', json).is_some() {
             texts(json).map(unescaped).for_each(|text| Gram::each(&text, &mut tell));
@@ -182,16 +183,28 @@ fn unescaped(text: &[u8]) -> Cow<'_, [u8]> {
     read.map_or(Cow::Borrowed(text), |read| Cow::Owned(read.into_bytes()))
 }
 
-/// The part of an event that texts are looked for in: from the first member with values of somebody's to the end.
-fn looked_into(kind: Kind, json: &[u8]) -> &[u8] {
-    let first: &[u8] = match kind {
-        Kind::Change => b"\"key\":",
-        Kind::Commit => b"\"actor\":",
-        Kind::Ddl => b"\"command\":",
-        Kind::Message => b"\"prefix\":",
-        Kind::Gap => b"",
-    };
-    json.get(memmem::find(json, first).unwrap_or_default()..).unwrap_or_default()
+/// Finds the first member of an event with values of somebody's.
+struct First([(Kind, memmem::Finder<'static>); 4]);
+
+impl Default for First {
+    fn default() -> Self {
+        let first = [
+            (Kind::Change, "\"key\":"),
+            (Kind::Commit, "\"actor\":"),
+            (Kind::Ddl, "\"command\":"),
+            (Kind::Message, "\"prefix\":"),
+        ];
+        Self(first.map(|(kind, member)| (kind, memmem::Finder::new(member))))
+    }
+}
+
+impl First {
+    /// The part of an event that texts are looked for in: from that member to the end. Of a gap all is.
+    fn looked_into<'a>(&self, kind: Kind, json: &'a [u8]) -> &'a [u8] {
+        let finder = self.0.iter().find(|(of, _)| *of == kind).map(|(_, finder)| finder);
+        let from = finder.and_then(|finder| finder.find(json)).unwrap_or_default();
+        json.get(from..).unwrap_or_default()
+    }
 }
 
 /// Bytes up to the quote that closes a text.
@@ -289,7 +302,7 @@ mod tests {
     fn a_text_is_found_however_it_is_escaped_and_not_where_it_is_only_spelled() {
         let change = br#"{"type":"change","key":{"id":1},"old":null,"new":{"id":1,"doc":{"url":"http:\/\/php.example\/path","name":"Ren\u00e9e Dupont","emoji":"\ud83d\ude00 laughs","odd":"\ud800 alone"},"note":"bar\nbarbaz","b":"\u00197"}}"#;
         let mut there = BTreeSet::new();
-        let json = looked_into(Kind::Change, change);
+        let json = First::default().looked_into(Kind::Change, change);
         texts(json).map(unescaped).for_each(|text| Gram::each(&text, |gram| there.extend([gram])));
         for (text, expected) in [
             ("http://php.example/path", true),
@@ -308,6 +321,20 @@ mod tests {
                 text.grams(|gram| assert!(there.contains(&gram), "{:?}", String::from_utf8_lossy(&text.0)));
             }
         }
+    }
+
+    #[test]
+    fn the_grams_of_a_block_are_those_of_its_events() {
+        let (block, first) = (fixture::every_shape(), First::default());
+        let (mut told, mut there) = (BTreeSet::new(), BTreeSet::new());
+        grams(&block, |gram| told.extend([gram]));
+        for head in block.heads() {
+            let json = first.looked_into(head.kind, block.bytes(head));
+            let is_escaped = json.contains(&b'\\');
+            let unescaped = texts(json).filter(|_| is_escaped).map(unescaped);
+            [Cow::Borrowed(json)].into_iter().chain(unescaped).for_each(|text| Gram::each(&text, |gram| there.extend([gram])));
+        }
+        assert_eq!(told, there);
     }
 
     #[test]

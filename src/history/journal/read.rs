@@ -9,6 +9,7 @@ use super::record::{Index, Summary};
 use super::search::Search;
 use super::segment::{self, Contents};
 use crate::event::filter::Filter;
+use crate::event::time::from_unix_micros;
 use crate::event::{Block, Kind, Trace};
 use crate::history::query::Order;
 use crate::lsn::{Epoch, EventId, Place, Xid};
@@ -159,9 +160,11 @@ impl Archive {
         self.beginning().map(|(first, _)| first)
     }
 
-    /// When the first transaction that is kept was committed.
+    /// When the first transaction that is kept was committed; where all that ever was is gone, since when there is none.
     pub fn begins(&self) -> Option<Timestamp> {
-        self.beginning().map(|(_, time)| time)
+        let first = self.beginning().map(|(_, time)| time);
+        let since = || self.segments().all.front().filter(|first| first.before.is_some()).map(|first| first.begins.1);
+        first.or_else(|| since().map(from_unix_micros))
     }
 
     /// When the last transaction was committed.

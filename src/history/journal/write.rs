@@ -32,6 +32,8 @@ const GATHERED: usize = 1 << 20;
 pub(super) const LEVEL: i32 = 1;
 /// What is to go after some time is in files of about this part of it.
 const PART_OF_TIME: u32 = 16;
+/// A journal is tended no more often than this, and no less.
+const TENDED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// Where the stream stands behind whole transactions, and what is known of the tables there.
 #[derive(Clone, Debug)]
@@ -59,7 +61,7 @@ pub struct Mark {
 pub struct Options {
     /// Bytes on disk, about: oldest files go first, the one that is written always stays.
     pub keep: u64,
-    /// What was committed longer ago goes.
+    /// What was committed longer ago goes, about: a file goes when all that is in it does.
     pub keep_for: Option<Duration>,
     /// A file is complete when it has so many bytes.
     pub segment: u64,
@@ -113,6 +115,11 @@ impl Journal {
         Archive::new(Arc::clone(&self.segments))
     }
 
+    /// How often to [tend](Journal::tend) it where no commit comes; never, if nothing goes but for want of room.
+    pub fn tended_every(&self) -> Option<Duration> {
+        self.options.keep_for.map(|keep_for| (keep_for / PART_OF_TIME).clamp(TENDED.0, TENDED.1))
+    }
+
     /// The epoch that was written last, if any was.
     pub fn epoch(&self) -> Option<&Epoch> {
         self.state.epoch.as_ref()
@@ -145,7 +152,7 @@ impl Journal {
     /// It could not be written. It is kept, and written with what comes next: it is not to be appended again.
     pub fn append(&mut self, block: &Block) -> Result<(), JournalError> {
         let current = &mut self.current;
-        let bytes = encoded(block, &current.path)?;
+        let bytes = encoded_into(Vec::with_capacity(block.size()), block, &current.path)?;
         let Some(summary) = Summary::of(block, bytes.len()) else { return Ok(()) };
         let packed = self.compressor.compress(&bytes).map_err(JournalError::io("compress for", &current.path))?;
         let front = encoded(&summary, &current.path)?;
@@ -190,10 +197,20 @@ impl Journal {
         self.state = State { tables: Vec::new(), ..state };
         self.tables.extend(state.tables.into_iter().map(|table| (table.oid, table)));
         gone.iter().for_each(|oid| drop(self.tables.remove(oid)));
-        if self.is_enough(time) {
+        self.tend(time)
+    }
+
+    /// Completes the file if it is to be, and removes those that are no longer kept: with each commit, and now and then where none comes, since
+    /// what is kept for a time goes by itself. `now` in microseconds since 1970.
+    ///
+    /// # Errors
+    /// The disk does not do what it should. For want of room nothing is completed, and that is no error.
+    pub fn tend(&mut self, now: i64) -> Result<(), JournalError> {
+        // What no commit stands behind yet belongs into the same file as that.
+        if self.current.blocks.is_empty() && self.is_enough(now) {
             self.complete()?;
         }
-        self.drop_old(time)
+        self.drop_old(now)
     }
 
     /// Whether the file is to be completed `now`, in microseconds since 1970. One that holds too much of what is to go at another time stays too long.
@@ -373,7 +390,11 @@ fn before(now: i64, time: Duration) -> Timestamp {
 }
 
 fn encoded(value: &impl Serialize, path: &Path) -> Result<Vec<u8>, JournalError> {
-    postcard::to_allocvec(value).map_err(|error| JournalError::io("encode for", path)(io::Error::other(error)))
+    encoded_into(Vec::new(), value, path)
+}
+
+fn encoded_into(bytes: Vec<u8>, value: &impl Serialize, path: &Path) -> Result<Vec<u8>, JournalError> {
+    postcard::to_extend(value, bytes).map_err(|error| JournalError::io("encode for", path)(io::Error::other(error)))
 }
 
 /// What those who read look at.
