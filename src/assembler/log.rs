@@ -10,12 +10,12 @@ use rustc_hash::FxHashSet;
 
 use super::notes::{Note, Notes};
 use super::tally::Tally;
-use crate::lsn::{Lsn, Xid};
+use crate::lsn::Xid;
 
 /// A segment is closed when it would grow past this. A larger message gets a segment of its own.
 pub(super) const SEGMENT: usize = 256 << 10;
-/// In front of every message: its length and its sub-transaction, both `u32`.
-const HEADER: usize = 8;
+/// In front of every message: its length and its sub-transaction, both `u32`, and its place.
+const HEADER: usize = 16;
 
 /// Messages of one transaction, in order.
 #[derive(Debug, Default)]
@@ -25,18 +25,16 @@ pub(super) struct Log {
     /// Segments in the file.
     in_file: usize,
     memory: usize,
-    /// Messages in it, rolled back or not.
-    messages: u64,
-    /// Where the record of the latest change starts, and how many messages came before the first change of that record.
-    latest: (Lsn, u64),
     rolled_back: FxHashSet<Xid>,
+    /// The records of the last two changes: where each starts, and the sub-transaction, unless that was rolled back.
+    changes: [(u64, Option<Xid>); 2],
     pub(super) notes: Notes,
     pub(super) tally: Tally,
 }
 
 impl Log {
     /// Adds a message. `subxid` is the sub-transaction it may yet be rolled back with; `None` if it stays whatever happens.
-    pub(super) fn push(&mut self, subxid: Option<Xid>, message: &[u8]) {
+    pub(super) fn push(&mut self, place: u64, subxid: Option<Xid>, message: &[u8]) {
         let needed = HEADER + message.len();
         let full = self.segments.last().is_none_or(|last| !last.is_empty() && last.len() + needed > SEGMENT);
         if full {
@@ -46,39 +44,29 @@ impl Log {
             let before = segment.capacity();
             segment.extend_from_slice(&u32::try_from(message.len()).unwrap_or(u32::MAX).to_le_bytes());
             segment.extend_from_slice(&subxid.unwrap_or_default().0.to_le_bytes());
+            segment.extend_from_slice(&place.to_le_bytes());
             segment.extend_from_slice(message);
             self.memory += segment.capacity() - before;
-            self.messages += 1;
         }
     }
 
-    /// The next message to be pushed is a change, whose record starts at `lsn`.
-    pub(super) fn changes_at(&mut self, lsn: Lsn) {
-        if self.latest.0 != lsn {
-            self.latest = (lsn, self.messages);
+    /// The next message to be pushed is a change.
+    pub(super) fn changes_at(&mut self, place: u64, subxid: Option<Xid>) {
+        let [_, last] = self.changes;
+        if last != (place, subxid) {
+            self.changes = [last, (place, subxid)];
         }
     }
 
-    /// Notes what the next message to be pushed says, whose record ends at `lsn`.
-    ///
-    /// The server merges sub-transactions by position, which is the start of a change and the end of a message. So what directly follows
-    /// a message in another sub-transaction has the same position, and may come before it. The note is put where the message was.
-    pub(super) fn note(
-        &mut self,
-        lsn: Lsn,
-        subxid: Option<Xid>,
-        prefix: &'static [u8],
-        content: Option<&[u8]>,
-        means_something: impl FnOnce(&[u8]) -> bool,
-    ) {
-        let (latest, first) = self.latest;
-        let at = if latest >= lsn { first.saturating_sub(1) } else { self.messages };
-        self.notes.take(at, subxid.unwrap_or_default(), prefix, content, means_something);
+    /// The sub-transaction of the last change before `place`, unless that was rolled back. One that directly follows may be here already.
+    pub(super) fn written_before(&self, place: u64) -> Option<Xid> {
+        self.changes.iter().rfind(|(at, _)| *at <= place)?.1
     }
 
     /// Everything that `subxid` wrote is as if it had never been written.
     pub(super) fn roll_back(&mut self, subxid: Xid) {
         self.rolled_back.insert(subxid);
+        self.changes.iter_mut().filter(|(_, by)| *by == Some(subxid)).for_each(|(_, by)| *by = None);
         self.notes.roll_back(subxid);
         self.tally.roll_back(subxid);
     }
@@ -121,7 +109,7 @@ impl Log {
         if let Some(file) = &mut self.file {
             file.seek(SeekFrom::Start(0))?;
         }
-        Ok(Reader { log: self, from_file: Vec::new(), in_file: true, segment: 0, end: 0, length: 0, subxid: Xid(0), passed: 0 })
+        Ok(Reader { log: self, from_file: Vec::new(), in_file: true, segment: 0, end: 0, length: 0, subxid: Xid(0), place: 0 })
     }
 }
 
@@ -137,8 +125,7 @@ pub(super) struct Reader {
     end: usize,
     length: usize,
     subxid: Xid,
-    /// Messages advanced to so far.
-    passed: u64,
+    place: u64,
 }
 
 impl Reader {
@@ -154,8 +141,9 @@ impl Reader {
         self.log.notes.as_slice()
     }
 
-    pub(super) fn position(&self) -> u64 {
-        self.passed
+    /// The place of the current message.
+    pub(super) fn place(&self) -> u64 {
+        self.place
     }
 
     /// Whether [`Reader::advance`] goes to the file.
@@ -181,15 +169,20 @@ impl Reader {
             }
         }
         let rest = self.current().get(self.end..).unwrap_or_default();
-        let header = rest.split_first_chunk::<4>().and_then(|(length, rest)| Some((length, rest.first_chunk::<4>()?)));
-        let (length, subxid) = header.ok_or(io::ErrorKind::UnexpectedEof)?;
-        let (length, subxid) = (u32::from_le_bytes(*length) as usize, u32::from_le_bytes(*subxid));
+        let header = rest.split_first_chunk::<4>().and_then(|(length, rest)| {
+            let (subxid, rest) = rest.split_first_chunk::<4>()?;
+            Some((
+                u32::from_le_bytes(*length) as usize,
+                u32::from_le_bytes(*subxid),
+                u64::from_le_bytes(*rest.first_chunk::<8>()?),
+            ))
+        });
+        let (length, subxid, place) = header.ok_or(io::ErrorKind::UnexpectedEof)?;
         if rest.len() < HEADER + length {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         self.end += HEADER + length;
-        (self.length, self.subxid) = (length, Xid(subxid));
-        self.passed += 1;
+        (self.length, self.subxid, self.place) = (length, Xid(subxid), place);
         Ok(true)
     }
 

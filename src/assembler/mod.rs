@@ -23,6 +23,10 @@
 //! top-level transaction, and forgets it only when DDL was undone, in which case it sends a new one). So `Relation` and `Type` messages
 //! survive the rollback of their sub-transaction, and go only with the whole transaction.
 //!
+//! **Messages in a stream.** Of a transactional message the server only says the top-level transaction, also where it was written in a
+//! sub-transaction that is rolled back later. Unless the message itself tells which that is ([`Says::Within`]), it is taken for that of the
+//! change before it: so it is never dropped when it holds, and kept when it does not only where nothing else was done.
+//!
 //! **Memory** of all unfinished transactions together stays under a limit: beyond it the largest log moves to a file.
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation))]
@@ -47,8 +51,19 @@ use crate::pgoutput::{self, Commit, Context, DecodeError, Logical, Message, Tag,
 /// Makes a file to spill to; it should have no name any more, so that nothing is left whatever happens.
 pub type CreateFile = Box<dyn FnMut() -> io::Result<File> + Send>;
 
-/// Whether a message of this transaction, with this prefix and this content, is worth a note.
-pub type MeansSomething = Box<dyn Fn(Xid, &[u8], &[u8]) -> bool + Send>;
+/// What a message of this transaction, with this prefix and this content, says.
+pub type Reads = Box<dyn Fn(Xid, &[u8], &[u8]) -> Says + Send>;
+
+/// What a message says, as far as the assembler has to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Says {
+    /// Nothing that is worth a note.
+    Nothing,
+    /// Something.
+    Something,
+    /// Something, and the sub-transaction that it was written in.
+    Within(Xid),
+}
 
 /// Turns messages into transactions.
 pub struct Assembler {
@@ -67,7 +82,7 @@ pub struct Assembler {
 /// Which messages are noted.
 struct Noted {
     prefixes: &'static [&'static [u8]],
-    means_something: MeansSomething,
+    reads: Reads,
 }
 
 /// What became of a transaction that was streamed while it ran.
@@ -161,7 +176,7 @@ impl Assembler {
             spilled: 0,
             create_file,
             spare: Log::default(),
-            noted: Noted { prefixes: &[], means_something: Box::new(|_, _, _| false) },
+            noted: Noted { prefixes: &[], reads: Box::new(|_, _, _| Says::Nothing) },
             ended: Vec::new(),
         }
     }
@@ -169,8 +184,8 @@ impl Assembler {
     /// Has messages of these prefixes known when their transaction is complete, before it is read: [`Transaction::notes`]. Of these
     /// messages those that mean nothing are passed over, so that they do not crowd out the others.
     #[must_use]
-    pub fn noting(self, prefixes: &'static [&'static [u8]], means_something: MeansSomething) -> Self {
-        Self { noted: Noted { prefixes, means_something }, ..self }
+    pub fn noting(self, prefixes: &'static [&'static [u8]], reads: Reads) -> Self {
+        Self { noted: Noted { prefixes, reads }, ..self }
     }
 
     /// Bytes of unfinished transactions in memory.
@@ -220,21 +235,22 @@ impl Assembler {
         let front = pgoutput::peek(bytes, self.context())?;
         match front.tag {
             Tag::Insert | Tag::Update | Tag::Delete | Tag::Truncate => {
-                if let Some(log) = self.current() {
-                    log.changes_at(lsn);
+                if let State::Streaming { xid } = &self.state {
+                    self.streamed.entry(*xid).or_default().changes_at(lsn.0, front.xid);
                 }
-                self.keep(front.tag, front.xid, bytes)
+                self.keep(front.tag, lsn.0, front.xid, bytes)
             }
             // They outlive a rollback of the sub-transaction that they came in; see the module's text.
-            Tag::Relation | Tag::Type | Tag::Origin => self.keep(front.tag, None, bytes),
+            Tag::Relation | Tag::Type | Tag::Origin => self.keep(front.tag, lsn.0, None, bytes),
             // Of a message the server says where its record ends.
             Tag::Logical => match pgoutput::decode(bytes, self.context())? {
                 Message::Logical(message) if !message.transactional => Ok(Step::Message(message)),
                 Message::Logical(message) => {
-                    self.note(front.xid, &message);
-                    self.keep(front.tag, front.xid, bytes)
+                    let place = message.lsn.0.saturating_sub(1);
+                    let subxid = self.note(place, front.xid, &message);
+                    self.keep(front.tag, place, subxid, bytes)
                 }
-                _ => self.keep(front.tag, front.xid, bytes),
+                _ => self.keep(front.tag, lsn.0, front.xid, bytes),
             },
             _ => self.control(front.tag, pgoutput::decode(bytes, self.context())?),
         }
@@ -247,28 +263,29 @@ impl Assembler {
         }
     }
 
-    fn note(&mut self, subxid: Option<Xid>, message: &Logical<'_>) {
-        let Some(prefix) = self.noted.prefixes.iter().find(|prefix| **prefix == message.prefix.0) else { return };
-        let (xid, log) = match &mut self.state {
+    /// Takes note of a message, if it is one to be noted, and says what sub-transaction it may yet be rolled back with.
+    fn note(&mut self, place: u64, xid: Option<Xid>, message: &Logical<'_>) -> Option<Xid> {
+        let (top, log) = match &mut self.state {
             State::Open { xid, log } => (*xid, log),
             State::Streaming { xid } => (*xid, self.streamed.entry(*xid).or_default()),
-            State::Idle => return,
+            State::Idle => return xid,
         };
-        let means_something = |content: &[u8]| (self.noted.means_something)(xid, prefix, content);
-        log.note(message.lsn, subxid, prefix, message.content.whole(), means_something);
-    }
-
-    /// The log of the transaction that messages belong to now.
-    fn current(&mut self) -> Option<&mut Log> {
-        match &mut self.state {
-            State::Open { log, .. } => Some(log),
-            State::Streaming { xid } => Some(self.streamed.entry(*xid).or_default()),
-            State::Idle => None,
+        let content = message.content.whole();
+        let prefix = self.noted.prefixes.iter().find(|prefix| **prefix == message.prefix.0);
+        let says = prefix.map(|prefix| content.map_or(Says::Something, |content| (self.noted.reads)(top, prefix, content)));
+        // Plain transactions are sent when it is known what of them holds.
+        let subxid = xid.and_then(|_| match says {
+            Some(Says::Within(subxid)) => Some(subxid),
+            _ => log.written_before(place),
+        });
+        if let Some((prefix, says)) = prefix.zip(says) {
+            log.notes.take(place, subxid.unwrap_or_default(), prefix, content, says != Says::Nothing);
         }
+        subxid
     }
 
     /// Puts a message of the current transaction into its log.
-    fn keep<'a>(&mut self, tag: Tag, subxid: Option<Xid>, bytes: &[u8]) -> Result<Step<'a>, Error> {
+    fn keep<'a>(&mut self, tag: Tag, place: u64, subxid: Option<Xid>, bytes: &[u8]) -> Result<Step<'a>, Error> {
         let log = match &mut self.state {
             State::Open { log, .. } => log,
             State::Streaming { xid } => {
@@ -279,7 +296,7 @@ impl Assembler {
             State::Idle => return Err(Error::OutOfPlace { tag, place: "outside of any transaction" }),
         };
         let before = log.memory();
-        log.push(subxid, bytes);
+        log.push(place, subxid, bytes);
         self.memory += log.memory() - before;
         if self.memory > self.limit {
             self.make_room()?;
@@ -391,8 +408,12 @@ pub struct Transaction {
 
 impl Transaction {
     /// Its next Insert, Update, Delete, Truncate, Relation, Type, Origin or transactional Logical message; `None` at its end.
+    ///
+    /// Before it, its place in the log: where the record of a change starts, but of a message, of which the server says the end, the
+    /// byte before that. The server merges sub-transactions by what it says, and so may send a change before the message that it
+    /// directly follows: by their places they are in order.
     #[allow(clippy::should_implement_trait)] // it lends: the message borrows from the transaction
-    pub fn next(&mut self) -> Result<Option<Message<'_>>, Error> {
+    pub fn next(&mut self) -> Result<Option<(u64, Message<'_>)>, Error> {
         let context = self.context;
         loop {
             if !self.reader.advance().map_err(Error::Spill)? {
@@ -402,7 +423,7 @@ impl Transaction {
                 break;
             }
         }
-        Ok(Some(pgoutput::decode(self.reader.message(), context)?))
+        Ok(Some((self.reader.place(), pgoutput::decode(self.reader.message(), context)?)))
     }
 
     /// What was noted of it ([`Assembler::noting`]) and not rolled back, in order.
@@ -413,11 +434,6 @@ impl Transaction {
     /// Whether these are all messages of this prefix that the transaction has and that mean something. Not if they are many, or large.
     pub fn has_all_notes(&self, prefix: &[u8]) -> bool {
         self.reader.has_all_notes(prefix)
-    }
-
-    /// The place where [`Self::next`] reads on: how many messages came before, those that were rolled back among them.
-    pub fn position(&self) -> u64 {
-        self.reader.position()
     }
 
     /// Whether [`Self::next`] will read a part of it from a file, which may block for a moment.

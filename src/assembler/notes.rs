@@ -17,8 +17,7 @@ const BYTES: usize = 256 << 10;
 /// A message that was noted, or several of one prefix that say the same, with none of that prefix between them.
 #[derive(Debug)]
 pub struct Note {
-    /// The place of the first in the transaction, as [`position`](super::Transaction::position) counts: how many messages came before it,
-    /// but for changes that the server sent first though they were made after it.
+    /// The place of the first in the log, as [`next`](super::Transaction::next) tells it.
     pub at: u64,
     /// The place of the last.
     pub until: u64,
@@ -42,14 +41,7 @@ struct Taken {
 
 impl Notes {
     /// Keeps a message, if its content is here and not large, and `means_something`.
-    pub(super) fn take(
-        &mut self,
-        at: u64,
-        subxid: Xid,
-        prefix: &'static [u8],
-        content: Option<&[u8]>,
-        means_something: impl FnOnce(&[u8]) -> bool,
-    ) {
+    pub(super) fn take(&mut self, at: u64, subxid: Xid, prefix: &'static [u8], content: Option<&[u8]>, means_something: bool) {
         let taken = self.0.get_or_insert_default();
         let Some(content) = content.filter(|content| content.len() <= LARGEST) else {
             taken.lacking.insert(prefix);
@@ -58,7 +50,7 @@ impl Notes {
         let last = taken.kept.iter_mut().rfind(|note| note.prefix == prefix);
         if let Some(last) = last.filter(|last| last.content.as_deref() == Some(content) && last.subxid == subxid) {
             last.until = at;
-        } else if means_something(content) {
+        } else if means_something {
             taken.make_room(prefix, content.len());
             taken.kept.push(Note { at, until: at, prefix, content: Some(content.into()), subxid });
         }
@@ -117,7 +109,7 @@ mod tests {
 
     /// Takes a message that says so much.
     fn take(notes: &mut Notes, at: u64, subxid: u32, prefix: &'static [u8], content: &[u8]) {
-        notes.take(at, Xid(subxid), prefix, Some(content), |content| content != b"junk");
+        notes.take(at, Xid(subxid), prefix, Some(content), content != b"junk");
     }
 
     /// The places of those of a prefix, and whether each says something.
@@ -154,7 +146,7 @@ mod tests {
         assert!(places(&notes, b"a").is_empty() && notes.has_all(b"a"));
         // What is large, or is not here, may have meant something.
         take(&mut notes, 1000, 1, b"b", &[0; LARGEST + 1]);
-        notes.take(1001, Xid(1), b"c", None, |_| true);
+        notes.take(1001, Xid(1), b"c", None, true);
         assert_eq!([&b"b"[..], b"c"].map(|prefix| notes.has_all(prefix)), [false, false]);
         assert!(notes.as_slice().is_empty());
     }

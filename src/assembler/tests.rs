@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::{Assembler, Error, Step, Transaction};
+use super::{Assembler, Error, Says, Step, Transaction};
 use crate::lsn::{Lsn, Oid, Xid};
 use crate::pgoutput::encode::{ColumnsBuf, TupleBuf, encode};
 use crate::pgoutput::{
@@ -36,7 +36,7 @@ fn feed(assembler: &mut Assembler, messages: &[Vec<u8>]) -> Result<Vec<(Xid, Vec
 
 fn read(assembler: &mut Assembler, mut transaction: Transaction) -> Result<Vec<String>, Error> {
     let mut rows = Vec::new();
-    while let Some(message) = transaction.next()? {
+    while let Some((_, message)) = transaction.next()? {
         match message {
             Message::Insert(insert) => {
                 let Some(Value::Text(value)) = insert.new.iter().next() else { panic!("a column") };
@@ -317,24 +317,24 @@ fn messages_out_of_place_are_refused() {
 /// Notes are known before the transaction is read, with their places, wherever it was kept meanwhile.
 #[test]
 fn what_is_noted_is_known_beforehand() {
-    let say = |subxid, prefix: &'static str, content: &'static str| {
-        let (xid, prefix, content) = (Some(Xid(subxid)), Text(prefix.as_bytes()), Content::Whole(content.as_bytes()));
-        encode(&Message::Logical(Logical { xid, transactional: true, lsn: Lsn(1), prefix, content }))
+    let say = |lsn, prefix: &'static str, content: &'static str| {
+        let (xid, prefix, content) = (Some(Xid(100)), Text(prefix.as_bytes()), Content::Whole(content.as_bytes()));
+        encode(&Message::Logical(Logical { xid, transactional: true, lsn: Lsn(lsn), prefix, content }))
     };
     for limit in [0, 1 << 20] {
-        let mut assembler = assembler(limit).noting(&[b"who"], Box::new(|_, _, _| true));
+        let mut assembler = assembler(limit).noting(&[b"who"], Box::new(|_, _, _| Says::Something));
         let messages = [
             start(100, true),
             relation(Some(100), "t"),
-            say(101, "who", "rolled back"),
+            say(20, "who", "first"),
+            say(30, "else", "not noted"),
             insert(Some(101), "rolled back"),
-            say(100, "who", "first"),
-            say(100, "else", "not noted"),
+            say(35, "who", "rolled back"),
             stop(),
             abort(100, 101),
             start(100, false),
             insert(Some(100), "row"),
-            say(102, "who", "second"),
+            say(40, "who", "second"),
             stop(),
         ];
         assert_eq!(feed(&mut assembler, &messages).unwrap(), []);
@@ -342,13 +342,13 @@ fn what_is_noted_is_known_beforehand() {
         let commit = stream_commit(100, 8);
         let Ok(Step::Transaction(mut transaction)) = assembler.push(Lsn::ZERO, &commit) else { panic!("a transaction") };
         let notes: Vec<_> = transaction.notes().iter().map(|note| (note.at, text(note.content.as_deref().unwrap()))).collect();
-        assert_eq!(notes, [(3, "first".to_owned()), (6, "second".to_owned())]);
+        assert_eq!(notes, [(19, "first".to_owned()), (39, "second".to_owned())]);
         let mut read = Vec::new();
-        while let Some(message) = transaction.next().unwrap() {
+        while let Some((place, message)) = transaction.next().unwrap() {
             let content = if let Message::Logical(message) = message { text(message.content.whole().unwrap()) } else { continue };
-            read.push((transaction.position() - 1, content));
+            read.push((place, content));
         }
-        assert_eq!(read, [(3, "first".to_owned()), (4, "not noted".to_owned()), (6, "second".to_owned())]);
+        assert_eq!(read, [(19, "first".to_owned()), (29, "not noted".to_owned()), (39, "second".to_owned())]);
         assert_eq!(assembler.take_ended(), [(Xid(100), super::End::Committed)]);
         assert!(!assembler.streams());
     }
@@ -361,26 +361,72 @@ fn what_directly_follows_a_message_is_not_what_it_is_about_though_it_came_before
         let (prefix, content) = (Text(b"who"), Content::Whole(b"x"));
         encode(&Message::Logical(Logical { xid: None, transactional: true, lsn: Lsn(lsn), prefix, content }))
     };
-    for (rows, expected) in [
-        (vec![10, 20], 3),
-        (vec![10, 30], 1),
-        // Several rows of one record.
-        (vec![10, 20, 30, 30, 30], 2),
-        (vec![10, 20, 40], 2),
-        (vec![30], 0),
-    ] {
-        let mut assembler = assembler(1 << 20).noting(&[b"who"], Box::new(|_, _, _| true));
-        let mut take = |lsn, message: &[u8]| match assembler.push(Lsn(lsn), message).unwrap() {
-            Step::Transaction(transaction) => Some(transaction),
-            _ => None,
-        };
-        take(5, &begin(7));
-        take(0, &relation(None, "t"));
-        for lsn in &rows {
-            take(*lsn, &insert(None, "row"));
-        }
-        take(30, &said(30));
-        let transaction = take(50, &commit(50)).unwrap();
-        assert_eq!(transaction.notes().iter().map(|note| note.at).collect::<Vec<_>>(), [expected], "{rows:?}");
+    let mut assembler = assembler(1 << 20).noting(&[b"who"], Box::new(|_, _, _| Says::Something));
+    let mut take = |lsn, message: &[u8]| match assembler.push(Lsn(lsn), message).unwrap() {
+        Step::Transaction(transaction) => Some(transaction),
+        _ => None,
+    };
+    take(5, &begin(7));
+    take(0, &relation(None, "t"));
+    // Several rows of one record.
+    for lsn in [10, 29, 30, 30, 30] {
+        take(lsn, &insert(None, "row"));
     }
+    take(30, &said(30));
+    take(40, &insert(None, "row"));
+    let mut transaction = take(50, &commit(50)).unwrap();
+    let about = transaction.notes().iter().map(|note| note.at).collect::<Vec<_>>();
+    let mut places = Vec::new();
+    while let Some((place, message)) = transaction.next().unwrap() {
+        places.extend(matches!(message, Message::Insert(_)).then_some(place));
+    }
+    assert_eq!((about, places), (vec![29], vec![10, 29, 30, 30, 30, 40]));
+}
+
+/// Of a message in a stream the server says only the top-level transaction.
+#[test]
+fn a_message_is_rolled_back_with_what_it_is_about() {
+    let reads = |_, _: &[u8], content: &[u8]| if content == b"of 103" { Says::Within(Xid(103)) } else { Says::Something };
+    let mut assembler = assembler(1 << 20).noting(&[b"who"], Box::new(reads));
+    let said = |lsn, content: &'static str| {
+        let (xid, prefix, content) = (Some(Xid(100)), Text(b"who"), Content::Whole(content.as_bytes()));
+        (lsn, encode(&Message::Logical(Logical { xid, transactional: true, lsn: Lsn(lsn), prefix, content })))
+    };
+    let row = |lsn, subxid| (lsn, insert(Some(subxid), "row"));
+    let messages = [
+        (0, start(100, true)),
+        (0, relation(Some(100), "t")),
+        row(10, 100),
+        said(20, "of 100"),
+        row(21, 101),
+        // This one is sent first, though the message was written before it.
+        row(30, 102),
+        said(30, "of 101"),
+        said(40, "of 102"),
+        said(50, "of 103"),
+        (0, stop()),
+        (0, abort(100, 101)),
+        (0, abort(100, 103)),
+        (0, start(100, false)),
+        said(60, "of 102 or 100"),
+        row(61, 104),
+        (0, stop()),
+        (0, abort(100, 104)),
+        (0, start(100, false)),
+        said(70, "of nobody knows what"),
+        (0, stop()),
+    ];
+    for (lsn, message) in &messages {
+        assembler.push(Lsn(*lsn), message).unwrap();
+    }
+    let Ok(Step::Transaction(mut transaction)) = assembler.push(Lsn::ZERO, &stream_commit(100, 80)) else {
+        panic!("a transaction")
+    };
+    let noted: Vec<_> = transaction.notes().iter().map(|note| text(note.content.as_deref().unwrap())).collect();
+    assert_eq!(noted, ["of 100", "of 102", "of 102 or 100", "of nobody knows what"]);
+    let mut read = Vec::new();
+    while let Some((_, message)) = transaction.next().unwrap() {
+        read.extend(if let Message::Logical(message) = message { message.content.whole().map(text) } else { None });
+    }
+    assert_eq!(read, noted);
 }

@@ -4,7 +4,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use tokio_postgres::{Client, IsolationLevel, Row};
 
 use crate::lsn::Oid;
-use crate::undo::schema::{Action, Check, Column, ForeignKey, Key, Ruled, Schema, Table, Trigger};
+use crate::undo::schema::{Action, Check, Column, ForeignKey, Key, OtherUnique, Ruled, Schema, Table, Trigger};
 
 /// Reads the tables with these oids, the trees that they are partitions of, and whatever references them or is referenced by them. What
 /// was dropped is left out. Waits for no lock.
@@ -17,20 +17,19 @@ pub async fn schema(client: &mut Client, tables: &[Oid]) -> Result<Schema, tokio
     schema.next_xid = Some(next.try_get::<_, i64>(0)?.unsigned_abs());
 
     let changed: Vec<u32> = tables.iter().map(|oid| oid.0).collect();
-    let mut wanted = Vec::new();
-    for row in transaction.query(include_str!("../../sql/undo/roots.sql"), &[&changed]).await? {
-        let root = row.try_get("root")?;
-        let oid = Oid(row.try_get("oid")?);
-        schema.roots.insert(oid, Oid(root));
-        schema.partitions.extend(row.try_get::<_, Option<i64>>("altered")?.map(|altered| (oid, altered)));
-        wanted.push(root);
-    }
+    let roots = transaction.query(include_str!("../../sql/undo/roots.sql"), &[&changed]).await?;
+    let mut wanted = roots.iter().map(|row| row.try_get("root")).collect::<Result<Vec<u32>, _>>()?;
     let foreign_keys = transaction.query(include_str!("../../sql/undo/foreign_keys.sql"), &[&wanted]).await?;
     for row in &foreign_keys {
         wanted.extend([row.try_get::<_, u32>("table")?, row.try_get("references")?]);
     }
     wanted.sort_unstable();
     wanted.dedup();
+    for row in transaction.query(include_str!("../../sql/undo/roots.sql"), &[&wanted]).await? {
+        let oid = Oid(row.try_get("oid")?);
+        schema.roots.insert(oid, Oid(row.try_get("root")?));
+        schema.partitions.extend(row.try_get::<_, Option<i64>>("altered")?.map(|altered| (oid, altered)));
+    }
 
     for row in transaction.query(include_str!("../../sql/undo/tables.sql"), &[&wanted]).await? {
         let oid = Oid(row.try_get("oid")?);
@@ -59,10 +58,7 @@ pub async fn schema(client: &mut Client, tables: &[Oid]) -> Result<Schema, tokio
         table.unique_altered = Some(table.unique_altered.map_or(altered, |other| altered.min(other)));
         match key(&row, table)? {
             Some(key) => table.keys.push(key),
-            None => {
-                table.has_other_unique = true;
-                table.has_other_deferrable |= row.try_get::<_, bool>("is_deferrable")?;
-            }
+            None => table.other_uniques.push(other_unique(&row, table)?),
         }
     }
     for row in transaction.query(include_str!("../../sql/undo/checks.sql"), &[&wanted]).await? {
@@ -130,6 +126,16 @@ fn key(row: &Row, table: &Table) -> Result<Option<Key>, tokio_postgres::Error> {
     let (operators, identifies): (Vec<String>, bool) = (row.try_get("operators")?, row.try_get("identifies")?);
     let is_deferrable = row.try_get("is_deferrable")?;
     Ok(columns.map(|columns| Key { columns, operators, identifies, is_deferrable }))
+}
+
+fn other_unique(row: &Row, table: &Table) -> Result<OtherUnique, tokio_postgres::Error> {
+    let columns = |name| Ok(places(table, &row.try_get::<_, Vec<String>>(name)?).unwrap_or_default());
+    Ok(OtherUnique {
+        columns: columns("compared")?,
+        condition: columns("condition")?,
+        by_columns: row.try_get("is_partial_only")?,
+        is_deferrable: row.try_get("is_deferrable")?,
+    })
 }
 
 fn foreign_key(row: &Row, tables: &FxHashMap<Oid, Table>) -> Result<Option<ForeignKey>, tokio_postgres::Error> {

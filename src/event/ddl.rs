@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Deserializer};
 
-use crate::lsn::Oid;
+use crate::lsn::{Oid, Xid};
 
 /// What a command did to one table, type, publication or schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct DdlMessage {
     pub command: String,
     /// The start of what the client sent, unless that is not wanted.
     pub sql: Option<String>,
+    /// The sub-transaction that it happened in, if it was told; the top-level one where there is none.
+    pub subxid: Option<Xid>,
     /// What became of it.
     pub change: Change,
 }
@@ -80,7 +82,7 @@ impl DdlMessage {
 
     /// Reads the content of a message with that prefix. `None` when it is not one of `setup`'s.
     pub fn parse(content: &[u8]) -> Option<Self> {
-        let Raw { event, command, sql, table, r#type, publication, schema } = serde_json::from_slice(content).ok()?;
+        let Raw { event, command, sql, subxid, table, r#type, publication, schema } = serde_json::from_slice(content).ok()?;
         let change = match (event, table, r#type, publication, schema) {
             (Event::Created, Some(table), None, None, None) => Change::Created(table.whole()?),
             (Event::Altered, Some(table), None, None, None) => Change::Altered(table.whole()?),
@@ -92,7 +94,7 @@ impl DdlMessage {
             (Event::Schema, None, None, None, Some(name)) => Change::Schema(name),
             _ => return None,
         };
-        Some(DdlMessage { command, sql, change })
+        Some(DdlMessage { command, sql, subxid, change })
     }
 
     /// The table whose rows are not in the log any more from here on. Even if they are again a moment later, its count is then in doubt.
@@ -128,6 +130,8 @@ struct Raw {
     event: Event,
     command: String,
     sql: Option<String>,
+    #[serde(default, deserialize_with = "xid")]
+    subxid: Option<Xid>,
     table: Option<RawTable>,
     r#type: Option<Type>,
     publication: Option<String>,
@@ -154,6 +158,10 @@ struct RawTable {
     persistence: Option<char>,
     parent: Option<u32>,
     partitions: Option<Vec<u32>>,
+}
+
+fn xid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Xid>, D::Error> {
+    Ok(Option::<u32>::deserialize(deserializer)?.map(Xid))
 }
 
 fn oid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Oid, D::Error> {

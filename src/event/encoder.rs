@@ -131,11 +131,11 @@ impl Encoder {
         self.transaction.attribution = attribution;
     }
 
-    /// The events from here on come of the message at this place of the transaction.
+    /// The events from here on come of the message at this place in the log.
     #[inline]
-    pub fn reach(&mut self, position: u64) {
+    pub fn reach(&mut self, place: u64) {
         let Transaction { attribution, stretch, .. } = &mut self.transaction;
-        *stretch = attribution.stretch_at(position, *stretch);
+        *stretch = attribution.stretch_at(place);
     }
 
     /// A row was inserted, updated or deleted. `count` is the table's count after it, if exact.

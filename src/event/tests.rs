@@ -77,7 +77,7 @@ fn who_did_it_stands_in_the_transaction_of_each_event() {
     let lines: Vec<Json> = fixture::lines(&block).iter().map(|line| json(line)).collect();
     let seen: Vec<_> = lines.iter().map(|line| (&line["tx"]["actor"]["session_user"], &line["tx"]["actor"]["query"])).collect();
     let (ann, bob, of_ann, of_bob, none) = (json!("ann"), json!("bob"), json!("q of ann"), json!("q of bob"), Json::Null);
-    let expected = [(&ann, &none), (&ann, &of_ann), (&bob, &none), (&bob, &of_bob), (&bob, &none), (&bob, &of_bob)];
+    let expected = [(&none, &none), (&ann, &of_ann), (&none, &none), (&bob, &of_bob), (&none, &none), (&bob, &of_bob)];
     assert_eq!(seen[..6], expected);
     assert_eq!((seen[6], seen[7]), ((&ann, &of_ann), (&none, &none)));
     assert!(lines[7]["tx"].as_object().is_some_and(|tx| !tx.contains_key("actor")), "of nobody nothing is said");

@@ -9,10 +9,11 @@ use rustc_hash::FxHashMap;
 
 use super::counting::{Job, Task};
 use super::published::Passed;
-use crate::assembler::{self, Assembler, End, Note, Running, Step, Transaction};
+use crate::assembler::{self, Assembler, End, Note, Running, Says, Step, Transaction};
 use crate::catalog::Publication;
 use crate::counts::{Ledger, Snapshot, Totals};
 use crate::encoding::Encoding;
+use crate::event::actor;
 use crate::event::ddl::{Change, DdlMessage};
 use crate::event::time::from_unix_micros;
 use crate::event::{
@@ -265,9 +266,8 @@ impl Applier {
         }
         self.applying = true;
         let mut announced = false;
-        loop {
-            self.encoder.reach(transaction.position());
-            let Some(message) = read(&mut transaction)? else { break };
+        while let Some((place, message)) = read(&mut transaction)? {
+            self.encoder.reach(place);
             announced |= self.change(xid, message)?;
             if self.block.len() >= BLOCK {
                 self.flush(history).await;
@@ -413,6 +413,16 @@ fn attribution(xid: Xid, notes: &[Note], encoding: &Encoding) -> Attribution {
     Attribution::read(xid, messages, encoding)
 }
 
+/// What the assembler is to know of a message that is noted.
+pub(super) fn says(xid: Xid, prefix: &[u8], content: &[u8], encoding: &Encoding) -> Says {
+    let ddl = (prefix == DdlMessage::PREFIX).then(|| DdlMessage::parse(content)).flatten();
+    match ddl.and_then(|ddl| ddl.subxid) {
+        Some(subxid) => Says::Within(subxid),
+        None if actor::is_said(xid, prefix, content, encoding) => Says::Something,
+        None => Says::Nothing,
+    }
+}
+
 /// What the stream said of a table. It always does before it sends a row of it.
 fn described(relations: &FxHashMap<Oid, Relation>, oid: Oid) -> Result<&Relation, assembler::Error> {
     relations.get(&oid).ok_or(assembler::Error::Undescribed { oid })
@@ -446,8 +456,8 @@ fn completed<'a>(told: Option<Old<'a>>, row: Option<&'a Row>) -> Option<Old<'a>>
     }
 }
 
-/// The next message of `transaction`; where that may block on a file, other tasks of this thread are moved away first.
-fn read(transaction: &mut Transaction) -> Result<Option<Message<'_>>, assembler::Error> {
+/// The next message of `transaction`, with its place; where that may block on a file, other tasks of this thread are moved away first.
+fn read(transaction: &mut Transaction) -> Result<Option<(u64, Message<'_>)>, assembler::Error> {
     if transaction.reads_file_next() { tokio::task::block_in_place(|| transaction.next()) } else { transaction.next() }
 }
 

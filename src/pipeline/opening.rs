@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::Pipeline;
-use super::applier::Applier;
+use super::applier::{self, Applier};
 use super::error::PipelineError;
 use super::published::{Database, Slot};
 use super::slot::Beginning;
@@ -90,8 +90,8 @@ impl Pipeline {
 
         let spill_dir = config.spill_dir.clone();
         let create_file = Box::new(move || tempfile::tempfile_in(&spill_dir));
-        let is_said = Box::new(move |xid, prefix: &[u8], content: &[u8]| actor::is_said(xid, prefix, content, &encoding));
-        let assembler = Assembler::new(config.max_transaction_memory, create_file).noting(actor::PREFIXES, is_said);
+        let reads = Box::new(move |xid, prefix: &[u8], content: &[u8]| applier::says(xid, prefix, content, &encoding));
+        let assembler = Assembler::new(config.max_transaction_memory, create_file).noting(actor::PREFIXES, reads);
         let cache = config.row_cache.map(Cache::new);
         let applier = Applier::new(epoch, from, assembler, encoding, cache);
         Ok(Opened { stream, progress, applier, catalog, fence, slot, database, first_epoch, goes_on })

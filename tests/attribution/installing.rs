@@ -51,7 +51,9 @@ async fn what_is_asked_for_is_what_there_is() -> Result<()> {
 
     let database = &mut scene.database;
     set_up(database, "--apply --attribute delete --tables item,leaf").await.1?;
-    ensure!(attributed(database).await? == ["branch: DELETE", "item: DELETE", "leaf: DELETE", "tree: DELETE"]);
+    ensure!(
+        attributed(database).await? == ["branch: DELETE OR UPDATE", "item: DELETE", "leaf: DELETE", "tree: DELETE OR UPDATE"]
+    );
     database.run("CREATE TABLE made PARTITION OF tree FOR VALUES FROM (50) TO (60)").await?;
     ensure!(attributed(database).await?.contains(&"made: DELETE".to_owned()));
     database.run("ALTER TABLE item ENABLE TRIGGER pgvigil_actor").await?;
@@ -94,6 +96,8 @@ async fn with_all_tables_those_to_come_are_all_seen_to() -> Result<()> {
         ensure!(all.contains(&format!("{table}: DELETE OR TRUNCATE")), "{table}: {all:?}");
     }
     ensure!(all.len() == 6 + 4, "{all:?}");
+    database.run("ALTER TABLE unlogged ADD PRIMARY KEY (id), SET LOGGED").await?;
+    ensure!(attributed(database).await?.contains(&"unlogged: DELETE OR TRUNCATE".to_owned()));
     // A table that was just made can be filled in every way.
     database.run("BEGIN; CREATE TABLE frozen (id int PRIMARY KEY); COPY frozen FROM PROGRAM 'echo 1' (FREEZE); COMMIT").await?;
     scene.told().await?;

@@ -436,6 +436,36 @@ async fn nothing_is_put_into_the_hands_of_another() -> Result<()> {
     assert_unchanged(&before, &database, "").await
 }
 
+/// `pg_dump` locks and reads every table of the database, and fails if it may not do so with one.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_owner_of_a_database_can_still_dump_it() -> Result<()> {
+    let cluster = cluster(a_major()).await?;
+    let mut database = Database::create(&cluster, "app").await?;
+    database.run("CREATE ROLE owner LOGIN; ALTER DATABASE app OWNER TO owner; CREATE TABLE keyless (a int)").await?;
+    database.run("ALTER TABLE keyless OWNER TO owner").await?;
+    set_up(&mut database, "--apply --full-identity").await.1?;
+    let owner =
+        Database::connect(&cluster.url("app").replace("postgres@", "owner@").replace("user=postgres", "user=owner")).await?;
+    let dump = "DO $$ DECLARE name regclass; BEGIN
+                  FOR name IN SELECT oid FROM pg_class WHERE relkind IN ('r', 'p', 'm') AND relnamespace NOT IN
+                                (SELECT oid FROM pg_namespace WHERE nspname IN ('pg_catalog', 'information_schema', 'pg_toast'))
+                  LOOP
+                    EXECUTE format('LOCK TABLE ONLY %s IN ACCESS SHARE MODE', name);
+                    EXECUTE format('SELECT count(x) FROM %s x', name);
+                  END LOOP;
+                END $$";
+    owner.run(dump).await?;
+
+    // Also after what was set up by an earlier version.
+    database.run("REVOKE ALL ON SCHEMA pgvigil FROM PUBLIC; REVOKE ALL ON pgvigil.replica_identity_before FROM PUBLIC").await?;
+    assert!(owner.run(dump).await.is_err(), "the test would see it");
+    set_up(&mut database, "--apply --leave-out").await.1?;
+    owner.run(dump).await?;
+    let (text, _) = set_up(&mut database, "--leave-out").await;
+    assert!(text.contains("-- Nothing is missing."), "{text}");
+    Ok(())
+}
+
 /// What is printed can be run by hand, and does the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_printed_is_what_is_run() -> Result<()> {

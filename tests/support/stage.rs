@@ -20,9 +20,12 @@ pub(crate) fn attribution() -> String {
     let places = [
         ("{operations}", "insert,update,delete,truncate"),
         ("{events}", "INSERT OR UPDATE OR DELETE OR TRUNCATE"),
+        ("{of_partitioned}", "INSERT OR UPDATE OR DELETE OR TRUNCATE"),
         ("{query_length}", "500"),
     ];
-    places.into_iter().fold(sql.to_owned(), |sql, (place, value)| sql.replace(place, value))
+    let sql = places.into_iter().fold(sql.to_owned(), |sql, (place, value)| sql.replace(place, value));
+    assert!(!sql.contains('{'), "a place of the template has no value here: {sql}");
+    sql
 }
 
 /// A database, and a session in it.

@@ -125,15 +125,19 @@ impl<'a> Attribution<'a> {
             (there.try_get("tell_actor")?, there.try_get("attribute_new")?);
         let (operations, query) = settings(options, tell_actor);
         let covered = if operations.is_empty() { BTreeSet::new() } else { covered(selection) };
-        let kind: i16 = operations.iter().map(|operation| operation.bit()).sum();
+        let kind = |table: &Candidate| Some(fired_by(&operations, table.partitioned).map(Attribute::bit).sum());
         let owned = |table: &&Candidate| table.owned;
-        let lacks = |table: &&Candidate| covered.contains(&table.oid) && table.attributed != Some(kind);
+        let lacks = |table: &&Candidate| covered.contains(&table.oid) && table.attributed != kind(table);
         let exceeds = |table: &&Candidate| table.attributed.is_some() && !covered.contains(&table.oid);
+        let (lacking, excess) = (
+            selection.all.iter().filter(lacks).filter(owned).collect(),
+            selection.all.iter().filter(exceeds).filter(owned).collect(),
+        );
         let mut attribution = Attribution {
             operations,
             query,
-            lacking: selection.all.iter().filter(lacks).filter(owned).collect(),
-            excess: selection.all.iter().filter(exceeds).filter(owned).collect(),
+            lacking,
+            excess,
             function: Function::OutOfReach,
             has_event_trigger: there.try_get("to_come")?,
             sees_to_new: false,
@@ -202,22 +206,32 @@ impl<'a> Attribution<'a> {
     }
 
     fn trigger(&self, table: &Candidate) -> String {
-        let (name, events) = (table.sql_name(), self.events());
+        let (name, events) = (table.sql_name(), self.events(table.partitioned));
         format!(
             "CREATE OR REPLACE TRIGGER pgvigil_actor AFTER {events} ON {name}\n  FOR EACH STATEMENT EXECUTE FUNCTION pgvigil.tell_actor();\n\
              ALTER TABLE ONLY {name} ENABLE ALWAYS TRIGGER pgvigil_actor;"
         )
     }
 
-    fn events(&self) -> String {
-        self.operations.iter().map(|operation| operation.keyword()).collect::<Vec<_>>().join(" OR ")
+    fn events(&self, partitioned: bool) -> String {
+        fired_by(&self.operations, partitioned).map(Attribute::keyword).collect::<Vec<_>>().join(" OR ")
     }
 
     fn filled(&self, template: &str) -> String {
         let names: Vec<_> = self.operations.iter().map(|operation| operation.keyword().to_lowercase()).collect();
-        let (operations, events, length) = (names.join(","), self.events(), self.query.0.to_string());
-        fill(template, &[("operations", &operations), ("events", &events), ("query_length", &length)])
+        let (operations, length) = (names.join(","), self.query.0.to_string());
+        let [events, of_partitioned] = [false, true].map(|partitioned| self.events(partitioned));
+        let values =
+            [("operations", &operations), ("events", &events), ("of_partitioned", &of_partitioned), ("query_length", &length)];
+        fill(template, &values.map(|(name, value)| (name, value.as_str())))
     }
+}
+
+/// What fires the trigger of a table. An UPDATE of a partitioned one may take rows from partition to partition, and so deletes them.
+fn fired_by(operations: &BTreeSet<Attribute>, partitioned: bool) -> impl Iterator<Item = Attribute> {
+    let moves =
+        move |operation: &Attribute| partitioned && *operation == Attribute::Update && operations.contains(&Attribute::Delete);
+    Attribute::ALL.into_iter().filter(move |operation| operations.contains(operation) || moves(operation))
 }
 
 /// What is asked for; where nothing is said, what was asked for before.

@@ -41,7 +41,7 @@ impl Plan {
             plan.explain_apart(&selection);
         }
         plan.schema(&selection, &server, &attribution);
-        plan.identities(&selection);
+        plan.identities(&selection, &server);
         plan.publication(&selection, options, &server, existing.as_ref());
         plan.role(&selection, options, &server, role.as_ref());
         plan.attribution(&server, &attribution);
@@ -124,13 +124,16 @@ impl Plan {
         }
     }
 
-    fn identities(&mut self, selection: &Selection<'_>) {
+    fn identities(&mut self, selection: &Selection<'_>, server: &Server) {
         if !selection.full.is_empty() {
             let names: Vec<_> = selection.full.iter().map(|table| escape_literal(&table.sql_name())).collect();
             let alter: Vec<_> =
                 selection.full.iter().map(|table| format!("ALTER TABLE {} REPLICA IDENTITY FULL;", table.sql_name())).collect();
             let (names, alter) = (names.join(",\n  "), alter.join("\n"));
             self.script.sql(include_str!("../../../sql/setup/identity.sql"), &[("names", &names), ("alter", &alter)]);
+        }
+        if !server.identities_shown.unwrap_or(selection.full.is_empty()) {
+            self.script.sql(include_str!("../../../sql/setup/identity_shown.sql"), &[]);
         }
     }
 

@@ -21,6 +21,8 @@ pub(super) struct Server {
     pub(super) has_schema: bool,
     /// It belongs to a role that is neither a superuser nor the one that is connected.
     pub(super) schema_of_another: Option<String>,
+    /// Whether everyone may read the identities that tables had before; `None` where none are kept.
+    pub(super) identities_shown: Option<bool>,
     /// The role of pgvigil may not connect to the database.
     pub(super) lacks_connect: bool,
     /// The DDL messages are there as they should be.
@@ -62,6 +64,7 @@ impl Server {
             wal_level: row.try_get("wal_level")?,
             has_schema: row.try_get("has_schema")?,
             schema_of_another: row.try_get("schema_of_another")?,
+            identities_shown: row.try_get("identities_shown")?,
             lacks_connect: row.try_get("lacks_connect")?,
             tells_ddl: same && row.try_get("ddl_triggers")?,
         })

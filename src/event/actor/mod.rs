@@ -8,9 +8,11 @@
 //! | `sequin:transaction_annotations.clear` | an application | from here on there is none |
 //!
 //! **Which changes.** A trigger fires behind its statement, so its message is about the changes between the message before it and
-//! itself, and the last one also about all that follow. But what is done again by the same is not told again: where the next message says so,
-//! of what lies before it only those names are known that both have. An annotation is about what follows it, and the first one about all before it too.
-//! The statement is only told of operations that fire the triggers: who did the others is known, by which statement is not. Where
+//! itself, and the last one also about all that follow. What is done again by the same is not told again: up to where that went, the next
+//! message says. What is told of DDL is about that DDL, and stands for the rest only where no trigger tells. An annotation is about what
+//! follows it, and the first one about all before it too.
+//! The statement is only told of operations that fire the triggers: by which others were done is not known, and by whom as far as
+//! all who were told of in the transaction are the same. Where
 //! messages were too many to be kept, nobody is known between the first and the last that were left out.
 //!
 //! **Whoever may write a message can lie about itself**, and [`Source`] says what a name rests on. So nothing here decides anything: a
@@ -21,6 +23,7 @@
 mod tests;
 mod told;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZero;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -114,16 +117,19 @@ pub(super) struct Stretch {
     actor: Actor,
     /// Operations whose statement is known.
     operations: Operations,
-    /// `,"actor":{…}` of a change, with and without its statement.
+    /// `,"actor":{…}` of an event, with its statement, without it, and with no names but those that all have who were told of.
     with_query: Vec<u8>,
     without_query: Vec<u8>,
+    shared: Vec<u8>,
     names: Arc<Names>,
 }
 
 /// What a message says.
 enum Said {
-    /// Who does it; `None`: nobody knows.
+    /// Who changes rows; `None`, as one without names: nobody knows.
     Who(Option<Told>),
+    /// Who altered something.
+    Altered(Told),
     /// What the application says of itself; `None`: nothing, from here on.
     Itself(Option<Box<RawValue>>),
 }
@@ -131,16 +137,13 @@ enum Said {
 impl Said {
     /// What a message of one of [`PREFIXES`] says of `xid`, if anything. What is left out could have said anything.
     fn read(xid: Xid, prefix: &[u8], content: Option<&[u8]>, encoding: &Encoding) -> Option<Self> {
-        let is_of_who = [TRIGGER, DdlMessage::PREFIX].contains(&prefix);
-        let Some(content) = content else {
-            return Some(if is_of_who { Said::Who(None) } else { Said::Itself(None) });
-        };
-        let who = |told: Told| told.is_of(xid).then(|| Said::Who(told.session_user.is_some().then_some(told)));
-        match prefix {
-            TRIGGER => Told::of_trigger(&encoding.decode(content).0).and_then(who),
-            DdlMessage::PREFIX => Told::of_ddl(content).and_then(who),
-            CLEAR => Some(Said::Itself(None)),
-            _ => Some(Said::Itself(Some(annotation(&encoding.decode(content).0)?))),
+        let of_this = |told: Option<Told>| told.filter(|told| told.is_of(xid));
+        match (prefix, content) {
+            (TRIGGER | DdlMessage::PREFIX, None) => Some(Said::Who(None)),
+            (CLEAR, _) | (_, None) => Some(Said::Itself(None)),
+            (TRIGGER, Some(content)) => Some(Said::Who(Some(of_this(Told::of_trigger(&encoding.decode(content).0))?))),
+            (DdlMessage::PREFIX, Some(content)) => Some(Said::Altered(of_this(Told::of_ddl(content))?)),
+            (_, Some(content)) => Some(Said::Itself(Some(annotation(&encoding.decode(content).0)?))),
         }
     }
 }
@@ -151,10 +154,18 @@ pub fn is_said(xid: Xid, prefix: &[u8], content: &[u8], encoding: &Encoding) -> 
     is_ddl || Said::read(xid, prefix, Some(content), encoding).is_some()
 }
 
-/// Who did what lies between two messages: whom the later one tells of, unless it may have been the other.
-fn between(earlier: Option<&(u64, Option<Told>)>, later: Option<&(u64, Option<Told>)>) -> Option<Told> {
-    let later = later?.1.as_ref()?;
-    if later.again { Some(later.or(earlier?.1.as_ref()?)) } else { Some(later.clone()) }
+/// What messages say, by their places.
+type Placed<T> = BTreeMap<u64, Option<T>>;
+
+/// What the messages that were not sent would have said: of whoever went on behind their message.
+fn unsent(told: &Placed<Told>) -> Placed<Told> {
+    let unsent = told.iter().filter_map(|(at, next)| {
+        // A change is placed by its start, so none of theirs is where the log stood.
+        let last = next.as_ref()?.until?.0.checked_sub(1)?;
+        let (_, before) = told.range(..at).next_back()?;
+        (last < *at).then(|| (last, before.clone()))
+    });
+    unsent.collect()
 }
 
 impl Attribution {
@@ -165,45 +176,40 @@ impl Attribution {
         messages: impl Iterator<Item = (RangeInclusive<u64>, &'a [u8], Option<&'a [u8]>)>,
         encoding: &Encoding,
     ) -> Self {
-        let (mut told, mut annotations) = (Vec::new(), Vec::new());
+        let (mut told, mut altered, mut annotations) = (Placed::new(), Placed::new(), Placed::new());
         for (places, prefix, content) in messages {
-            let (first, last) = places.into_inner();
-            let again = (first < last).then_some(last);
+            let places = [*places.start(), *places.end()];
             match Said::read(xid, prefix, content, encoding) {
-                Some(Said::Who(who)) => {
-                    told.extend(again.map(|last| (last, who.clone())));
-                    told.push((first, who));
-                }
-                Some(Said::Itself(annotation)) => {
-                    annotations.extend(again.map(|last| (last, annotation.clone())));
-                    annotations.push((first, annotation));
-                }
+                Some(Said::Who(who)) => told.extend(places.map(|at| (at, who.clone()))),
+                Some(Said::Altered(who)) => altered.extend(places.map(|at| (at, Some(who.clone())))),
+                Some(Said::Itself(annotation)) => annotations.extend(places.map(|at| (at, annotation.clone()))),
                 None => {}
             }
         }
-        told.sort_by_key(|(at, _)| *at);
-        annotations.sort_by_key(|(at, _)| *at);
         // As with most transactions.
-        if told.is_empty() && annotations.is_empty() { Self::default() } else { Self::join(&told, &annotations) }
+        if told.is_empty() && altered.is_empty() && annotations.is_empty() {
+            return Self::default();
+        }
+        told.extend(unsent(&told));
+        Self::join(&told, &altered, &annotations)
     }
 
-    fn join(told: &[(u64, Option<Told>)], annotations: &[(u64, Option<Box<RawValue>>)]) -> Self {
-        // What follows the last message is by whom it tells of; so is what comes before it, as a rule.
-        let again = |told: &Option<Told>| told.as_ref().is_some_and(|told| told.again);
-        let skipped = usize::from(!told.last().is_some_and(|(_, last)| again(last)));
-        let places = told.iter().map(|(at, _)| *at).rev().skip(skipped).chain(annotations.iter().skip(1).map(|(at, _)| *at));
-        let mut ends: Vec<u64> = places.chain([u64::MAX]).collect();
-        ends.sort_unstable();
+    fn join(told: &Placed<Told>, altered: &Placed<Told>, annotations: &Placed<Box<RawValue>>) -> Self {
+        // What follows the last message is by whom it tells of, as is what comes before it.
+        let tellers = if told.is_empty() { altered } else { told };
+        let places = tellers.keys().rev().skip(1).chain(annotations.keys().skip(1)).copied();
+        let ends: BTreeSet<u64> =
+            places.chain(altered.keys().flat_map(|at| [at.saturating_sub(1), *at])).chain([u64::MAX]).collect();
+        let all = told.values().chain(altered.values()).map(|who| who.as_ref().filter(|who| who.is_somebody()).cloned());
+        let shared = all.reduce(|one, other| Some(one?.or(&other?))).flatten();
         let mut stretches = Vec::with_capacity(ends.len());
         let mut start = 0;
         for until in ends {
-            let who = match told.partition_point(|(at, _)| *at < until) {
-                next if next == told.len() => told.last().and_then(|(_, last)| last.clone()),
-                next => between(told.get(next.wrapping_sub(1)), told.get(next)),
-            };
-            let annotation = annotations.iter().rfind(|(at, _)| *at <= start).or(annotations.first());
+            let by = tellers.range(until..).next().or(tellers.last_key_value()).map(|(_, who)| who);
+            let who = altered.get(&until).or(by).and_then(|who| who.as_ref().filter(|who| who.is_somebody()));
+            let annotation = annotations.range(..=start).next_back().or(annotations.first_key_value());
             let annotation = annotation.and_then(|(_, annotation)| annotation.clone());
-            stretches.push((until, Stretch::new(who.as_ref(), annotation)));
+            stretches.push((until, Stretch::new(who, shared.as_ref(), annotation)));
             start = until;
         }
         let known: Vec<&Stretch> = stretches.iter().filter_map(|(_, stretch)| stretch.as_ref()).collect();
@@ -227,11 +233,10 @@ impl Attribution {
         self.names.as_ref()
     }
 
-    /// Which stretch the message at `position` belongs to, which is not before the stretch `from`.
+    /// Which stretch the message at `place` belongs to.
     #[inline]
-    pub(super) fn stretch_at(&self, position: u64, from: usize) -> usize {
-        let rest = self.stretches.get(from..).unwrap_or_default();
-        from + rest.iter().take_while(|(until, _)| *until < position).count()
+    pub(super) fn stretch_at(&self, place: u64) -> usize {
+        self.stretches.partition_point(|(until, _)| *until < place)
     }
 
     #[inline]
@@ -241,41 +246,47 @@ impl Attribution {
 }
 
 impl Stretch {
-    fn new(told: Option<&Told>, annotation: Option<Box<RawValue>>) -> Option<Self> {
+    fn new(told: Option<&Told>, shared: Option<&Told>, annotation: Option<Box<RawValue>>) -> Option<Self> {
         let source = if told.is_some() { Source::Trigger } else { Source::Annotation };
         if told.is_none() && annotation.is_none() {
             return None;
         }
-        let text = |field: fn(&Told) -> &Option<String>| told.and_then(|told| field(told).clone());
-        let actor = Actor {
-            session_user: text(|told| &told.session_user),
-            current_user: text(|told| &told.current_user),
-            application_name: text(|told| &told.application_name),
-            client_addr: told.and_then(|told| Some(told.client_addr?.to_string())),
-            pid: told.and_then(|told| told.pid),
-            query: text(|told| &told.query),
-            source,
-            annotation,
+        let by = |told: Option<&Told>, query: Option<String>, annotation: Option<Box<RawValue>>| {
+            let text = |field: fn(&Told) -> &Option<String>| told.and_then(|told| field(told).clone());
+            Actor {
+                session_user: text(|told| &told.session_user),
+                current_user: text(|told| &told.current_user),
+                application_name: text(|told| &told.application_name),
+                client_addr: told.and_then(|told| Some(told.client_addr?.to_string())),
+                pid: told.and_then(|told| told.pid),
+                query,
+                source,
+                annotation,
+            }
         };
-        let names = Arc::new(Names::of(&actor));
-        let operations = told.map_or_else(Operations::default, |told| told.operations);
-        let brief = |query: Option<String>| {
-            let annotation = actor.annotation.clone().filter(|annotation| annotation.get().len() <= ANNOTATION_OF_A_CHANGE);
+        let query = told.and_then(|told| told.query.clone());
+        let brief = |told, query: Option<String>| {
+            let annotation = annotation.clone().filter(|annotation| annotation.get().len() <= ANNOTATION_OF_A_CHANGE);
             let mut json = b",\"actor\":".to_vec();
-            json.extend(serde_json::to_vec(&Actor { query, annotation, ..actor.clone() }).unwrap_or_default());
+            json.extend(serde_json::to_vec(&by(told, query, annotation)).unwrap_or_default());
             json
         };
-        let (with_query, without_query) = (brief(actor.query.as_deref().map(cut)), brief(None));
-        Some(Stretch { actor, operations, with_query, without_query, names })
+        let (with_query, without_query) = (brief(told, query.as_deref().map(cut)), brief(told, None));
+        let shared = brief(told.and(shared), None);
+        let actor = by(told, query, annotation);
+        let names = Arc::new(Names::of(&actor));
+        let operations = told.map_or_else(Operations::default, |told| told.operations);
+        Some(Stretch { actor, operations, with_query, without_query, shared, names })
     }
 
-    /// Its actor in the JSON of an event, behind a comma; with its statement if that is known to have done `operation`.
+    /// Its actor in the JSON of an event, behind a comma. Of a change the statement is known, and who did it for certain, if its operation
+    /// fires the triggers.
     #[inline]
     pub(super) fn json(&self, operation: Option<Operation>) -> &[u8] {
-        if operation.is_some_and(|operation| self.operations.contains(operation)) {
-            &self.with_query
-        } else {
-            &self.without_query
+        match operation {
+            Some(operation) if self.operations.contains(operation) => &self.with_query,
+            Some(_) => &self.shared,
+            None => &self.without_query,
         }
     }
 
@@ -301,7 +312,7 @@ impl Names {
             Other(serde::de::IgnoredAny),
         }
         let Actor { session_user, current_user, application_name, client_addr, annotation, .. } = actor;
-        let said: std::collections::BTreeMap<String, Value> =
+        let said: BTreeMap<String, Value> =
             annotation.as_ref().and_then(|annotation| serde_json::from_str(annotation.get()).ok()).unwrap_or_default();
         let said = said.into_values().filter_map(|value| match value {
             Value::Text(text) => Some(text),

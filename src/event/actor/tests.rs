@@ -20,11 +20,11 @@ fn read(messages: &[(u64, &str, &str)]) -> Attribution {
 }
 
 /// What a change at this place carries.
-fn at(attribution: &Attribution, position: u64, operation: Operation) -> Value {
-    match attribution.stretch(attribution.stretch_at(position, 0)) {
+fn at(attribution: &Attribution, position: u64, operation: impl Into<Option<Operation>>) -> Value {
+    match attribution.stretch(attribution.stretch_at(position)) {
         None => Value::Null,
         Some(stretch) => {
-            let json = std::str::from_utf8(stretch.json(Some(operation))).unwrap();
+            let json = std::str::from_utf8(stretch.json(operation.into())).unwrap();
             serde_json::from_str(json.strip_prefix(",\"actor\":").unwrap()).unwrap()
         }
     }
@@ -170,24 +170,42 @@ fn what_is_said_again_holds_in_between() {
         (9..=9, TRIGGER, Some(again.as_bytes())),
     ];
     let attribution = Attribution::read(XID, messages.into_iter(), &Encoding::Utf8);
-    let users: Vec<_> = (1..9).map(|place| at(&attribution, place, Operation::Delete)["session_user"].clone()).collect();
-    assert_eq!(users, ["ann", "ann", "bob", "bob", "ann", "ann", "ann", "ann"]);
+    let users: Vec<_> = (1..9).map(|place| at(&attribution, place, None)["session_user"].clone()).collect();
+    assert_eq!(users, ["ann", "ann", "ann", "bob", "ann", "ann", "ann", "ann"]);
+    // Of what fires no trigger only that is known which all have.
+    let insert = at(&attribution, 1, Operation::Insert);
+    assert_eq!((&insert["session_user"], &insert["source"]), (&Value::Null, &json!("trigger")));
+    assert_eq!(at(&attribution, 1, Operation::Delete)["session_user"], "ann");
 }
 
 #[test]
-fn between_two_who_may_both_have_done_it_only_what_they_share_is_known() {
-    let with = |user: &str, again: bool| {
-        let mut told: Value = serde_json::from_str(&told("x")).unwrap();
-        (told["current_user"], told["again"]) = (json!(user), json!(again));
+fn who_goes_on_does_so_up_to_where_the_next_message_says() {
+    let by = |user: &str, until: Value| {
+        let mut told: Value = serde_json::from_str(&told(user)).unwrap();
+        (told["current_user"], told["until"]) = (json!(user), until);
         told.to_string()
     };
-    let (one, two, three) = (with("one", false), with("two", true), with("three", true));
-    let attribution = read(&[(2, "pgvigil.actor", &one), (5, "pgvigil.actor", &two), (7, "pgvigil.actor", &three)]);
-    let actors: Vec<_> = (0..10).map(|place| at(&attribution, place, Operation::Delete)).collect();
-    let users: Vec<_> = actors.iter().map(|actor| actor["current_user"].as_str()).collect();
-    let (one, three) = (Some("one"), Some("three"));
-    assert_eq!(users, [one, one, one, None, None, None, None, None, three, three]);
-    assert!(actors.iter().all(|actor| actor["session_user"] == "ann" && actor["query"] == "x"));
+    let (one, two, three) = (by("one", Value::Null), by("two", json!("0/7")), by("three", json!("0/9")));
+    let nobody = json!({"xid": "771", "until": "0/C"}).to_string();
+    fn trigger(at: u64, content: &str) -> (u64, &str, &str) {
+        (at, "pgvigil.actor", content)
+    }
+    let attribution = read(&[trigger(2, &one), trigger(8, &two), trigger(9, &three), trigger(13, &nobody)]);
+    let users = |attribution: &Attribution| {
+        let users: Vec<_> = (0..15).map(|place| at(attribution, place, Operation::Delete)["current_user"].clone()).collect();
+        users
+            .iter()
+            .map(|user| user.as_str().map_or_else(String::new, |user| user.get(..2).unwrap().to_owned()))
+            .collect::<Vec<_>>()
+    };
+    // Whoever had not gone on ended with the message.
+    assert_eq!(users(&attribution), ["on", "on", "on", "on", "on", "on", "on", "tw", "tw", "th", "th", "th", "", "", ""]);
+
+    // What a session has made of it is nothing that a position could be, or none that could be so.
+    for until in [json!("junk"), json!("FFFFFFFF/FFFFFFFF"), json!("0/0"), Value::Null] {
+        let attribution = read(&[trigger(2, &one), trigger(8, &by("two", until))]);
+        assert_eq!(users(&attribution)[..9], ["on", "on", "on", "tw", "tw", "tw", "tw", "tw", "tw"]);
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::event::block::{Operation, Operations};
 use crate::event::document;
-use crate::lsn::Xid;
+use crate::lsn::{Lsn, Xid};
 
 /// Bytes of a name. PostgreSQL's are shorter, in every encoding.
 pub(super) const NAME: usize = 256;
@@ -26,9 +26,9 @@ pub(super) struct Told {
     pub(super) query: Option<String>,
     #[serde(default, deserialize_with = "operations")]
     pub(super) operations: Operations,
-    /// Whom the message before tells of has changed more since.
-    #[serde(default)]
-    pub(super) again: bool,
+    /// Where the log stood when whom the message before tells of last changed rows, if that was behind it.
+    #[serde(default, deserialize_with = "position")]
+    pub(super) until: Option<Lsn>,
 }
 
 impl Told {
@@ -55,7 +55,12 @@ impl Told {
         (is_session || is_nobody) && names.into_iter().flatten().all(|name| name.len() <= NAME)
     }
 
-    /// What is known of changes that either this one made or that one.
+    /// Whether it names anybody.
+    pub(super) fn is_somebody(&self) -> bool {
+        self.session_user.is_some()
+    }
+
+    /// What is known of a change that either this one made or that one.
     pub(super) fn or(&self, other: &Told) -> Told {
         let same = |name: fn(&Told) -> &Option<String>| name(self).clone().filter(|_| name(self) == name(other));
         Told {
@@ -77,6 +82,11 @@ fn operations<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Opera
     let text = String::deserialize(deserializer)?;
     let named = |operation: &Operation| text.split(',').any(|name| name == operation.as_str());
     Ok(Operations::EACH.into_iter().filter(named).collect())
+}
+
+/// Reads a position. Any session can set what it is made of, so what is none is as if it had not been said.
+fn position<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Lsn>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.and_then(|text| text.parse().ok()))
 }
 
 /// An application's own words, if they are a JSON object that every reader can read, and of a size.
