@@ -24,7 +24,7 @@ use crate::lsn::TransactionId;
 const PAGE: usize = 100;
 
 /// What to do about a history that is too short.
-const REACH_BACK: &str = "To reach further back, give pgvigil more memory with --history-memory, or a folder with --data-dir, and room there with --keep.";
+const REACH_BACK: &str = "To reach further back, give pgvigil more memory with --history-memory, or a folder with --data-dir, and room and time there with --keep and --keep-for.";
 
 /// What a page of events says besides these.
 #[derive(Serialize)]
@@ -85,13 +85,14 @@ impl From<Beginning> for Begins {
 /// Where what is kept begins, if more than that is asked for; an error if it begins behind all that is asked for.
 fn missing(history: &History, query: &Query) -> Result<Option<Beginning>, Problem> {
     let beginning = history.beginning();
-    let first = beginning.id.as_ref().map(|id| id.place.commit_lsn);
+    // Where nothing is kept, it begins behind what no longer is.
+    let first = beginning.id.as_ref().or(beginning.lost.as_ref());
     let begins_behind = |bound: Bound| match bound {
         Bound::Time(time) => beginning.time.is_some_and(|begins| begins >= time),
         // Where pgvigil began to watch, only what was cut is known to have been before the first event.
-        Bound::Lsn(lsn) => beginning.lost.is_some() && first.is_some_and(|first| first >= lsn),
+        Bound::Lsn(lsn) => beginning.lost.is_some() && first.is_some_and(|first| first.place.commit_lsn >= lsn),
     };
-    let ends_before = query.before.as_ref().zip(beginning.id.as_ref()).is_some_and(|(before, first)| before <= first);
+    let ends_before = query.before.as_ref().zip(first).is_some_and(|(before, first)| before <= first);
     if query.until.is_some_and(begins_behind) || beginning.lost.is_some() && ends_before {
         let begins = beginning.time.map_or_else(String::new, |time| format!(" It begins {}.", rfc3339(time)));
         let detail = format!("What happened then is not in the history.{begins} {REACH_BACK}");

@@ -130,6 +130,10 @@ pub enum Reason {
     ReferenceChangedLater,
     /// What the row references went too, and does not come back.
     ReferenceStaysAway,
+    /// Something that stays references the row.
+    StillReferenced,
+    /// A value that must be unique is another row's by now.
+    UniqueTaken,
 }
 
 impl Reason {
@@ -169,6 +173,8 @@ impl Reason {
             Self::ChangedLater => "changed later, and left alone",
             Self::ReferenceChangedLater => "a row that is referenced was changed later, and is left alone",
             Self::ReferenceStaysAway => "a row that is referenced went too, and is not brought back",
+            Self::StillReferenced => "a row that stays references it",
+            Self::UniqueTaken => "another row, which stays, has a value of it that must be unique",
         }
     }
 }
@@ -206,7 +212,7 @@ impl Tally {
         match standing {
             Standing::AsLeft => self.restorable(),
             Standing::Restored => self.already += 1,
-            Standing::Orphaned(reason) => self.missing(reason, Some(1), Vec::new(), false),
+            Standing::Bound(reason) => self.missing(reason, Some(1), Vec::new(), false),
             Standing::Changed(by) => {
                 self.missing(Reason::ChangedLater, Some(1), Vec::new(), false);
                 if !self.by.contains(by) {

@@ -11,8 +11,8 @@ use serde::de::IgnoredAny;
 use super::net;
 use super::plan::{self, Options};
 use super::quoting::{table_name, where_needed};
-use super::schema::{Check, Column, Schema, Table};
-use super::told::Row;
+use super::schema::{Check, Column, ForeignKey, Schema, Table};
+use super::told::{Row, value_of};
 use super::value::Value;
 use super::{Changes, Subject};
 use crate::event::Operation;
@@ -97,7 +97,14 @@ pub fn rows<'a>(changes: Changes<'a, 'a>, schema: &Schema, options: &Options) ->
 }
 
 /// Says of what it cannot be known before the SQL runs.
-pub fn warn(changes: Changes<'_, '_>, schema: &Schema, subject: &mut Subject) {
+pub fn warn<'a>(changes: Changes<'a, 'a>, schema: &Schema, options: &Options, subject: &mut Subject) {
+    for table in may_lack(changes, schema, options).iter().filter_map(|table| schema.tables.get(table)) {
+        subject.warnings.push(format!(
+            "What rows reference in {} may have gone with a partition, since one was attached since, perhaps in the place of another. The \
+             dry run of `pgvigil undo --apply` finds out; a row whose reference is gone is left alone.",
+            table_name(&table.schema, &table.name)
+        ));
+    }
     let since = Since::new(changes, schema);
     let mut leaves: BTreeMap<Oid, i64> = BTreeMap::new();
     for change in changes.undone.iter().filter(|change| change.op != Operation::Insert) {
@@ -153,6 +160,24 @@ pub fn warn(changes: Changes<'_, '_>, schema: &Schema, subject: &mut Subject) {
     }
 }
 
+/// The trees that rows come to reference, and that may lack what they held: that a partition was dropped no change tells.
+fn may_lack<'a>(changes: Changes<'a, 'a>, schema: &Schema, options: &Options) -> BTreeSet<Oid> {
+    let since = Since::new(changes, schema);
+    let attached = schema.partitions.iter().filter(|(_, altered)| **altered < since.0);
+    let trees: BTreeSet<Oid> = attached.filter_map(|(partition, _)| schema.roots.get(partition).copied()).collect();
+    let keys: Vec<&ForeignKey> = schema.foreign_keys.iter().filter(|key| trees.contains(&key.references)).collect();
+    let mut found = BTreeSet::new();
+    if !keys.is_empty() {
+        each_row(changes, schema, options, |table, rows| {
+            for key in keys.iter().filter(|key| key.table == table.oid) {
+                let [before, after] = rows.map(|row| value_of(row?, &key.columns, table));
+                found.extend(before.filter(|before| after.as_ref() != Some(before)).map(|_| key.references));
+            }
+        });
+    }
+    found
+}
+
 /// Any of the tables that were changed is so.
 fn any(changes: Changes<'_, '_>, schema: &Schema, is: impl Fn(&Table) -> bool) -> bool {
     let mut last = None;
@@ -166,7 +191,7 @@ fn each_row<'a>(
     options: &Options,
     mut see: impl FnMut(&Table, [Option<&Row<'a>>; 2]),
 ) {
-    let mut effects = net::effects(changes.undone, changes.later, schema);
+    let mut effects = net::effects(changes, schema);
     plan::select(&mut effects, options);
     for effect in &effects {
         let Some(table) = effect.table else { continue };

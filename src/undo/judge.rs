@@ -26,6 +26,17 @@ pub(super) struct Judged<'p, 'a> {
 }
 
 impl Judged<'_, '_> {
+    /// As far as is known, the SQL makes it what it was.
+    pub(super) fn is_undone(&self) -> bool {
+        self.is_done && self.verdict.standing == Standing::AsLeft
+    }
+
+    /// A constraint keeps it as it is, for this reason.
+    pub(super) fn bind(&mut self, reason: Reason) {
+        self.verdict.standing = Standing::Bound(reason);
+        self.verdict.is_lost = self.row.after().is_none();
+    }
+
     /// Nothing is done to it after all.
     pub(super) fn leave(&mut self, reason: Reason) {
         self.missing.insert(reason, Vec::new());

@@ -18,8 +18,8 @@ pub(super) enum Standing<'a> {
     Restored,
     /// Changed later by this transaction, and to be left so.
     Changed(&'a str),
-    /// What it references does not come back, for this reason.
-    Orphaned(Reason),
+    /// A constraint keeps it as it is, for this reason.
+    Bound(Reason),
 }
 
 /// What is known of a row, and whether that is for the SQL to judge.

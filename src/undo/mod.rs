@@ -11,6 +11,7 @@
 //! - What somebody did later on purpose wins, also where nothing of it can be seen any more (`later`).
 //! - No row goes without the one that it was before, where it may have been moved to another partition (`moved`).
 //! - No row comes under another parent than the one that it had (`absent`).
+//! - No row is promised that a constraint keeps as it is, as far as what is known tells of that (`constraints`).
 //! - Nothing is lost silently: every statement says how many rows it was about, how many it changed, and how many of these came out in another
 //!   way than recorded; what cannot be brought back at all stands in the [`Coverage`], and at the top of the SQL.
 //! - What is good for the types and constraints of now is not known here: it is asked of the database before ([`doubt`]), and what it refuses
@@ -25,6 +26,7 @@
 
 mod absent;
 mod cascade;
+mod constraints;
 mod coverage;
 pub mod doubt;
 mod judge;
@@ -34,7 +36,6 @@ mod moved;
 mod names;
 mod net;
 mod order;
-mod orphans;
 mod part;
 mod plan;
 mod quoting;
@@ -94,9 +95,9 @@ impl Default for Subject {
 pub struct Changes<'c, 'a> {
     /// To be reversed: oldest first, and without anything missing between them.
     pub undone: &'c [Change<'a>],
-    /// Of other tables, which these reference, at the same time: not to be reversed.
+    /// Of other tables, which these reference or are referenced by, at the same time: not to be reversed.
     pub beside: &'c [Change<'a>],
-    /// Made later to any of them, as far as they are known. They stay.
+    /// Made later to any of their rows, or to rows that these need or that need them, as far as they are known. They stay.
     pub later: &'c [Change<'a>],
 }
 
@@ -120,9 +121,8 @@ fn reverse<'a, T>(
     mut subject: Subject,
     write: impl FnOnce(&[order::Step<'_, '_>], &Coverage) -> T,
 ) -> (T, Coverage) {
-    let mut effects = net::effects(changes.undone, changes.later, schema);
+    let mut effects = net::effects(changes, schema);
     plan::select(&mut effects, options);
-    net::set_beside(&mut effects, changes.beside, changes.later, schema);
     let mut unordered = FxHashSet::default();
     let (groups, tallies, steps) = loop {
         let (groups, tallies) = plan::plan(&effects, schema, options, &unordered);
@@ -134,6 +134,7 @@ fn reverse<'a, T>(
         unordered.extend(impossible.iter().flat_map(|group| group.rows.iter().map(|row| (group.place, row.number))));
     };
     subject.notes.extend(plan::unguarded(&groups));
+    subject.warnings.extend(plan::in_doubt(&groups));
     let tables = tallies.into_iter().zip(&effects).map(|(tally, effect)| tally.finish(effect)).collect();
     let coverage = Coverage::new(tables, &subject);
     (write(&steps, &coverage), coverage)

@@ -163,8 +163,8 @@ fn is_away(from: Oid, effects: &[TableEffect<'_, '_>], judged: &[Vec<Judged<'_, 
     unwanted.filter(went).chain(stays_away).any(|row| row.leaf() == from)
 }
 
-fn stays_away(Judged { kind, verdict, is_done, .. }: &Judged<'_, '_>) -> bool {
-    *kind == Kind::Insert && !(verdict.standing == Standing::Restored || *is_done && verdict.standing == Standing::AsLeft)
+fn stays_away(judged: &Judged<'_, '_>) -> bool {
+    judged.kind == Kind::Insert && judged.verdict.standing != Standing::Restored && !judged.is_undone()
 }
 
 fn tree(table: Oid, schema: &Schema) -> Oid {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 
+use super::Changes;
 use super::names::Names;
 use super::rows::{Effect, Rows};
 use super::schema::{Key, Schema, Table};
@@ -26,6 +27,8 @@ pub(super) struct TableEffect<'s, 'a> {
     pub(super) rows: Vec<Effect<'a>>,
     /// Rows that are not to be brought back, since they were not asked for.
     pub(super) unwanted: Vec<Effect<'a>>,
+    /// Rows that only later changes were about: how they were when these began is how they are before and after.
+    pub(super) others: Vec<Effect<'a>>,
     /// Nothing of it was asked for.
     pub(super) is_beside: bool,
     /// Columns, in the order in which rows have them: those of now, and those that are no more.
@@ -34,59 +37,45 @@ pub(super) struct TableEffect<'s, 'a> {
     pub(super) renamed: BTreeMap<String, String>,
     /// Rows that a TRUNCATE took and of which nothing else is known; `None` when even their number is not.
     pub(super) truncated: Option<u64>,
+    /// A later TRUNCATE took some, too.
+    pub(super) truncated_later: bool,
     /// Changes that were recorded.
     pub(super) changes: u64,
 }
 
-/// What `changes` came to, oldest first: a table each, in the order in which they were first touched. What `later` ones, which are not to
-/// be undone, made of the same rows stands beside.
+/// What came to pass, oldest first: a table each, in the order in which they were first touched. What later changes, which are not to be
+/// undone, made of the same rows stands beside, and so do other rows that they are about.
 pub(super) fn effects<'s, 'a>(
-    changes: &'a [Change<'a>],
-    later: &'a [Change<'a>],
+    Changes { undone, beside, later }: Changes<'a, 'a>,
     schema: &'s Schema,
 ) -> Vec<TableEffect<'s, 'a>> {
     let mut places = FxHashMap::default();
-    let mut tables: Vec<(Oid, [Vec<&'a Change<'a>>; 2])> = Vec::new();
-    let tree = |change: &Change<'_>| schema.table(change.oid).map_or(change.oid, |table| table.oid);
-    for change in changes {
-        let oid = tree(change);
-        let place = *places.entry(oid).or_insert_with(|| {
-            tables.push((oid, [Vec::new(), Vec::new()]));
-            tables.len() - 1
-        });
-        if let Some((_, [changes, _])) = tables.get_mut(place) {
-            changes.push(change);
+    let mut tables: Vec<Recorded<'a>> = Vec::new();
+    for (part, changes) in [undone, beside, later].into_iter().enumerate() {
+        for change in changes {
+            let oid = schema.table(change.oid).map_or(change.oid, |table| table.oid);
+            let place = *places.entry(oid).or_insert_with(|| {
+                tables.push(Recorded { oid, changes: [Vec::new(), Vec::new(), Vec::new()] });
+                tables.len() - 1
+            });
+            if let Some(changes) = tables.get_mut(place).and_then(|table| table.changes.get_mut(part)) {
+                changes.push(change);
+            }
         }
     }
-    for change in later {
-        if let Some((_, [_, later])) = places.get(&tree(change)).and_then(|place| tables.get_mut(*place)) {
-            later.push(change);
-        }
-    }
-    tables.into_iter().map(|(oid, [changes, later])| of_table(oid, &changes, &later, schema.table(oid))).collect()
+    tables.into_iter().map(|recorded| of_table(recorded, schema)).collect()
 }
 
-/// Sets those of tables beside them that are not to be brought back.
-pub(super) fn set_beside<'s, 'a>(
-    effects: &mut Vec<TableEffect<'s, 'a>>,
-    beside: &'a [Change<'a>],
-    later: &'a [Change<'a>],
-    schema: &'s Schema,
-) {
-    let mut others = self::effects(beside, later, schema);
-    others.retain(|other| effects.iter().all(|effect| effect.oid != other.oid));
-    effects.extend(others.into_iter().map(|mut other| {
-        other.unwanted = std::mem::take(&mut other.rows);
-        TableEffect { is_beside: true, ..other }
-    }));
-}
-
-fn of_table<'s, 'a>(
+/// The changes of a table: to be undone, beside these, and later.
+struct Recorded<'a> {
     oid: Oid,
-    changes: &[&'a Change<'a>],
-    later: &[&'a Change<'a>],
-    table: Option<&'s Table>,
-) -> TableEffect<'s, 'a> {
+    changes: [Vec<&'a Change<'a>>; 3],
+}
+
+fn of_table<'s, 'a>(Recorded { oid, changes: [undone, beside, later] }: Recorded<'a>, schema: &'s Schema) -> TableEffect<'s, 'a> {
+    let is_beside = undone.is_empty();
+    let changes = if is_beside { beside } else { undone };
+    let table = schema.table(oid);
     let told = changes.last().map(|change| (change.schema.to_string(), change.table.to_string()));
     let name = table.map(|table| (table.schema.clone(), table.name.clone())).or(told).unwrap_or_default();
     let recorded = u64::try_from(changes.len()).unwrap_or(u64::MAX);
@@ -97,30 +86,34 @@ fn of_table<'s, 'a>(
         key: None,
         rows: Vec::new(),
         unwanted: Vec::new(),
-        is_beside: false,
+        others: Vec::new(),
+        is_beside,
         columns: Vec::new(),
         renamed: BTreeMap::new(),
         truncated: Some(0),
+        truncated_later: false,
         changes: recorded,
     };
     let Some(table) = table else { return effect };
-    let names = Names::of(table, changes.iter().chain(later).copied());
-    let told: Vec<Told<'a>> = changes.iter().map(|change| Told::read(change, table, &names)).collect();
-    effect.key = key(table, &told);
+    let names = Names::of(table, changes.iter().chain(&later).copied());
+    let read = |changes: &[&'a Change<'a>]| changes.iter().map(|change| Told::read(change, table, &names)).collect::<Vec<_>>();
+    let (told, later) = (read(&changes), read(&later));
+    effect.key = key(table, if told.is_empty() { &later } else { &told });
     let mut rows = Rows::new(table, effect.key);
     told.into_iter().for_each(|told| rows.change(told));
     effect.truncated = rows.truncated;
     rows.bury();
-    for change in later {
-        let told = Told::read(change, table, &names);
-        if effect.key.is_none_or(|key| told.tells(key)) {
-            rows.later = Some(told.tx);
-            rows.change(told);
-        }
+    for told in later.into_iter().filter(|told| effect.key.is_none_or(|key| told.tells(key))) {
+        rows.later = Some(told.tx);
+        rows.change(told);
     }
+    effect.truncated_later = rows.truncated != effect.truncated;
     effect.columns = (0..names.width()).map(|place| names.name(place).to_owned()).collect();
     effect.renamed = names.renamed;
-    effect.rows = rows.done();
+    (effect.rows, effect.others) = rows.done();
+    if is_beside {
+        effect.unwanted = std::mem::take(&mut effect.rows);
+    }
     effect
 }
 

@@ -9,6 +9,7 @@
 //! First the graph of whole groups, by what their tables' constraints say; it mostly has no circle, and then each group is one statement.
 //! Where it has one, the graph of the rows in it, by their values. Rows that are still in a circle go into *one statement* together: foreign
 //! keys are judged at its end, also those that are not deferrable. Only values that must be unique at every moment cannot go in a circle.
+//! Such a statement is done whole or not at all, so rows that others changed since, as is known, are not among its rows.
 
 use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
@@ -17,8 +18,7 @@ use rustc_hash::FxHashMap;
 use super::plan::{Group, Kind};
 use super::rows::Effect;
 use super::schema::{Action, ForeignKey, Schema, Table};
-use super::told::Row;
-use super::value::{Value, loose};
+use super::told::{Row, value_of};
 
 /// What is done next: one group, or several.
 pub(super) struct Step<'p, 'a> {
@@ -31,7 +31,7 @@ impl<'p, 'a> Step<'p, 'a> {
     fn of(group: Group<'p, 'a>) -> Self {
         // Values that are judged at the end of a statement may pass from row to row until then.
         let is_late = |table: &Table| {
-            table.has_other_deferrable || table.keys.iter().any(|key| key.is_deferrable && group.touches(&key.columns))
+            table.has_other_deferrable() || table.keys.iter().any(|key| key.is_deferrable && group.touches(&key.columns))
         };
         let together = group.kind == Kind::Update && is_late(group.table);
         Step { groups: vec![group], together }
@@ -73,7 +73,7 @@ fn precedes(a: &Group<'_, '_>, b: &Group<'_, '_>, same: bool, schema: &Schema) -
             && a.kind != Kind::Insert
             && b.kind != Kind::Delete
             && !(same && a.kind == Kind::Delete)
-            && (a.table.has_other_unique && !same
+            && (!a.table.other_uniques.is_empty() && !same
                 || a.table
                     .keys
                     .iter()
@@ -128,28 +128,59 @@ fn by_row<'p, 'a>(
     }
     let Edges { found, unique, .. } = edges;
 
-    // Rows of one group that have nothing to wait for but the same go together.
-    let mut level = None;
-    let mut together: Vec<Vec<usize>> = Vec::new();
-    for component in components(nodes.len(), &found) {
-        if level != Some(component.level) {
-            steps.extend(together.drain(..).flat_map(|rows| collect(&nodes, &rows)).map(Step::of));
-            level = Some(component.level);
+    let all: Vec<usize> = (0..nodes.len()).collect();
+    Circles { nodes: &nodes, found: &found, unique: &unique, steps, impossible }.order(&all);
+}
+
+/// Puts rows in order, also those in circles.
+struct Circles<'n, 'p, 'a> {
+    nodes: &'n [Node<'n, 'p, 'a>],
+    found: &'n [(usize, usize)],
+    /// Those of them between updates that must not meet at any moment.
+    unique: &'n [(usize, usize)],
+    steps: &'n mut Vec<Step<'p, 'a>>,
+    impossible: &'n mut Vec<Group<'p, 'a>>,
+}
+
+impl<'p, 'a> Circles<'_, 'p, 'a> {
+    /// Appends the steps of some of the nodes.
+    fn order(&mut self, which: &[usize]) {
+        let places: FxHashMap<usize, usize> = which.iter().enumerate().map(|(place, node)| (*node, place)).collect();
+        let within = |edge: &(usize, usize)| Some((*places.get(&edge.0)?, *places.get(&edge.1)?));
+        let edges: Vec<(usize, usize)> = self.found.iter().filter_map(within).collect();
+        // Rows of one group that have nothing to wait for but the same go together.
+        let mut level = None;
+        let mut together: Vec<usize> = Vec::new();
+        for component in components(which.len(), &edges) {
+            let members: Vec<usize> = component.members.iter().filter_map(|member| which.get(*member).copied()).collect();
+            if level != Some(component.level) {
+                self.each(&std::mem::take(&mut together));
+                level = Some(component.level);
+            }
+            if component.circular { self.circle(&members) } else { together.extend(members) }
         }
-        if !component.circular {
-            together.push(component.members);
-            continue;
-        }
-        let within = |node: &usize| component.members.contains(node);
-        let groups = collect(&nodes, &component.members);
-        if unique.iter().any(|(before, after)| within(before) && within(after)) {
-            impossible.extend(groups);
+        self.each(&together);
+    }
+
+    /// Nodes of which none waits for another one.
+    fn each(&mut self, which: &[usize]) {
+        self.steps.extend(collect(self.nodes, which).into_iter().map(Step::of));
+    }
+
+    /// Nodes that wait for each other.
+    fn circle(&mut self, which: &[usize]) {
+        let is_expected = |node: &usize| self.nodes.get(*node).is_some_and(|node| node.group.is_expected);
+        let (expected, others): (Vec<usize>, Vec<usize>) = which.iter().partition(|node| is_expected(node));
+        let groups = collect(self.nodes, which);
+        if !expected.is_empty() && !others.is_empty() {
+            self.order(&others);
+            self.order(&expected);
+        } else if self.unique.iter().any(|(before, after)| which.contains(before) && which.contains(after)) {
+            self.impossible.extend(groups);
         } else {
-            steps.push(Step { groups, together: true });
+            self.steps.push(Step { groups, together: true });
         }
     }
-    let rest: Vec<usize> = together.into_iter().flatten().collect();
-    steps.extend(collect(&nodes, &rest).into_iter().map(Step::of));
 }
 
 /// A row of a group.
@@ -192,7 +223,7 @@ impl<'a> Edges<'_, '_, '_, 'a> {
         columns: &[usize],
     ) -> Vec<(String, usize)> {
         let chosen = self.nodes.iter().enumerate().filter(|(_, node)| which(node.group));
-        chosen.filter_map(|(place, node)| Some((loose_text(row(node.row)?, columns)?, place))).collect()
+        chosen.filter_map(|(place, node)| Some((value_of(row(node.row)?, columns, node.group.table)?, place))).collect()
     }
 
     fn of_reference(&mut self, link: &Link<'_>) {
@@ -228,17 +259,6 @@ impl<'a> Edges<'_, '_, '_, 'a> {
             }
         }
     }
-}
-
-/// The values as one text, the same for values that are equal.
-fn loose_text(row: &Row<'_>, columns: &[usize]) -> Option<String> {
-    let mut text = String::new();
-    for column in columns {
-        let Some(Value::Text(value)) = row.get(*column) else { return None };
-        text.push_str(loose(value));
-        text.push('\0');
-    }
-    Some(text)
 }
 
 /// Nodes that depend on each other, or one that does not.

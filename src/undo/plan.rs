@@ -2,15 +2,15 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::constraints;
 use super::coverage::{Reason, Tally};
 use super::judge::{Judge, Judged};
 use super::moved::{self, Move};
 use super::net::TableEffect;
-use super::orphans;
 use super::quoting::table_name;
 use super::rows::Effect;
-use super::schema::{Key, Schema, Table};
-use super::told::Row;
+use super::schema::{Key, OtherUnique, Schema, Table};
+use super::told::{Row, value_of};
 use super::value::Value;
 
 /// What is done to a row. In the order in which kinds are done that nothing else puts in order.
@@ -34,14 +34,16 @@ pub(super) struct Group<'p, 'a> {
     pub(super) kind: Kind,
     /// To be given (insert), set back (update) or compared (delete).
     pub(super) columns: Vec<usize>,
+    /// As far as is known, nothing will keep these rows from it.
+    pub(super) is_expected: bool,
     pub(super) rows: Vec<&'p Effect<'a>>,
 }
 
 impl<'p, 'a> Group<'p, 'a> {
     /// The same, done to these rows.
     pub(super) fn with_rows(&self, rows: Vec<&'p Effect<'a>>) -> Self {
-        let Group { place, table, key, kind, .. } = *self;
-        Group { place, table, key, kind, columns: self.columns.clone(), rows }
+        let Group { place, table, key, kind, is_expected, .. } = *self;
+        Group { place, table, key, kind, columns: self.columns.clone(), is_expected, rows }
     }
 
     /// What is done if one of these columns has another value than before.
@@ -75,7 +77,7 @@ pub(super) fn select(effects: &mut [TableEffect<'_, '_>], options: &Options) {
     for effect in effects {
         if let Some(table) = effect.table {
             let unwanted = effect.rows.extract_if(.., |row| !options.rows.iter().all(|wanted| is_wanted(row, table, wanted)));
-            effect.unwanted = unwanted.collect();
+            effect.unwanted.extend(unwanted);
         }
     }
 }
@@ -105,8 +107,10 @@ pub(super) fn plan<'p, 'a>(
         judged.collect()
     };
     let mut judged: Vec<Vec<Judged<'p, 'a>>> = effects.iter().enumerate().map(judge).collect();
-    orphans::mark(effects, &mut judged, schema);
+    constraints::mark(effects, &mut judged, schema);
     moved::mark(effects, &mut judged, schema, &options.moves);
+    // What stays for that may be what needs others, or keeps them.
+    constraints::mark(effects, &mut judged, schema);
     let mut groups = Vec::new();
     let tallies = effects.iter().zip(judged).enumerate().map(|(place, (effect, judged))| {
         let mut tally = Tally::default();
@@ -133,14 +137,15 @@ fn group<'p, 'a>(
     key: Option<&'p Key>,
     judged: Vec<Judged<'p, 'a>>,
 ) {
-    let mut places: FxHashMap<(Kind, Vec<usize>), usize> = FxHashMap::default();
-    for Judged { row, kind, columns, .. } in judged.into_iter().filter(|judged| judged.is_done && judged.verdict.judged_by_sql) {
-        let group = *places.entry((kind, columns)).or_insert_with_key(|(kind, columns)| {
-            groups.push(Group { place, table, key, kind: *kind, columns: columns.clone(), rows: Vec::new() });
+    let mut places: FxHashMap<(Kind, bool, Vec<usize>), usize> = FxHashMap::default();
+    for judged in judged.into_iter().filter(|judged| judged.is_done && judged.verdict.judged_by_sql) {
+        let (kind, is_expected) = (judged.kind, judged.is_undone());
+        let group = *places.entry((kind, is_expected, judged.columns)).or_insert_with_key(|(_, _, columns)| {
+            groups.push(Group { place, table, key, kind, columns: columns.clone(), is_expected, rows: Vec::new() });
             groups.len() - 1
         });
         if let Some(group) = groups.get_mut(group) {
-            group.rows.push(row);
+            group.rows.push(judged.row);
         }
     }
 }
@@ -151,15 +156,15 @@ pub(super) fn unguarded(groups: &[Group<'_, '_>]) -> Vec<String> {
     for Group { table, columns, kind, .. } in groups {
         let deferrable = table.keys.iter().any(|key| key.is_deferrable && key.touches(columns));
         let is_unguarded = match kind {
-            Kind::Insert => table.has_other_unique && table.has_deferrable_unique(),
-            Kind::Update => table.has_other_unique || deferrable,
+            Kind::Insert => !table.other_uniques.is_empty() && table.has_deferrable_unique(),
+            Kind::Update => !table.other_uniques.is_empty() || deferrable,
             Kind::Delete => false,
         };
         if is_unguarded {
             let name = table_name(&table.schema, &table.name);
             let note = format!(
                 "{name} has a deferrable, partial or expression constraint: if somebody took a value since that is to be \
-                 brought back, or rows passed such a value on to each other, the SQL fails and changes nothing. The dry run shows it."
+                 brought back, the SQL fails and changes nothing. The dry run shows it."
             );
             if !notes.contains(&note) {
                 notes.push(note);
@@ -167,4 +172,46 @@ pub(super) fn unguarded(groups: &[Group<'_, '_>]) -> Vec<String> {
         }
     }
     notes
+}
+
+/// What is in doubt, table by table: rows may have passed values on to each other that must be unique, and in which order is not known, since
+/// it is not told by columns alone what these are.
+pub(super) fn in_doubt(groups: &[Group<'_, '_>]) -> Vec<String> {
+    let updated = |group: &&Group<'_, '_>| group.kind == Kind::Update && group.is_expected;
+    let mut tables: Vec<&Group<'_, '_>> = groups.iter().filter(updated).collect();
+    tables.sort_by_key(|group| group.place);
+    let in_doubt = tables.chunk_by(|a, b| a.place == b.place).filter_map(|groups| {
+        let table = groups.first()?.table;
+        table.other_uniques.iter().any(|unique| may_have_passed_on(unique, groups)).then(|| {
+            format!(
+                "{}: rows may have passed values on to each other that a partial or expression index or an exclusion constraint keeps \
+                 unique, so whether they can be set back is not known. The dry run of `pgvigil undo --apply` finds out; if not, nothing is \
+                 changed.",
+                table_name(&table.schema, &table.name)
+            )
+        })
+    });
+    in_doubt.collect()
+}
+
+/// Whether one of these rows of a table, which were updated, may have got what another one had.
+fn may_have_passed_on(unique: &OtherUnique, groups: &[&Group<'_, '_>]) -> bool {
+    let OtherUnique { columns, condition, by_columns, is_deferrable } = unique;
+    let touched = groups.iter().filter(|group| !is_deferrable && (group.touches(columns) || group.touches(condition)));
+    let mut had: FxHashMap<String, Vec<usize>> = FxHashMap::default();
+    let mut got = Vec::new();
+    for (table, row) in touched.clone().flat_map(|group| group.rows.iter().map(|row| (group.table, row))) {
+        let value = |row: &Row<'_>| value_of(row, columns, table);
+        if let Some(value) = row.before().and_then(value) {
+            had.entry(value).or_default().push(row.number);
+        }
+        got.push((row.number, row.after().and_then(value)));
+    }
+    // What an expression makes of other values may be the same.
+    let is_made = !by_columns && touched.clone().any(|group| group.touches(columns));
+    let passed_on = |(number, value): &(usize, Option<String>)| {
+        let by = value.as_ref().and_then(|value| had.get(value));
+        by.is_some_and(|by| by.iter().any(|other| other != number))
+    };
+    is_made && got.len() > 1 || got.iter().any(passed_on)
 }

@@ -111,8 +111,10 @@ pub(super) struct Rows<'s, 'a> {
     as_left: FxHashMap<[String; 2], Vec<usize>>,
     /// Rows that a TRUNCATE took and of which nothing else is known; `None` when even their number is not.
     pub(super) truncated: Option<u64>,
-    /// The transaction at hand, if it is a later one. Then only rows that are in here already are followed.
+    /// The transaction at hand, if it is a later one.
     pub(super) later: Option<&'a str>,
+    /// From this place on they are rows that only later changes are about.
+    others: usize,
 }
 
 /// Places of rows by what identifies these, with how often each had moved then: one that moved on is elsewhere.
@@ -122,7 +124,7 @@ impl<'s, 'a> Rows<'s, 'a> {
     /// To be followed by this key.
     pub(super) fn new(table: &'s Table, key: Option<&'s Key>) -> Self {
         let (alive, dead, as_left) = (Places::default(), Places::default(), FxHashMap::default());
-        Rows { table, key, rows: Vec::new(), alive, dead, as_left, truncated: Some(0), later: None }
+        Rows { table, key, rows: Vec::new(), alive, dead, as_left, truncated: Some(0), later: None, others: 0 }
     }
 
     /// Follows a change.
@@ -138,6 +140,7 @@ impl<'s, 'a> Rows<'s, 'a> {
     /// From here on changes are later ones. What comes to stand where a row stood is seen by the key under which it would come back.
     pub(super) fn bury(&mut self) {
         self.dead.clear();
+        self.others = self.rows.len();
         for place in 0..self.rows.len() {
             let Some(row) = self.rows.get(place) else { continue };
             if self.key.is_none() && (row.old.is_some() || row.new.is_some()) {
@@ -153,13 +156,15 @@ impl<'s, 'a> Rows<'s, 'a> {
         }
     }
 
-    /// What became of them; those that came and went are left out.
-    pub(super) fn done(mut self) -> Vec<Effect<'a>> {
+    /// What became of them, and of others that only later changes were about; those that came and went are left out.
+    pub(super) fn done(mut self) -> (Vec<Effect<'a>>, Vec<Effect<'a>>) {
+        let mut others = self.rows.split_off(self.others);
+        others.retain(|row| row.old.is_some() || row.now().is_some());
         self.rows.retain(|row| row.old.is_some() || row.new.is_some());
         for (number, row) in self.rows.iter_mut().enumerate() {
             row.number = number;
         }
-        self.rows
+        (self.rows, others)
     }
 
     /// What identifies a row: its key, else all of it. Nothing is what does not exist.
@@ -171,7 +176,7 @@ impl<'s, 'a> Rows<'s, 'a> {
         let Some(new) = told.new else { return };
         let identity = self.identity(Some(&new));
         let replaced = self.takes(&identity);
-        let Some(place) = replaced.or_else(|| self.add(Effect { complete: true, ..Effect::default() })) else { return };
+        let place = replaced.unwrap_or_else(|| self.add(Effect { complete: true, ..Effect::default() }));
         self.lives(place, identity, new, told.leaf);
     }
 
@@ -193,20 +198,25 @@ impl<'s, 'a> Rows<'s, 'a> {
                         *value = known.clone();
                     }
                 }
-                Some(place)
+                place
             }
-            // A row of which nothing is known took the place of one that went.
-            None if self.later.is_some() => self.takes(&self.identity(Some(&new))),
             None => {
                 let kept = |column: usize| told.kept.contains(&column);
                 let old = told.old.unwrap_or_else(|| {
                     let values = new.iter().enumerate();
                     values.map(|(column, value)| if kept(column) { value.clone() } else { Value::Unknown }).collect()
                 });
-                self.add(Effect { old: Some(old), complete: told.complete, ..Effect::default() })
+                let place = self.add(Effect { old: Some(old), complete: told.complete, ..Effect::default() });
+                match self.later.and_then(|_| self.takes(&self.identity(Some(&new)))) {
+                    // A row of which nothing was known took the place of one that went.
+                    Some(taken) => {
+                        self.dies(place, before);
+                        taken
+                    }
+                    None => place,
+                }
             }
         };
-        let Some(place) = place else { return };
         let identity = self.identity(Some(&new));
         self.lives(place, identity, new, told.leaf);
     }
@@ -236,9 +246,8 @@ impl<'s, 'a> Rows<'s, 'a> {
             Some(place) => self.dies(place, identity),
             None => {
                 let gone = Effect { old: Some(old), complete: told.complete, leaf: told.leaf, ..Effect::default() };
-                if let Some(place) = self.add(gone) {
-                    self.dead.entry(identity).or_default().push((place, 0));
-                }
+                let place = self.add(gone);
+                self.dies(place, identity);
             }
         }
     }
@@ -266,13 +275,13 @@ impl<'s, 'a> Rows<'s, 'a> {
         self.truncated = self.truncated.zip(unknown).map(|(before, more)| before + more);
     }
 
-    /// A row of which nothing was known; `None` if that is to stay so.
-    fn add(&mut self, effect: Effect<'a>) -> Option<usize> {
+    /// A row of which nothing was known. Where it is a later change that tells of it, those that are undone left it as it was.
+    fn add(&mut self, mut effect: Effect<'a>) -> usize {
         if self.later.is_some() {
-            return None;
+            effect.new = effect.old.clone();
         }
         self.rows.push(effect);
-        Some(self.rows.len() - 1)
+        self.rows.len() - 1
     }
 
     fn lives(&mut self, place: usize, identity: String, new: Row<'a>, leaf: Oid) {

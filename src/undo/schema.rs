@@ -46,12 +46,10 @@ pub struct Table {
     pub was_generated: bool,
     /// What must be unique; a primary key first, then what identifies a row.
     pub keys: Vec<Key>,
-    /// Something must be unique that is not told by columns alone: a partial or expression index, an exclusion constraint.
-    pub has_other_unique: bool,
+    /// What must be unique, and is not told by columns alone.
+    pub other_uniques: Vec<OtherUnique>,
     /// So many transactions ago something that must be unique was made or altered, for the last time.
     pub unique_altered: Option<i64>,
-    /// Some of what is not told by columns is judged at the end of a statement, or later.
-    pub has_other_deferrable: bool,
     /// What every row must fulfil.
     pub checks: Vec<Check>,
     /// What rules (`CREATE RULE`) have a say in, so that no SQL of ours can do it.
@@ -130,6 +128,19 @@ pub struct Key {
     pub operators: Vec<String>,
     /// None of its columns may be NULL, so it names a row.
     pub identifies: bool,
+    /// Judged at the end of a statement, or later.
+    pub is_deferrable: bool,
+}
+
+/// A partial or expression index, or an exclusion constraint.
+#[derive(Clone, Debug, Default)]
+pub struct OtherUnique {
+    /// Places in [`Table::columns`] of what it compares, or makes of it what it compares.
+    pub columns: Vec<usize>,
+    /// Places of what says which rows it is about.
+    pub condition: Vec<usize>,
+    /// Rows in which its columns differ do not meet: it is partial, and no more.
+    pub by_columns: bool,
     /// Judged at the end of a statement, or later.
     pub is_deferrable: bool,
 }
@@ -226,7 +237,12 @@ impl Table {
 
     /// Something that must be unique is judged late, so that `ON CONFLICT` is refused.
     pub(super) fn has_deferrable_unique(&self) -> bool {
-        self.has_other_deferrable || self.keys.iter().any(|key| key.is_deferrable)
+        self.has_other_deferrable() || self.keys.iter().any(|key| key.is_deferrable)
+    }
+
+    /// Some of what is not told by columns is judged at the end of a statement, or later.
+    pub(super) fn has_other_deferrable(&self) -> bool {
+        self.other_uniques.iter().any(|unique| unique.is_deferrable)
     }
 
     pub(super) fn column(&self, place: usize) -> Option<&Column> {

@@ -196,15 +196,22 @@ impl<'p, 'a> Statement<'p, 'a> {
         Some(format!("({})", ways.join(" OR ")))
     }
 
-    /// Nothing references it but what this statement changes too.
+    /// Nothing references it but what this statement changes too, or what references as well what it becomes: 1.0 for 1.00.
     fn no_child_is_left(&self, part: &Part<'p, 'a>, key: &ForeignKey) -> Option<String> {
         let child = self.schema.tables.get(&key.table)?;
         let name = |column: usize| child.column(column).map(|column| identifier(&column.name));
-        let pairs = key.referenced.iter().zip(&key.operators).zip(&key.columns);
-        let pairs = pairs.map(|((referenced, operator), column)| {
-            Some(format!("t.{} {operator} c.{}", part.name(*referenced), name(*column)?))
-        });
-        let mut conditions = pairs.collect::<Option<Vec<_>>>()?;
+        let equal = |parent: &dyn Fn(usize) -> Option<String>| {
+            let pairs = key.referenced.iter().zip(&key.operators).zip(&key.columns);
+            let pairs = pairs.map(|((referenced, operator), column)| {
+                Some(format!("{} {operator} c.{}", parent(*referenced)?, name(*column)?))
+            });
+            pairs.collect::<Option<Vec<_>>>()
+        };
+        let mut conditions = equal(&|column| Some(format!("t.{}", part.name(column))))?;
+        // Whether another period covers as much is not told by what it has in common.
+        if part.group.kind == Kind::Update && !key.is_temporal {
+            conditions.push(format!("NOT ({})", equal(&|column| part.after(column))?.join(" AND ")));
+        }
         if key.table == part.group.table.oid {
             conditions.push("(c.tableoid, c.ctid) <> (t.tableoid, t.ctid)".to_owned());
         }

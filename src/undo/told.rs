@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::names::Names;
 use super::schema::{Key, Table};
-use super::value::Value;
+use super::value::{Value, loose};
 use crate::event::Operation;
 use crate::event::received::{self, Change};
 use crate::lsn::Oid;
@@ -88,6 +88,27 @@ impl<'a> Told<'a> {
         Told { operation, leaf, tx, old: Some(row), new: None, complete, kept, rows_lost: None, rows: None }
     }
 
+    /// The rows that it tells of, before and after it.
+    pub(super) fn each_row(&self) -> impl Iterator<Item = &Row<'a>> {
+        self.old.iter().chain(&self.new).chain(self.rows.iter().flatten())
+    }
+
+    /// The values of these columns that rows had, and have no more.
+    pub(super) fn lost(&self, columns: &[usize], table: &Table) -> impl Iterator<Item = String> {
+        let value = |row| value_of(row, columns, table);
+        let new = self.new.as_ref().and_then(value);
+        let rows = self.old.iter().chain(self.rows.iter().flatten());
+        rows.filter_map(move |row| value_of(row, columns, table)).filter(move |old| new.as_ref() != Some(old))
+    }
+
+    /// The value of these columns that a row has, and did not have before, as far as is known.
+    pub(super) fn gained(&self, columns: &[usize], table: &Table) -> Option<String> {
+        let value = |row| value_of(row, columns, table);
+        let old = self.old.as_ref().and_then(value);
+        let is_kept = self.operation == Operation::Update && columns.iter().all(|column| self.kept.contains(column));
+        self.new.as_ref().and_then(value).filter(|new| old.as_ref() != Some(new) && !is_kept)
+    }
+
     /// Whether it says of which row it is, by this key, before and after it.
     pub(super) fn tells(&self, key: &Key) -> bool {
         let has = |row: &Option<Row<'_>>| row.as_ref().is_some_and(|row| text_of(row, &key.columns).is_some());
@@ -107,6 +128,21 @@ pub(super) fn text_of(row: &Row<'_>, columns: &[usize]) -> Option<String> {
     for column in columns {
         let Some(Value::Text(value)) = row.get(*column) else { return None };
         text.push_str(value);
+        text.push('\0');
+    }
+    Some(text)
+}
+
+/// The same, however they are written: rows in which these are equal have the same text. That others may have it too, such as `A` and `a` of a
+/// type of which it is not known whether it tells them apart, is to do no harm.
+pub(super) fn value_of(row: &Row<'_>, columns: &[usize], table: &Table) -> Option<String> {
+    let mut text = String::new();
+    for column in columns {
+        let Some(Value::Text(value)) = row.get(*column) else { return None };
+        match table.column(*column).is_some_and(|column| matches!(&*column.type_name, "text" | "character varying")) {
+            true => text.push_str(value),
+            false => text.push_str(&loose(value).to_lowercase()),
+        }
         text.push('\0');
     }
     Some(text)

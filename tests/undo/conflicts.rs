@@ -124,6 +124,7 @@ async fn nothing_comes_under_another_parent_whatever_way_it_references_one() -> 
     let tx = scene.transaction("DELETE FROM node WHERE id = 1; DELETE FROM team").await?;
     scene.database.run("INSERT INTO node VALUES (2, NULL, 'another')").await?;
     scene.database.run("WITH t AS (INSERT INTO team VALUES (1, 99, 'another')) INSERT INTO player VALUES (99, 1)").await?;
+    scene.told_all().await?;
     let (effects, coverage) = undo(&mut scene, &tx).await?;
     // Of the tree half is below 2; of the teams, 1 is another's.
     ensure!(

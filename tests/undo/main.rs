@@ -7,6 +7,7 @@ mod conflicts;
 mod honest;
 mod partitions;
 mod partly;
+mod promised;
 mod random;
 mod rules;
 #[path = "../support/mod.rs"]

@@ -107,3 +107,27 @@ async fn a_row_that_was_moved_is_not_lost_where_its_place_is_taken_meanwhile() -
     ensure!(scene.database.value::<i64>("SELECT count(*) FROM t WHERE id = 13").await? == 1);
     Ok(())
 }
+
+/// What a partition held goes with it, and no change tells of that.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_have_gone_with_a_partition_is_said_before() -> Result<()> {
+    let cluster = cluster(a_major()).await?;
+    let schema = format!(
+        "{SCHEMA}{FULL}; CREATE TABLE note (id int PRIMARY KEY, t int REFERENCES t, v text); ALTER TABLE note REPLICA IDENTITY FULL;
+         INSERT INTO note VALUES (1, 1), (2, 11)"
+    );
+    let mut scene = Scene::set(&cluster, "replaced", &schema).await?;
+    let unrelated = scene.transaction("UPDATE note SET v = 'x' WHERE id = 1").await?;
+    let tx = scene.transaction("DELETE FROM note").await?;
+    ensure!(scene.undo(&tx).await?["coverage"]["complete"] == true);
+    let replace = "ALTER TABLE t DETACH PARTITION t2; DROP TABLE t2; CREATE TABLE t2 PARTITION OF t FOR VALUES FROM (10) TO (20)";
+    scene.database.run(replace).await?;
+    let answer = scene.undo(&tx).await?;
+    let warning = answer["coverage"]["warnings"][0].as_str().unwrap_or_default();
+    ensure!(answer["coverage"]["complete"] == false && warning.contains("public.t may have gone with a partition"), "{answer}");
+    let done = scene.run(answer["sql"].as_str().context("sql")?).await?;
+    ensure!(done.iter().map(|done| (done.done, done.in_conflict)).eq([(1, 1)]), "{done:?}");
+    // Where nothing comes to reference anything, nothing is in doubt.
+    ensure!(scene.undo(&unrelated).await?["coverage"]["warnings"] == serde_json::json!([]));
+    Ok(())
+}

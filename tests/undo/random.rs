@@ -59,6 +59,13 @@ async fn contend(scene: &mut Scene, rng: &mut StdRng) -> Result<()> {
     let told = async {
         let answer = scene.undo(&tx).await?;
         let results = scene.run(answer["sql"].as_str().context("sql")?).await?;
+        let back: i64 = results.iter().map(|result| result.done + result.altered + result.already).sum();
+        let promised = &answer["coverage"]["restorable"];
+        ensure!(
+            promised.as_i64().is_some_and(|promised| promised <= back),
+            "{promised} were promised: {}, {results:#?}",
+            answer["coverage"]
+        );
         let undone = scene.contents(Some(OURS)).await?;
         for table in KEYED {
             let keys = |contents: &Contents| -> BTreeSet<String> {

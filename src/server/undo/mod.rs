@@ -80,7 +80,7 @@ async fn answer(app: &App, asked: parameters::Undo, headers: &HeaderMap) -> Resu
         let mut reading = Reading::begin(history, &scope, &present.schema, present.trees.clone());
         let undone = reading.undone()?;
         let (changes, beside) = (changes(&undone.changes)?, changes(&undone.beside)?);
-        let later = reading.later(changes.iter().chain(&beside), &present.schema)?;
+        let later = reading.later(&changes, &beside, &present.schema)?;
         let (altered, moves) = reading.found();
         present.options.moves = moves;
         for (table, altered) in altered {
@@ -94,6 +94,7 @@ async fn answer(app: &App, asked: parameters::Undo, headers: &HeaderMap) -> Resu
         for gap in &later.gaps {
             subject.notes.push(format!("What others did later is not known whole: {}", unknown(gap)?));
         }
+        subject.warnings.extend(later.warnings);
         let later = self::changes(&later.changes)?;
         let changes = Changes { undone: &changes, beside: &beside, later: &later };
         runtime.block_on(present.try_out(changes, &mut subject))?;

@@ -46,11 +46,8 @@ impl Present {
         if !watched.is(&here) {
             return Err(Kind::DatabaseRefused.because("Another database than the one that is watched answers."));
         }
-        let mut schema = catalog::schema(&mut client, tables).await.map_err(|error| again(&error))?;
+        let schema = catalog::schema(&mut client, tables).await.map_err(|error| again(&error))?;
         let trees = catalog::trees(&client, &scope.changed()).await.map_err(|error| again(&error))?;
-        // Of what the tables reference, partitions stand for their tree, too.
-        let of_known = trees.iter().filter(|(_, tree)| schema.tables.contains_key(tree)).map(|(table, tree)| (*table, *tree));
-        schema.roots.extend(of_known.collect::<Vec<_>>());
         let mut options = Options { partial: asked.partial, ..Options::default() };
         for (column, value) in &asked.rows {
             options.rows.push(read(&client, &schema, tables, column, value).await?);
@@ -89,7 +86,7 @@ impl Present {
                 )),
             }
         }
-        doubt::warn(changes, &self.schema, subject);
+        doubt::warn(changes, &self.schema, &self.options, subject);
         Ok(())
     }
 }

@@ -1,5 +1,5 @@
 //! What is read of the history, in one go from the first change that is to be undone on: these changes, and then those that others made
-//! later to the same rows. What has to go while it is read is said, like any other gap.
+//! later to the same rows, or to rows that stand in their way. What has to go while it is read is said, like any other gap.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::history::{self, History, Read, Reader, Start};
 use crate::lsn::Oid;
 use crate::server::problem::{Kind, Problem};
 use crate::undo::schema::Rename;
-use crate::undo::{Move, Moves, Schema, Sieve};
+use crate::undo::{Move, Moves, Schema, Sieve, table_name};
 
 /// Bytes of events that are looked at together.
 const TOGETHER: usize = 1 << 20;
@@ -39,9 +39,7 @@ pub(super) struct Reading<'s> {
     /// For what was still being written.
     waited: Duration,
     filter: Arc<Filter>,
-    /// The tables that are meant, what they reference, and whatever belongs to the same trees.
-    trees: Vec<Oid>,
-    /// Those that are referenced only.
+    /// What the tables that are meant reference, or are referenced by.
     beside: Vec<Oid>,
     /// What came later first, once that is reached.
     behind: Option<Vec<Bytes>>,
@@ -67,7 +65,7 @@ pub(super) enum Altered {
 pub(super) struct Undone {
     /// The changes, oldest first.
     pub(super) changes: Vec<Bytes>,
-    /// Those of other tables that these reference, and that are not to be undone.
+    /// Those of other tables that these reference or are referenced by, and that are not to be undone.
     pub(super) beside: Vec<Bytes>,
     /// The commits between them.
     pub(super) commits: Vec<Bytes>,
@@ -84,17 +82,15 @@ pub(super) struct Later {
     pub(super) changes: Vec<Bytes>,
     /// Where something is missing.
     pub(super) gaps: Vec<Bytes>,
+    /// What else of it is not known, for a person.
+    pub(super) warnings: Vec<String>,
 }
 
 impl<'s> Reading<'s> {
     pub(super) fn begin(history: &History, scope: &'s Scope, schema: &Schema, partitions: FxHashMap<Oid, Oid>) -> Self {
         let start = scope.start.clone().map_or(Start::Live, Start::After);
-        let tree = |table: &Oid| partitions.get(table).copied();
-        let meant: Vec<Oid> = scope.tables.iter().filter_map(tree).collect();
-        let keys = schema.foreign_keys.iter().filter(|key| meant.contains(&key.table) && !meant.contains(&key.references));
-        let referenced: Vec<Oid> = keys.map(|key| key.references).collect();
-        let beside: Vec<Oid> = partitions.iter().filter(|(_, tree)| referenced.contains(tree)).map(|(table, _)| *table).collect();
-        let trees = scope.tables.iter().chain(schema.roots.keys()).chain(&beside).copied().collect();
+        let meant: Vec<Oid> = scope.tables.iter().filter_map(|table| partitions.get(table).copied()).collect();
+        let beside = schema.roots.iter().filter(|(_, tree)| !meant.contains(tree)).map(|(table, _)| *table).collect();
         let mut moves = Moves::new(partitions, scope.tables.clone());
         if scope.begins_within() {
             moves.torn();
@@ -107,7 +103,6 @@ impl<'s> Reading<'s> {
             end,
             waited: Duration::ZERO,
             filter: Arc::clone(&scope.range.filter),
-            trees,
             beside,
             behind: None,
             altered: Vec::new(),
@@ -173,31 +168,34 @@ impl<'s> Reading<'s> {
     }
 
     /// Of all that came later, what matters to these changes.
-    pub(super) fn later<'c, 'a: 'c>(
-        &mut self,
-        undone: impl Iterator<Item = &'c Change<'a>>,
-        schema: &Schema,
-    ) -> Result<Later, Problem> {
-        let (mut later, mut sieve) = (Later::default(), Sieve::new(undone, schema));
+    pub(super) fn later(&mut self, undone: &[Change<'_>], beside: &[Change<'_>], schema: &Schema) -> Result<Later, Problem> {
+        let (mut later, mut sieve) = (Later::default(), Sieve::new(undone, beside, schema));
         for json in self.behind.take().into_iter().flatten() {
             sift(&json, &mut sieve, &mut later)?;
         }
         while let Some(read) = self.read() {
             match read {
                 Read::Events(batch) => {
-                    let is_told = |event: &history::Event<'_>| {
-                        let table = event.block().table(event.head());
-                        table.map_or(event.head().kind == event::Kind::Gap, |table| self.trees.contains(&table.oid))
-                    };
-                    for event in batch.iter().filter(is_told) {
+                    for event in batch.iter() {
                         self.altered.extend(altered(&event)?);
-                        sift(event.bytes(), &mut sieve, &mut later)?;
+                        let table = event.block().table(event.head());
+                        if table.map_or(event.head().kind == event::Kind::Gap, |table| sieve.follows(table.oid)) {
+                            sift(event.bytes(), &mut sieve, &mut later)?;
+                        }
                     }
                 }
                 Read::Gap(gap) => later.gaps.push(gap.json()),
                 Read::Nothing => self.wait()?,
             }
         }
+        later.warnings.extend(sieve.blind().map(|table| {
+            format!(
+                "Rows of {} went later of which the log told another key than the one that is referenced, so whether rows find what they \
+                 reference is not known. The dry run of `pgvigil undo --apply` finds out.",
+                table_name(&table.schema, &table.name)
+            )
+        }));
+        later.warnings.sort_unstable();
         Ok(later)
     }
 

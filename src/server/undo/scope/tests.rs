@@ -90,7 +90,7 @@ fn what_goes_while_it_is_read_is_said() {
     let mut reading = Reading::begin(&history, &scope, &schema, FxHashMap::default());
     let undone = reading.undone().unwrap();
     let changes = read_changes(&undone.changes).unwrap();
-    let later = reading.later(changes.iter(), &schema).unwrap();
+    let later = reading.later(&changes, &[], &schema).unwrap();
     assert_eq!((changes.len(), later.changes.len(), later.gaps.len()), (9, 1, 0));
     assert_eq!(scope.subject(&undone, &changes).unwrap().warnings, Vec::<String>::new());
     // It is there when it is found, and gone when it is read.
@@ -123,7 +123,7 @@ fn what_goes_of_what_came_later_is_said() {
     let changes = read_changes(&undone.changes).unwrap();
     assert_eq!((undone.changes.len(), undone.gaps.len()), (9, 0));
     others(&mut writer, 250..700);
-    assert_eq!(reading.later(changes.iter(), &schema).unwrap().gaps.len(), 1);
+    assert_eq!(reading.later(&changes, &[], &schema).unwrap().gaps.len(), 1);
 }
 
 #[test]
