@@ -24,7 +24,7 @@ pub(crate) fn attribution() -> String {
         ("{query_length}", "500"),
     ];
     let sql = places.into_iter().fold(sql.to_owned(), |sql, (place, value)| sql.replace(place, value));
-    assert!(!sql.contains('{'), "a place of the template has no value here: {sql}");
+    assert!(!sql.contains("'{"), "a place of the template has no value here: {sql}");
     sql
 }
 
