@@ -213,7 +213,7 @@ pub(crate) const ACTS: &[Act] = &[
         format!("INSERT INTO tree (k, mark, v) SELECT {}, {mark}, 'new' FROM generate_series(1, 3)", rng.random_range(0..5))
     },
     |rng, mark| {
-        format!("UPDATE tag SET name = upper(name::text) || '{}' WHERE mark = {mark} AND weight < 6", rng.random_range(0..9))
+        format!("UPDATE tag SET name = upper(name::text) || '-{}' WHERE mark = {mark} AND weight < 6", rng.random_range(0..9))
     },
     |rng, mark| format!("UPDATE tag SET name = upper(name::text) WHERE mark = {mark} AND weight > {}", rng.random_range(3..9)),
     |rng, mark| format!("DELETE FROM tag WHERE mark = {mark} AND weight::int % 4 = {}", rng.random_range(0..4)),
